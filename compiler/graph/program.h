@@ -1,0 +1,105 @@
+// A whole trainer as sema hands it on: tables of what exists, and the graphs that compute. Plain data; no AST.
+//
+// Every graph input and output says by (role, ref, ref2) which table row it is (graph.h: enum role); the driver runs the
+// passes on each graph, loop/ and codegen/ lower them, codegen/descriptor.c writes the tables into the trainer
+// (runtime/netrt.h). All sizes but the batch are constants. Parameters lie one after the other in one flat buffer, in the
+// order of `params`; the gradients likewise; each optimizer state is one more such buffer.
+#pragma once
+
+#include "graph.h"
+
+struct program_hyper {
+    const char *name, *help;      // help may be NULL
+    double value;                 // the default in force (after -D)
+    bool structural;              // compiled in: the trainer refuses to change it
+    bool integer;
+    const char *text;             // how the value is printed: `relu` for a template, else the number
+};
+// reader arguments: positional ones have name NULL
+struct program_argument { const char *name; bool is_text; const char *text; double number; };
+struct program_reader {
+    const char *kind;             // idx csv table npy lines ...
+    struct span at;
+    uint32_t n_arguments;
+    struct program_argument *arguments;
+    uint32_t first_field, n_fields;   // in `raw`
+};
+// raw: as in the files. field: what the train block's graphs take; `image` after preprocessing.
+struct program_field {
+    const char *name;
+    enum dtype dtype;             // raw: u8 i32 or real as the reader gives (class: i32, text: not compiled yet); field: real, i32, bool
+    int64_t classes;              // class(n): n, else 0
+    uint32_t rank;                // of one sample
+    int64_t shape[MAX_RANK];
+    uint32_t raw;                 // field: 1 + index of the raw field it is unchanged, else 0 (made by the prepare graph)
+    bool used;                    // false: no graph needs it
+    bool for_predict;             // predict's graph needs it
+};
+enum split_amount { SPLIT_count, SPLIT_fraction, SPLIT_tail };
+struct program_split { const char *name, *from; enum split_amount kind; double amount; };
+struct program_tensor {           // parameters, states, fitted values
+    const char *name;             // path: LeNet.conv_1.W, Net.batch_norm_1.mu, fashion.m
+    enum dtype dtype;
+    uint32_t rank;
+    int64_t shape[MAX_RANK];
+    int64_t count, offset;        // in elements of its kind's flat buffer
+    struct span at;
+};
+struct program_segment { int64_t offset, count; };   // of the flat parameter buffer
+struct program_rule_state { const char *name; double initial; };   // `momentum.v`; zero or a constant
+struct program_measure { const char *name; };        // 0: loss; `gradient` is the runtime's own
+struct program_memory { const char *name; double initial; };       // state of rules and schedules
+
+enum graph_kind {
+    GRAPH_fit,        // raw fields of the whole training split -> fitted values
+    GRAPH_prepare,    // raw fields, fitted -> fields of a batch
+    GRAPH_augment,    // fields -> fields, in training steps only
+    GRAPH_init,       // seed -> parameters, states
+    GRAPH_gradient,   // fields, params, states -> loss, gradients, new states, measures of the batch (training = true)
+    GRAPH_objective,  // the same, loss alone (for optimizers that ask for J)
+    GRAPH_update,     // theta, slope, rule states, hypers, builtins, measures, memories -> theta, rule states, memories
+    GRAPH_evaluate,   // fields, params, states -> loss and measures of the batch (training = false), means over its samples
+    GRAPH_predict,    // fields, params, states -> the predict items
+    GRAPH_trace,      // as gradient, and every named value of the block
+    GRAPH_rules,      // measures, memories -> stop, keep, memories; run after each epoch
+    GRAPH_report,     // measures -> the report items
+};
+struct program_graph {
+    enum graph_kind kind;
+    const char *name;             // "gradient", "update", "update.2"
+    struct graph *graph;
+};
+struct program {
+    struct arena *arena;
+    struct origins *origins;
+    const char *name;             // of the train block
+    const char *data_name;        // of the data block (--data NAME=DIR)
+    const char *source;           // path of the .net file
+    uint64_t hash;                // of the program after instantiation
+    enum dtype real;              // f32, or f64 with --dtype f64
+    int64_t batch;                // planned; the samples of a step
+    bool batch_all;               // `batch all`
+    int64_t epochs, steps;        // one of them > 0
+    bool has_keep, has_stop;
+    int64_t n_samples_planned;    // batch all: the split's size when sizes are known at compile time, else 0
+    VEC(struct program_hyper) hypers;
+    VEC(struct program_reader) readers;
+    VEC(struct program_field) raw, fields;
+    VEC(struct program_split) splits;
+    VEC(struct program_tensor) fitted, params, states;
+    VEC(struct program_segment) segments;
+    VEC(struct program_rule_state) rule_states;
+    VEC(struct program_measure) measures;     // [0] is `loss`
+    VEC(struct program_memory) memories;
+    VEC(const char *) values;                 // names that ROLE_value refs of trace/predict/report mean
+    VEC(struct program_graph) graphs;
+    // what `netc inspect` prints besides
+    struct program_layer {
+        const char *path;         // LeNet.conv_1
+        uint32_t rank;
+        int64_t shape[MAX_RANK];  // of its result, per sample
+        int64_t params;
+        struct span at;
+    } *layers;
+    uint32_t n_layers;
+};

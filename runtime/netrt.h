@@ -1,0 +1,117 @@
+// What a compiled trainer tells the runtime: one constant descriptor, `nr_program`, that netc writes into the object.
+// The runtime knows no compiler type; this file is its whole interface, versioned by NR_VERSION.
+//
+// Layout rule: every member is 8 bytes wide (int64_t, double or a pointer), so that the compiler can write each
+// struct as a row of words. Strings are UTF-8, NUL-terminated. A count stands before its array.
+//
+// An entry point is `void f(void *const *slot, int64_t n)`: n is the number of samples (1 where there is no batch), slot[i] the memory of
+// graph input i, then of the outputs, then the scratch arena (bytes: arena + arena_per_sample * n), then `nr_context`.
+// Arrays are row-major in the language's shapes, the batch first; bool and u8 one byte, i32, i64, f32, f64.
+#pragma once
+
+#include <stdint.h>
+
+#define NR_VERSION 1
+
+typedef void nr_entry(void *const *slot, int64_t n);
+
+enum nr_dtype { NR_bool, NR_u8, NR_i32, NR_i64, NR_f32, NR_f64 };
+
+// what a slot points to; `ref` and `ref2` are rows of the tables below
+enum nr_role {
+    NR_none,
+    NR_raw,        // raw[ref], n samples as the file has them (dtype raw[ref].dtype)
+    NR_field,      // fields[ref], n samples
+    NR_fitted,     // fitted[ref]
+    NR_param,      // params[ref]: its place in the flat parameter buffer
+    NR_gradient,   // its place in the flat gradient buffer
+    NR_state,      // states[ref]: its place in the flat state buffer
+    NR_theta,      // segments[ref] of the parameter buffer
+    NR_slope,      // segments[ref] of the gradient buffer
+    NR_rule_state, // rule_states[ref], segment ref2
+    NR_hyper,      // hypers[ref]: one double
+    NR_builtin,    // enum nr_builtin: one double (seed, draw_step: one int64_t)
+    NR_measure,    // measures[ref] of split ref2 (enum nr_split): one double
+    NR_memory,     // memories[ref]: one double
+    NR_value,      // values[ref]: an output array made for the caller
+    NR_loss,       // one real
+    NR_stop, NR_keep,   // one byte each
+};
+enum nr_builtin { NR_seed, NR_draw_step, NR_step, NR_steps, NR_epoch, NR_epochs };
+enum nr_split { NR_train, NR_validation, NR_test, NR_n_splits };
+
+struct nr_argument { const char *name; const char *text; double number; };   // name NULL: positional; text NULL: a number
+struct nr_reader {
+    const char *kind;
+    int64_t n_arguments; const struct nr_argument *arguments;
+    int64_t first_field, n_fields;
+};
+struct nr_field { const char *name; int64_t dtype, classes, rank; const int64_t *shape; int64_t raw, used, for_predict; };
+struct nr_split_rule { const char *name, *from; int64_t kind; double amount; };   // kind: 0 count, 1 fraction, 2 tail
+struct nr_tensor { const char *name; int64_t dtype, rank; const int64_t *shape; int64_t count, offset; };
+struct nr_segment { int64_t offset, count; };
+struct nr_named { const char *name; double initial; };
+struct nr_hyper { const char *name, *help, *text; double value; int64_t structural, integer; };
+struct nr_slot { int64_t role, ref, ref2, dtype, rank; const int64_t *shape; const char *name; };   // shape: -1 is the batch
+struct nr_graph {
+    int64_t kind;              // enum nr_graph_kind, in the compiler's order
+    const char *name;
+    nr_entry *run;
+    int64_t n_inputs, n_outputs; const struct nr_slot *slots;   // inputs, then outputs
+    int64_t arena, arena_per_sample;   // bytes of scratch
+    double flops, flops_per_sample;
+};
+enum nr_graph_kind {
+    NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_update, NR_evaluate, NR_predict, NR_trace,
+    NR_rules, NR_report,
+};
+struct nr_layer { const char *path, *line; };   // for messages: "LeNet.conv_1", "lenet.net:17"
+// for `NaN: the layer named`: the nodes of the trace graph in order are named values; see nr_check
+struct nr_program {
+    int64_t version;           // NR_VERSION
+    const char *name, *data_name, *source, *compiler;   // compiler: "netc 0.1.0"
+    int64_t hash;
+    int64_t real;              // NR_f32 or NR_f64
+    int64_t batch, batch_all, epochs, steps, has_keep, has_stop;
+    int64_t n_hypers; const struct nr_hyper *hypers;
+    int64_t n_readers; const struct nr_reader *readers;
+    int64_t n_raw; const struct nr_field *raw;
+    int64_t n_fields; const struct nr_field *fields;
+    int64_t n_splits; const struct nr_split_rule *splits;
+    int64_t n_fitted; const struct nr_tensor *fitted;
+    int64_t n_params; const struct nr_tensor *params;
+    int64_t n_states; const struct nr_tensor *states;
+    int64_t n_segments; const struct nr_segment *segments;
+    int64_t n_rule_states; const struct nr_named *rule_states;
+    int64_t n_measures; const struct nr_named *measures;   // [0]: loss
+    int64_t n_memories; const struct nr_named *memories;
+    int64_t n_values; const struct nr_named *values;
+    int64_t n_graphs; const struct nr_graph *graphs;
+};
+extern const struct nr_program nr_program;   // in the compiled object; main() is the runtime's
+
+// ---- what generated code calls (names are fixed; all are in libnetrt.a)
+// Runs body(context, begin, end) over [0, n) in chunks of `chunk`, on the pool's threads; chunk borders never depend on the thread count.
+typedef void nr_body(void *const *context, int64_t begin, int64_t end);
+void nr_parallel(nr_body *body, void *const *context, int64_t n, int64_t chunk);
+// C[m,n] = A * B (+ C if accumulate), row-major with row strides; trans: 0 as stored, 1 transposed. Rows in fixed chunks of >= 16, padded.
+void nr_gemm_f32(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                 const float *b, int64_t ldb, float *c, int64_t ldc, int64_t accumulate);
+void nr_gemm_f64(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const double *a, int64_t lda,
+                 const double *b, int64_t ldb, double *c, int64_t ldc, int64_t accumulate);
+// structural ops; `dims` as the op needs, real type by suffix
+void nr_argsort_f32(const float *x, int32_t *order, int64_t rows, int64_t n);
+void nr_argsort_f64(const double *x, int32_t *order, int64_t rows, int64_t n);
+void nr_solve_f32(const float *a, const float *b, float *x, int64_t batches, int64_t n, int64_t m);
+void nr_solve_f64(const double *a, const double *b, double *x, int64_t batches, int64_t n, int64_t m);
+void nr_cholesky_f32(const float *a, float *l, int64_t batches, int64_t n);
+void nr_cholesky_f64(const double *a, double *l, int64_t batches, int64_t n);
+void nr_eigh_f32(const float *a, float *out, int64_t part, int64_t batches, int64_t n);
+void nr_eigh_f64(const double *a, double *out, int64_t part, int64_t batches, int64_t n);
+void nr_svd_f32(const float *a, float *out, int64_t part, int64_t batches, int64_t m, int64_t n);
+void nr_svd_f64(const double *a, double *out, int64_t part, int64_t batches, int64_t m, int64_t n);
+// The objective with all parameters moved to theta (flat, real type): its value, or its gradient. `context` is the slot nr_context.
+void nr_objective(void *context, const void *theta, void *value);
+void nr_objective_gradient(void *context, const void *theta, void *gradient);
+// Numeric failure found by generated code (an empty mean, an index out of range): `what` and `line` ("lenet.net:17"); does not return.
+void nr_fail(void *context, const char *what, const char *line);
