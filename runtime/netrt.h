@@ -64,9 +64,8 @@ struct nr_graph {
 enum nr_graph_kind {
     NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_update, NR_evaluate, NR_predict, NR_trace,
     NR_rules, NR_report,
+    NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
 };
-struct nr_layer { const char *path, *line; };   // for messages: "LeNet.conv_1", "lenet.net:17"
-// for `NaN: the layer named`: the nodes of the trace graph in order are named values; see nr_check
 struct nr_program {
     int64_t version;           // NR_VERSION
     const char *name, *data_name, *source, *compiler;   // compiler: "netc 0.1.0"

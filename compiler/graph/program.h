@@ -63,6 +63,7 @@ enum graph_kind {
     GRAPH_trace,      // as gradient, and every named value of the block
     GRAPH_rules,      // measures, memories -> stop, keep, memories; run after each epoch
     GRAPH_report,     // measures -> the report items
+    GRAPH_check,      // fields, params, states -> every layer's result by its path; finds the first non-finite one
 };
 struct program_graph {
     enum graph_kind kind;
