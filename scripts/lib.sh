@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What scripts/demo and scripts/test share: which packages netc needs, how they are installed, how the
 # tree is built. Sourced by bash; the caller has `set -euo pipefail` and stands in the top folder.
 #
