@@ -82,6 +82,7 @@ struct expr {
     uint32_t *args;
     uint32_t n_guards;       // EXPR_bracket: [guards](e), 0 and not evaluated where one is false
     struct guard *guards;
+    uint64_t axes;           // bit set of the axes that occur, data terms and guards included
 };
 
 // ---- nodes
@@ -172,6 +173,7 @@ struct graph {
     VEC(struct output) outputs;
     struct graph_tables *tables;  // hash-consing; graph.c
     origin_id here;           // given to the nodes made from now on
+    bool derived;             // set by passes on derived graphs: rules that need a domain fact (x/x = 1) apply too
 };
 
 // ---- graph.c

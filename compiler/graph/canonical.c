@@ -1,0 +1,698 @@
+// The canonical form of a comprehension (CORE.md section 3, C3 to C6, C9, C12, C14).
+//
+// In: the parts of a node as somebody wrote them. Out: the one node that means the same, after
+// equalities are solved, guards decided, ranges tightened, empty and unit axes removed, factors
+// free of the reduction hoisted, reduction axes ordered. Each round removes an axis or a guard, so
+// it ends. A sum is solved; max, min, prod keep their guards; argmax and argmin keep their axes too.
+#include "tables.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_RESIDUE = 4096, MAX_ORDERS = 8 };
+enum step { STEP_none, STEP_changed, STEP_empty };
+
+static uint32_t n_axes(const struct work *w) { return w->n_out + w->n_red; }
+
+static uint64_t red_mask(const struct work *w) {
+    return (((uint64_t)1 << w->n_red) - 1) << w->n_out;
+}
+
+static void push_guard(struct graph *g, struct work *w, struct guard guard) {
+    VEC_PUSH(g->arena, &w->guards, guard);
+}
+
+static void remove_guard(struct work *w, uint32_t k) { w->guards.at[k] = w->guards.at[--w->guards.n]; }
+
+// A copy that owns its guards.
+static struct work work_copy(struct graph *g, const struct work *w) {
+    struct work copy = *w;
+    memset(&copy.guards, 0, sizeof copy.guards);
+    for (uint32_t k = 0; k < w->guards.n; k++)
+        push_guard(g, &copy, w->guards.at[k]);
+    return copy;
+}
+
+static void substitute(struct graph *g, struct work *w, uint32_t n, const index_id *by) {
+    for (uint32_t k = 0; k < w->guards.n; k++)
+        w->guards.at[k].index = index_substitute(g, w->guards.at[k].index, n, by);
+    w->body = expr_substitute(g, w->body, n, by);
+}
+
+// Puts `value` for a reduction axis and takes the axis away; later axes move down.
+static void remove_axis(struct graph *g, struct work *w, uint32_t axis, index_id value) {
+    index_id by[MAX_AXES] = {0};
+    for (uint32_t a = axis + 1; a < n_axes(w); a++)
+        by[a] = index_axis(g, a - 1);
+    by[axis] = index_substitute(g, value, n_axes(w), by);   // `value` is free of the axis
+    substitute(g, w, n_axes(w), by);
+    memmove(w->extents + axis, w->extents + axis + 1,
+            (n_axes(w) - axis - 1) * sizeof *w->extents);
+    w->n_red--;
+}
+
+static bool is_op(const struct graph *g, expr_id e, enum op op) {
+    const struct expr *x = graph_expr(g, e);
+    return x->kind == EXPR_op && x->op == op;
+}
+
+// ---- C4: factors that become guards
+
+// Of a comparison of two index values: left - right.
+static bool compared_difference(struct graph *g, expr_id e, index_id *d) {
+    struct expr x = *graph_expr(g, e);
+    index_id a, b;
+    if (!expr_as_index(g, x.args[0], &a) || !expr_as_index(g, x.args[1], &b))
+        return false;
+    *d = index_add(g, a, index_scale(g, b, -1));
+    return true;
+}
+
+static bool factor_is_guard(struct graph *g, const struct work *w, expr_id e, struct guard *guard) {
+    index_id d;
+    int64_t most;
+    if (is_op(g, e, OP_eq) && compared_difference(g, e, &d)) {
+        *guard = (struct guard){d, 1};
+        return !index_has_data(g, d);
+    }
+    if (!is_op(g, e, OP_lt) || !compared_difference(g, e, &d) || index_has_data(g, d))
+        return false;
+    index_id gap = index_add(g, index_scale(g, d, -1), index_constant(g, -1));
+    if (!index_extreme(g, gap, 0, n_axes(w), w->extents, true, &most))
+        return false;
+    *guard = (struct guard){gap, most < 0 ? 1 : most + 1};
+    return true;
+}
+
+static enum step take_factors(struct graph *g, struct work *w) {
+    struct expr x = *graph_expr(g, w->body);
+    if (x.kind == EXPR_bracket) {
+        for (uint32_t k = 0; k < x.n_guards; k++)
+            push_guard(g, w, x.guards[k]);
+        w->body = x.args[0];
+        return STEP_changed;
+    }
+    bool product = is_op(g, w->body, OP_mul);
+    uint32_t n = product ? x.n_args : 1, kept = 0;
+    expr_id *factors = NEW_ARRAY(g->arena, n, expr_id);
+    for (uint32_t k = 0; k < n; k++) {
+        expr_id e = product ? x.args[k] : w->body;
+        struct guard guard;
+        if (factor_is_guard(g, w, e, &guard))
+            push_guard(g, w, guard);
+        else
+            factors[kept++] = e;
+    }
+    if (kept == n)
+        return STEP_none;
+    w->body = kept ? expr_op(g, OP_mul, kept, factors) : expr_const(g, 1);
+    return STEP_changed;
+}
+
+// ---- one-hot sums: [axis == data] on a reduction axis is substituted
+
+// i = +-axis + (data, symbols, constant), the data not depending on the axis
+static bool data_axis(const struct graph *g, const struct work *w, index_id i, uint32_t *axis) {
+    const struct index *x = graph_index(g, i);
+    if (!index_has_data(g, i) || x->divisor != 1 || x->terms[0].kind != TERM_axis ||
+        llabs(x->terms[0].coefficient) != 1 || x->terms[1].kind == TERM_axis)
+        return false;
+    *axis = x->terms[0].ref;
+    if (*axis < w->n_out)
+        return false;
+    for (uint32_t k = 1; k < x->n_terms; k++)
+        if (x->terms[k].kind == TERM_data &&
+            graph_expr(g, x->terms[k].ref)->axes >> *axis & 1)
+            return false;
+    return true;
+}
+
+// The value of `axis` where i is 0.
+static index_id solution(struct graph *g, index_id i, uint32_t axis) {
+    int64_t c = index_coefficient(g, i, axis);
+    index_id rest = index_add(g, i, index_scale(g, index_axis(g, axis), -c));
+    return index_divide(g, index_scale(g, rest, c > 0 ? -1 : 1), llabs(c));
+}
+
+static void solve_axis(struct graph *g, struct work *w, index_id zero, uint32_t axis) {
+    index_id value = solution(g, zero, axis);
+    if (!index_is_data(g, value))
+        push_guard(g, w, (struct guard){value, w->extents[axis]});
+    remove_axis(g, w, axis, value);
+}
+
+static enum step solve_data_factor(struct graph *g, struct work *w) {
+    struct expr x = *graph_expr(g, w->body);
+    bool product = is_op(g, w->body, OP_mul);
+    uint32_t n = product ? x.n_args : 1;
+    for (uint32_t k = 0; k < n; k++) {
+        expr_id e = product ? x.args[k] : w->body;
+        index_id d;
+        uint32_t axis;
+        if (!is_op(g, e, OP_eq) || !compared_difference(g, e, &d) || !data_axis(g, w, d, &axis))
+            continue;
+        expr_id *rest = NEW_ARRAY(g->arena, n, expr_id);
+        uint32_t m = 0;
+        for (uint32_t j = 0; j < n; j++)
+            if (j != k)
+                rest[m++] = x.args[j];
+        w->body = m ? expr_op(g, OP_mul, m, rest) : expr_const(g, 1);
+        solve_axis(g, w, d, axis);
+        return STEP_changed;
+    }
+    return STEP_none;
+}
+
+// An equality with data that cannot be solved is a factor, not a guard.
+static enum step move_data_guard(struct graph *g, struct work *w) {
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        struct guard guard = w->guards.at[k];
+        if (guard.bound != 1 || !index_has_data(g, guard.index))
+            continue;
+        remove_guard(w, k);
+        expr_id eq = expr_op2(g, OP_eq, expr_index(g, guard.index), expr_const(g, 0));
+        w->body = expr_op2(g, OP_mul, eq, w->body);
+        return STEP_changed;
+    }
+    return STEP_none;
+}
+
+// ---- C5: guards decided
+
+static void push_read_guard(struct graph *g, struct guard guard, void *context) {
+    push_guard(g, context, guard);
+}
+
+// Of guards on one index with constant bounds the narrowest stays.
+static void drop_wider(struct work *w) {
+    uint32_t m = 0;
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        struct guard *last = m ? &w->guards.at[m - 1] : NULL;   // sorted: bounds rise
+        struct guard now = w->guards.at[k];
+        if (!last || last->index != now.index || last->bound < 0)
+            w->guards.at[m++] = now;
+    }
+    w->guards.n = m;
+}
+
+static enum step decide_guards(struct graph *g, struct work *w) {
+    range_guards(g, w->body, n_axes(w), w->extents, 0, NULL, push_read_guard, w);
+    uint32_t m = 0;
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        struct guard guard = w->guards.at[k];
+        enum truth t = guard_normalize(g, &guard, n_axes(w), w->extents);
+        if (t == TRUTH_false)
+            return STEP_empty;
+        if (t == TRUTH_unknown)
+            w->guards.at[m++] = guard;
+    }
+    w->guards.n = guards_sort(g, m, w->guards.at);
+    drop_wider(w);
+    return STEP_none;
+}
+
+// ---- C3: equalities
+
+static bool better_axis(const struct graph *g, const struct work *w, index_id i, uint32_t a,
+                        uint32_t best) {
+    int64_t x = graph_extent_max(g, w->extents[a]), y = graph_extent_max(g, w->extents[best]);
+    if (x != y)
+        return x > y;
+    return llabs(index_coefficient(g, i, a)) == 1 && llabs(index_coefficient(g, i, best)) != 1;
+}
+
+static enum step solve_equality(struct graph *g, struct work *w) {
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        struct guard guard = w->guards.at[k];
+        uint32_t best = 0;
+        if (guard.bound != 1 || index_has_data(g, guard.index))
+            continue;
+        for (uint32_t a = w->n_out; a < n_axes(w); a++)
+            if (index_coefficient(g, guard.index, a) &&
+                (!best || better_axis(g, w, guard.index, a, best - 1)))
+                best = a + 1;
+        if (!best)
+            continue;
+        remove_guard(w, k);
+        solve_axis(g, w, guard.index, best - 1);
+        return STEP_changed;
+    }
+    return STEP_none;
+}
+
+// ---- C5: single-axis guards tighten the range of a reduction axis
+
+static void reindex_axis(struct graph *g, struct work *w, uint32_t axis, int64_t stride,
+                         int64_t offset, int64_t count) {
+    index_id by[MAX_AXES] = {0};
+    by[axis] = index_add(g, index_scale(g, index_axis(g, axis), stride), index_constant(g, offset));
+    substitute(g, w, n_axes(w), by);
+    w->extents[axis] = count;
+}
+
+// (c*axis + k)/d exact: the axis runs over one residue class
+static enum step take_residue(struct graph *g, struct work *w, const struct index *x, uint32_t axis) {
+    int64_t c = floor_mod(x->terms[0].coefficient, x->divisor);
+    int64_t k = floor_mod(x->constant, x->divisor), first = 0, size = w->extents[axis];
+    if (x->divisor > MAX_RESIDUE)
+        return STEP_none;
+    while (first < x->divisor && (c * first + k) % x->divisor)
+        first++;
+    if (first >= size || first == x->divisor)
+        return STEP_empty;
+    reindex_axis(g, w, axis, x->divisor, first, (size - 1 - first) / x->divisor + 1);
+    return STEP_changed;
+}
+
+static enum step tighten(struct graph *g, struct work *w) {
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        struct guard guard = w->guards.at[k];
+        struct index x = *graph_index(g, guard.index);
+        if (x.n_terms != 1 || x.terms[0].kind != TERM_axis || x.terms[0].ref < w->n_out ||
+            guard.bound < 0)
+            continue;
+        uint32_t axis = x.terms[0].ref;
+        int64_t size = w->extents[axis];
+        if (size < 0)
+            continue;
+        if (x.divisor > 1)
+            return take_residue(g, w, &x, axis);
+        if (x.terms[0].coefficient != 1)
+            continue;
+        int64_t low = x.constant < 0 ? -x.constant : 0;
+        int64_t high = guard.bound - 1 - x.constant;
+        high = high < size - 1 ? high : size - 1;
+        if (high < low)
+            return STEP_empty;
+        remove_guard(w, k);
+        reindex_axis(g, w, axis, 1, low, high - low + 1);
+        return STEP_changed;
+    }
+    return STEP_none;
+}
+
+// ---- C6: unit and unused axes
+
+static enum step remove_unit_axes(struct graph *g, struct work *w) {
+    index_id by[MAX_AXES] = {0}, zero = index_constant(g, 0);
+    uint64_t unit = 0;
+    for (uint32_t a = 0; a < w->n_out; a++)
+        if (w->extents[a] == 1) {
+            by[a] = zero;
+            unit |= (uint64_t)1 << a;
+        }
+    enum step step = STEP_none;
+    if (unit & (expr_axes(g, w->body) | guards_axes(g, w->guards.n, w->guards.at))) {
+        substitute(g, w, w->n_out, by);
+        step = STEP_changed;
+    }
+    for (uint32_t a = n_axes(w); a-- > w->n_out;)
+        if (w->extents[a] == 1) {
+            remove_axis(g, w, a, zero);
+            step = STEP_changed;
+        }
+    return step;
+}
+
+static enum step remove_unused_axes(struct graph *g, struct work *w) {
+    if (w->reducer == RED_argmax || w->reducer == RED_argmin)
+        return STEP_none;
+    enum step step = STEP_none;
+    uint64_t used = expr_axes(g, w->body) | guards_axes(g, w->guards.n, w->guards.at);
+    for (uint32_t a = n_axes(w); a-- > w->n_out;) {
+        if (used >> a & 1)
+            continue;
+        expr_id count = expr_extent(g, w->extents[a]);
+        if (w->reducer == RED_sum)
+            w->body = expr_op2(g, OP_mul, count, w->body);
+        else if (w->reducer == RED_prod)
+            w->body = expr_op2(g, OP_pow, w->body, count);
+        remove_axis(g, w, a, index_constant(g, 0));
+        step = STEP_changed;
+    }
+    return step;
+}
+
+// ---- what the box decides inside a body
+
+static expr_id decide_bracket(struct graph *g, const struct work *w, const struct expr *x) {
+    struct guard *left = NEW_ARRAY(g->arena, x->n_guards, struct guard);
+    uint32_t m = 0;
+    for (uint32_t k = 0; k < x->n_guards; k++) {
+        struct guard guard = x->guards[k];
+        enum truth t = guard_normalize(g, &guard, n_axes(w), w->extents);
+        if (t == TRUTH_false)
+            return expr_const(g, 0);
+        if (t == TRUTH_unknown)
+            left[m++] = guard;
+    }
+    return expr_bracket(g, m, left, x->args[0]);
+}
+
+static expr_id decide_compare(struct graph *g, const struct work *w, expr_id e) {
+    index_id d;
+    int64_t low, high;
+    if (!compared_difference(g, e, &d) || index_has_data(g, d) ||
+        !index_extreme(g, d, 0, n_axes(w), w->extents, false, &low) ||
+        !index_extreme(g, d, 0, n_axes(w), w->extents, true, &high))
+        return e;
+    if (is_op(g, e, OP_lt))
+        return high < 0 ? expr_const(g, 1) : low >= 0 ? expr_const(g, 0) : e;
+    if (low > 0 || high < 0)
+        return expr_const(g, is_op(g, e, OP_ne));
+    return e;
+}
+
+static expr_id decide(struct graph *g, expr_id e, void *context) {
+    const struct work *w = context;
+    struct expr x = *graph_expr(g, e);
+    if (x.kind == EXPR_bracket)
+        return decide_bracket(g, w, &x);
+    if (is_op(g, e, OP_eq) || is_op(g, e, OP_ne) || is_op(g, e, OP_lt))
+        return decide_compare(g, w, e);
+    return e;
+}
+
+static enum step decide_body(struct graph *g, struct work *w) {
+    expr_id body = expr_rewrite(g, w->body, decide, w);
+    enum step step = body == w->body ? STEP_none : STEP_changed;
+    w->body = body;
+    return step;
+}
+
+// ---- C14: the order of the reduction axes
+
+struct order {
+    struct work *w;
+    uint8_t place[MAX_AXES];   // axis of rank k in the new order
+    uint32_t n;
+    uint64_t placed;
+    bool reads_only;
+    struct map seen;
+};
+
+static void place_expr(struct graph *g, struct order *o, expr_id e);
+
+static void place_index(struct graph *g, struct order *o, index_id i) {
+    const struct index *x = graph_index(g, i);
+    for (uint32_t k = 0; k < x->n_terms; k++) {
+        uint32_t a = x->terms[k].ref;
+        if (x->terms[k].kind == TERM_data) {
+            place_expr(g, o, a);
+        } else if (x->terms[k].kind == TERM_axis && a >= o->w->n_out && !(o->placed >> a & 1)) {
+            o->placed |= (uint64_t)1 << a;
+            o->place[o->n++] = (uint8_t)a;
+        }
+    }
+}
+
+static void place_expr(struct graph *g, struct order *o, expr_id e) {
+    if (map_get(&o->seen, e, NULL))
+        return;
+    map_set(&o->seen, e, 1);
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind == EXPR_index && !o->reads_only)
+        place_index(g, o, x->index);
+    for (uint32_t k = 0; k < x->n_guards && !o->reads_only; k++)
+        place_index(g, o, x->guards[k].index);
+    for (uint32_t k = 0; k < x->n_args; k++) {
+        if (x->kind == EXPR_read)
+            place_index(g, o, x->args[k]);
+        else
+            place_expr(g, o, x->args[k]);
+    }
+}
+
+static void find_order(struct graph *g, struct order *o, struct work *w) {
+    *o = (struct order){.w = w};
+    for (int pass = 0; pass < 2; pass++) {
+        o->reads_only = pass == 0;
+        map_init(&o->seen, g->arena);
+        place_expr(g, o, w->body);
+    }
+    for (uint32_t k = 0; k < w->guards.n; k++)
+        place_index(g, o, w->guards.at[k].index);
+    for (uint32_t a = w->n_out; a < n_axes(w); a++)
+        if (!(o->placed >> a & 1))
+            o->place[o->n++] = (uint8_t)a;
+}
+
+static bool reorder_once(struct graph *g, struct work *w) {
+    struct order o;
+    index_id by[MAX_AXES] = {0};
+    extent old[MAX_AXES];
+    bool moved = false;
+    find_order(g, &o, w);
+    memcpy(old, w->extents, sizeof old);
+    for (uint32_t k = 0; k < o.n; k++) {
+        by[o.place[k]] = index_axis(g, w->n_out + k);
+        w->extents[w->n_out + k] = old[o.place[k]];
+        moved |= o.place[k] != w->n_out + k;
+    }
+    if (!moved)
+        return false;
+    substitute(g, w, n_axes(w), by);
+    for (uint32_t k = 0; k < w->guards.n; k++)
+        guard_normalize(g, &w->guards.at[k], n_axes(w), w->extents);
+    w->guards.n = guards_sort(g, w->guards.n, w->guards.at);
+    return true;
+}
+
+// Renumbering may reorder factors, which may ask for another order; in a cycle the least body wins.
+static void order_axes(struct graph *g, struct work *w) {
+    for (int k = 0; k < MAX_ORDERS; k++)
+        if (!reorder_once(g, w))
+            return;
+    struct work best = work_copy(g, w);
+    for (int k = 0; k < MAX_ORDERS; k++) {
+        reorder_once(g, w);
+        if (expr_compare(g, w->body, best.body) < 0)
+            best = work_copy(g, w);
+    }
+    *w = best;
+}
+
+// ---- nodes out of work
+
+static node_id finish(struct graph *g, const struct work *w) {
+    struct node n = {.kind = NODE_comp, .dtype = w->dtype, .reducer = w->reducer,
+                     .rank = w->n_out, .shape = (extent *)w->extents,
+                     .n_red = w->n_red, .red = (extent *)w->extents + w->n_out,
+                     .n_guards = w->guards.n, .guards = w->guards.at, .body = w->body};
+    return node_make(g, &n);
+}
+
+static node_id fill(struct graph *g, const struct work *w, double value) {
+    return graph_fill(g, w->dtype, w->n_out, w->extents, value);
+}
+
+static expr_id read_identity(struct graph *g, node_id n) {
+    index_id at[MAX_RANK];
+    uint32_t rank = graph_node(g, n)->rank;
+    for (uint32_t k = 0; k < rank; k++)
+        at[k] = graph_node(g, n)->shape[k] == 1 ? index_constant(g, 0) : index_axis(g, k);
+    return expr_read(g, n, rank, at);
+}
+
+// The value of a node at its own axes: a map says it by itself.
+static expr_id value_of(struct graph *g, node_id n) {
+    const struct node *x = graph_node(g, n);
+    bool is_map = x->kind == NODE_comp && x->reducer == RED_none;
+    return is_map ? x->body : read_identity(g, n);
+}
+
+static bool is_identity(struct graph *g, const struct work *w, node_id *of) {
+    struct expr x = *graph_expr(g, w->body);
+    if (x.kind != EXPR_read || x.n_args != w->n_out)
+        return false;
+    const struct node *n = graph_node(g, x.node);
+    if (n->dtype != w->dtype || (w->n_out && memcmp(n->shape, w->extents, w->n_out * sizeof *n->shape)))
+        return false;
+    *of = x.node;
+    return read_identity(g, x.node) == w->body;
+}
+
+static node_id canonical_map(struct graph *g, struct work *w) {
+    node_id of;
+    if (w->guards.n)
+        w->body = expr_bracket(g, w->guards.n, w->guards.at, w->body);
+    w->guards.n = 0;
+    while (remove_unit_axes(g, w) == STEP_changed || decide_body(g, w) == STEP_changed)
+        ;
+    return is_identity(g, w, &of) ? of : finish(g, w);
+}
+
+// ---- C9: factors free of the reduction stand in front
+
+static uint32_t split_factors(struct graph *g, const struct work *w, expr_id *free_part,
+                              expr_id *bound_part) {
+    struct expr x = *graph_expr(g, w->body);
+    bool product = is_op(g, w->body, OP_mul);
+    uint32_t n = product ? x.n_args : 1, n_free = 0, n_bound = 0;
+    expr_id *parts = NEW_ARRAY(g->arena, 2 * n, expr_id);
+    for (uint32_t k = 0; k < n; k++) {
+        expr_id e = product ? x.args[k] : w->body;
+        if (expr_axes(g, e) & red_mask(w))
+            parts[n + n_bound++] = e;
+        else
+            parts[n_free++] = e;
+    }
+    *free_part = n_free ? expr_op(g, OP_mul, n_free, parts) : expr_const(g, 1);
+    *bound_part = n_bound ? expr_op(g, OP_mul, n_bound, parts + n) : expr_const(g, 1);
+    double value;
+    return n_free && !(expr_is_const(g, *free_part, &value) && value == 1);
+}
+
+static node_id hoist(struct graph *g, struct work *w, expr_id free_part, expr_id bound_part) {
+    struct work bare = *w, map = *w;
+    memset(&bare.guards, 0, sizeof bare.guards);
+    memset(&map.guards, 0, sizeof map.guards);
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        bool outer = !(index_axes(g, w->guards.at[k].index) & red_mask(w));
+        push_guard(g, outer ? &map : &bare, w->guards.at[k]);
+    }
+    bare.body = bound_part;
+    map.reducer = RED_none;
+    map.n_red = 0;
+    map.body = expr_op2(g, OP_mul, free_part, value_of(g, canonical_comp(g, &bare)));
+    return canonical_map(g, &map);
+}
+
+// ---- C12: output axes on which nothing depends are left to the reader
+
+static bool drop_free_outputs(struct graph *g, struct work *w, node_id *result) {
+    uint64_t used = expr_axes(g, w->body) | guards_axes(g, w->guards.n, w->guards.at);
+    uint64_t outputs = ((uint64_t)1 << w->n_out) - 1;
+    if (!w->n_out || (used & outputs) == outputs)
+        return false;
+    struct work less = work_copy(g, w), map = *w;
+    index_id by[MAX_AXES] = {0}, at[MAX_RANK];
+    less.n_out = 0;
+    for (uint32_t a = 0, m = 0; a < n_axes(w); a++) {
+        bool kept = a >= w->n_out || used >> a & 1;
+        if (kept) {
+            by[a] = index_axis(g, m);
+            less.extents[m++] = w->extents[a];
+        }
+        if (kept && a < w->n_out)
+            at[less.n_out++] = index_axis(g, a);
+    }
+    substitute(g, &less, n_axes(w), by);
+    node_id inner = canonical_comp(g, &less);
+    map.reducer = RED_none;
+    map.n_red = 0;
+    memset(&map.guards, 0, sizeof map.guards);
+    map.body = expr_read(g, inner, less.n_out, at);
+    *result = canonical_map(g, &map);
+    return true;
+}
+
+// ---- sums
+
+static enum step sum_step(struct graph *g, struct work *w) {
+    static enum step (*const steps[])(struct graph *, struct work *) = {
+        take_factors,   decide_guards,    solve_data_factor, move_data_guard,    solve_equality,
+        tighten,        remove_unit_axes, remove_unused_axes, decide_body,
+    };
+    double value;
+    for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
+        if (expr_is_const(g, w->body, &value) && value == 0)
+            return STEP_empty;
+        enum step step = steps[k](g, w);
+        if (step != STEP_none)
+            return step;
+    }
+    return STEP_none;
+}
+
+static node_id canonical_sum(struct graph *g, struct work *w) {
+    enum step step;
+    while ((step = sum_step(g, w)) == STEP_changed)
+        ;
+    if (step == STEP_empty)
+        return fill(g, w, 0);
+    if (!w->n_red) {
+        w->reducer = RED_none;
+        return canonical_map(g, w);
+    }
+    expr_id free_part, bound_part;
+    if (split_factors(g, w, &free_part, &bound_part))
+        return hoist(g, w, free_part, bound_part);
+    node_id result;
+    if (drop_free_outputs(g, w, &result))
+        return result;
+    order_axes(g, w);
+    return finish(g, w);
+}
+
+// ---- the other reducers
+
+static double empty_value(enum reducer r) {
+    return r == RED_max ? -INFINITY : r == RED_min ? INFINITY : r == RED_prod;
+}
+
+static enum step other_step(struct graph *g, struct work *w) {
+    enum step step = decide_guards(g, w);
+    if (step == STEP_none)
+        step = remove_unit_axes(g, w);
+    if (step == STEP_none)
+        step = remove_unused_axes(g, w);
+    return step == STEP_none ? decide_body(g, w) : step;
+}
+
+static bool is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
+
+static void type_of_arg(struct graph *g, struct work *w) {
+    int64_t size = 1;
+    for (uint32_t a = w->n_out; a < n_axes(w); a++)
+        if (!mul_i64(size, graph_extent_max(g, w->extents[a]), &size))
+            size = INT64_MAX;
+    w->dtype = size <= 256 ? DTYPE_u8 : size <= INT32_MAX ? DTYPE_i32 : DTYPE_i64;
+}
+
+static node_id canonical_other(struct graph *g, struct work *w) {
+    enum step step;
+    if (is_arg(w->reducer))
+        type_of_arg(g, w);
+    while ((step = other_step(g, w)) == STEP_changed)
+        ;
+    if (step == STEP_empty || (is_arg(w->reducer) && !w->n_red))
+        return fill(g, w, empty_value(w->reducer));
+    node_id result;
+    if (w->n_red && drop_free_outputs(g, w, &result))
+        return result;
+    if (w->n_red) {
+        if (!is_arg(w->reducer))
+            order_axes(g, w);
+        return finish(g, w);
+    }
+    if (w->guards.n) {
+        expr_id inside = expr_bracket(g, w->guards.n, w->guards.at, expr_const(g, 1));
+        w->body = expr_op3(g, OP_select, inside, w->body, expr_const(g, empty_value(w->reducer)));
+        w->guards.n = 0;
+    }
+    w->reducer = RED_none;
+    return canonical_map(g, w);
+}
+
+// ---- the door
+
+node_id canonical_comp(struct graph *g, struct work *w) {
+    CHECK(n_axes(w) <= MAX_AXES && w->n_out <= MAX_RANK, "a comprehension of %u axes", n_axes(w));
+    w->body = expr_op2(g, OP_mul, expr_const(g, 1), w->body);   // 1/3 alone is a number
+    if (w->reducer == RED_none)
+        return canonical_map(g, w);
+    return w->reducer == RED_sum ? canonical_sum(g, w) : canonical_other(g, w);
+}
+
+node_id graph_comp(struct graph *g, const struct comp *c) {
+    struct work w = {.reducer = c->reducer, .dtype = c->dtype, .n_out = c->n_out,
+                     .n_red = c->n_red, .body = c->body};
+    CHECK(c->n_out + c->n_red <= MAX_AXES && c->n_guards <= MAX_AXES,
+          "a comprehension of %u axes and %u guards", c->n_out + c->n_red, c->n_guards);
+    memcpy(w.extents, c->extents, (c->n_out + c->n_red) * sizeof *w.extents);
+    for (uint32_t k = 0; k < c->n_guards; k++)
+        push_guard(g, &w, c->guards[k]);
+    return canonical_comp(g, &w);
+}

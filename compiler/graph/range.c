@@ -1,0 +1,114 @@
+// Which reads are provably in range: intervals over the box, and over each guard that stands around
+// the read. A guard 0 <= I < h proves a read at R if R - c*I, c an integer that cancels an axis, is
+// bounded by itself.
+#include "tables.h"
+
+struct walk {
+    struct graph *g;
+    uint32_t n_axes;
+    const extent *extents;
+    VEC(struct guard) known;   // node guards, then those of the brackets around
+    void (*f)(struct graph *, struct guard, void *);
+    void *context;
+    struct map seen;           // (expression, bracket number) pairs done
+    uint32_t n_brackets;
+};
+
+// c with R - c*I free of the axis; 0 if there is no integer
+static int64_t ratio(const struct graph *g, index_id r, index_id i, uint32_t axis) {
+    int64_t a = index_coefficient(g, r, axis), b = index_coefficient(g, i, axis), top, bottom;
+    if (!a || !b || !mul_i64(a, graph_index(g, i)->divisor, &top) ||
+        !mul_i64(b, graph_index(g, r)->divisor, &bottom))
+        return 0;
+    return top % bottom ? 0 : top / bottom;
+}
+
+static bool proves(struct graph *g, const struct guard *wanted, const struct guard *known, int64_t c,
+                   uint32_t n_axes, const extent *extents) {
+    index_id d = index_add(g, wanted->index, index_scale(g, known->index, -c));
+    if (graph_index(g, d)->divisor != 1)
+        return false;
+    index_id last = index_add(g, index_symbol(g, known->bound), index_constant(g, -1));
+    index_id moved = index_add(g, d, index_scale(g, last, c));   // at the guard's upper end
+    int64_t low, over;
+    return index_extreme(g, c > 0 ? d : moved, 0, n_axes, extents, false, &low) &&
+           index_extreme(g, c > 0 ? moved : d, wanted->bound, n_axes, extents, true, &over) &&
+           low >= 0 && over < 0;
+}
+
+bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
+                   const extent *extents, uint32_t n_known, const struct guard *known) {
+    for (uint32_t k = 0; k < n_known; k++) {
+        if (known[k].index == wanted->index && known[k].bound == wanted->bound)
+            return true;
+        struct index x = *graph_index(g, known[k].index);
+        for (uint32_t t = 0; t < x.n_terms && x.terms[t].kind == TERM_axis; t++) {
+            int64_t c = ratio(g, wanted->index, known[k].index, x.terms[t].ref);
+            if (c && proves(g, wanted, &known[k], c, n_axes, extents))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void walk_expr(struct walk *w, expr_id e, uint32_t bracket);
+
+static void walk_index(struct walk *w, index_id i, uint32_t bracket) {
+    struct index x = *graph_index(w->g, i);
+    for (uint32_t k = 0; k < x.n_terms; k++)
+        if (x.terms[k].kind == TERM_data)
+            walk_expr(w, x.terms[k].ref, bracket);
+}
+
+static void walk_read(struct walk *w, const struct expr *x, uint32_t bracket) {
+    for (uint32_t k = 0; k < x->n_args; k++) {
+        walk_index(w, x->args[k], bracket);
+        struct guard wanted = {x->args[k], graph_node(w->g, x->node)->shape[k]};
+        if (index_is_data(w->g, wanted.index))
+            continue;
+        enum truth t = guard_normalize(w->g, &wanted, w->n_axes, w->extents);
+        if (t == TRUTH_true ||
+            range_implied(w->g, &wanted, w->n_axes, w->extents, w->known.n, w->known.at))
+            continue;
+        if (t == TRUTH_false)
+            wanted = (struct guard){index_constant(w->g, -1), 1};
+        w->f(w->g, wanted, w->context);
+    }
+}
+
+static void walk_bracket(struct walk *w, const struct expr *x, uint32_t bracket) {
+    uint32_t outside = w->known.n;
+    for (uint32_t k = 0; k < x->n_guards; k++) {
+        walk_index(w, x->guards[k].index, bracket);
+        VEC_PUSH(w->g->arena, &w->known, x->guards[k]);
+    }
+    walk_expr(w, x->args[0], ++w->n_brackets);
+    w->known.n = outside;
+}
+
+static void walk_expr(struct walk *w, expr_id e, uint32_t bracket) {
+    uint64_t key = (uint64_t)bracket << 32 | e;
+    if (map_get(&w->seen, key, NULL))
+        return;
+    map_set(&w->seen, key, 1);
+    struct expr x = *graph_expr(w->g, e);
+    if (x.kind == EXPR_read)
+        walk_read(w, &x, bracket);
+    else if (x.kind == EXPR_bracket)
+        walk_bracket(w, &x, bracket);
+    else if (x.kind == EXPR_index)
+        walk_index(w, x.index, bracket);
+    else
+        for (uint32_t k = 0; k < x.n_args; k++)
+            walk_expr(w, x.args[k], bracket);
+}
+
+void range_guards(struct graph *g, expr_id e, uint32_t n_axes, const extent *extents,
+                  uint32_t n_known, const struct guard *known,
+                  void (*f)(struct graph *, struct guard, void *), void *context) {
+    struct walk w = {.g = g, .n_axes = n_axes, .extents = extents, .f = f, .context = context};
+    for (uint32_t k = 0; k < n_known; k++)
+        VEC_PUSH(g->arena, &w.known, known[k]);
+    map_init(&w.seen, g->arena);
+    walk_expr(&w, e, 0);
+}
