@@ -1,0 +1,42 @@
+"""Small programs with what could break reproducibility: dropout, augmentation, state, schedules, stopping rules."""
+
+CONVOLUTION = """
+data blobs {
+  read  csv("blobs.csv") -> cells: [12], label: class(4)
+  split test       = 60 of train
+  split validation = 0.2 of train
+  image = reshape(standardize(cells), [1, 3, 4])
+}
+network Net(image: [1, 3, 4]) -> [4] {
+  image |> conv(8, kernel = 3, pad = 1) |> batch_norm |> relu |> flatten |> dropout(0.8) |> dense(40) |> relu |> dense(4)
+}
+train small {
+  data     blobs
+  augment  image <- add_noise(image, 0.1)
+  scores   = Net(image)
+  minimize cross_entropy(softmax(scores), label) + 1e-4 * l2(Net.*.W) using clip_norm(5, adam(cosine(0.01, step, steps)))
+  measure  accuracy = correct(scores, label)
+  predict  class = argmax(scores)
+  batch    32
+  epochs   40
+  stop if  stalled(validation.loss, 30)
+  report   test.accuracy
+}
+"""
+
+DENSE = """
+data blobs {
+  read  csv("blobs.csv") -> cells: [12], label: class(4)
+  split test = 60 of train
+  x = rescale(cells)
+}
+network Net(x: [12]) -> [4] { x |> dense(64) |> tanh |> dense(64) |> gelu |> dense(4) }
+train dense_net {
+  data     blobs
+  scores   = Net(x)
+  minimize cross_entropy(softmax(scores), label) using RULE
+  measure  accuracy = correct(scores, label)
+  batch    25
+  epochs   30
+}
+"""
