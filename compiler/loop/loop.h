@@ -7,8 +7,8 @@
 // stands or in blocks within it. Kernels are shared by all entries that need the same text.
 //
 // Notes for whoever executes this (codegen, the test interpreter):
-//  * A value has a dtype and lanes: 1 is a scalar, W = target.lanes(dtype) a vector. bool is i1. An argument of one lane in an
-//    operation of W lanes stands for every lane (all operations, masks and stored values too). Loop variables and `n` are i64 scalars.
+//  * A value has a dtype and lanes: 1 is a scalar, else a power of two (whatever the dtype: f64x16 is legal). bool is i1. An
+//    argument of one lane in an operation of W lanes stands for every lane (all operations, masks and stored values too). Loop variables and `n` are i64 scalars.
 //  * apply: all arguments have one dtype, the result too, but: comparisons give bool; not/and/or take and give bool; select takes
 //    (bool, x, x); uniform01 and normal01 take i64 (seed, step, draw scalars, element) and give a real. add, mul have two
 //    arguments. add, mul, max, min, mod, abs, sign, subtract and comparisons also work on integers (mod floors).
@@ -53,8 +53,8 @@ struct loop_affine {
     struct loop_term *terms; // sorted by variable, coefficients not 0
     int64_t constant;
 };
-// Bounds: low is the greatest, high the least of ceil(affine / divisor).
-struct loop_bound { struct loop_affine at; int64_t divisor; };
+// Bounds: low is the greatest, high the least of multiple * ceil(affine / divisor); multiple, divisor >= 1.
+struct loop_bound { struct loop_affine at; int64_t divisor, multiple; };
 struct loop_bounds { uint32_t n; struct loop_bound *any; };
 
 struct loop_block { VEC(struct loop_stmt *) stmts; };

@@ -1,0 +1,49 @@
+// Building kernels: affine numbers, values, structured statements. Equal pure statements of a block (or one around it)
+// become one value, so whoever emits a tile may emit every operand as often as it is used.
+#pragma once
+
+#include "loop.h"
+
+// ---- affine numbers
+struct loop_affine affine_constant(int64_t c);
+struct loop_affine affine_value(struct arena *a, value_id v);
+struct loop_affine affine_scale(struct arena *a, struct loop_affine x, int64_t by);
+struct loop_affine affine_add(struct arena *a, struct loop_affine x, struct loop_affine y);
+struct loop_affine affine_shift(struct loop_affine x, int64_t by);
+bool affine_equal(struct loop_affine x, struct loop_affine y);
+bool affine_is_constant(struct loop_affine x, int64_t *value);
+static inline struct loop_affine affine_n(struct arena *a) { return affine_value(a, LOOP_N); }
+
+struct loop_scope;
+struct build {
+    struct arena *arena;
+    struct loop_kernel *kernel;
+    struct loop_scope *scope;    // innermost block
+    origin_id origin;            // given to the statements made from now on
+};
+
+void build_start(struct build *b, struct arena *a, const char *name, origin_id origin);
+uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_access access, bool shared);
+uint32_t build_local(struct build *b, const char *name, enum dtype t, int64_t count);   // as a buffer number, after the last parameter
+
+value_id build_number(struct build *b, struct loop_type t, double number);   // also for integer and bool types
+value_id build_index(struct build *b, struct loop_type t, struct loop_affine at, int64_t stride);
+value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, int64_t stride, struct loop_affine bound);
+value_id build_apply(struct build *b, enum op op, enum dtype result, uint32_t n, const value_id *args);
+value_id build_apply2(struct build *b, enum op op, enum dtype result, value_id x, value_id y);
+value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id y, value_id z);   // subtract .. remainder
+value_id build_cast(struct build *b, enum dtype to, value_id x);
+value_id build_fold(struct build *b, enum op op, value_id x);
+value_id build_and(struct build *b, value_id x, value_id y);   // 0: true
+struct loop_access_at { uint32_t buffer; struct loop_affine at; int64_t stride; value_id offset, mask; };
+value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
+void build_store(struct build *b, struct loop_access_at m, value_id x);
+static inline struct loop_type build_type(const struct build *b, value_id v) { return b->kernel->values.at[v]; }
+
+// A loop: open, build the body, close with the next values. carried[i].first is given, .inside and .result are made.
+struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop_bounds high, int64_t step,
+                            uint32_t n_carried, struct loop_carried *carried);
+struct loop_stmt *build_if(struct build *b, value_id condition, uint32_t n_carried, struct loop_carried *carried);
+void build_close(struct build *b, uint32_t n_carried, const value_id *next);
+struct loop_bounds build_bound(struct build *b, struct loop_affine at);   // one bound
+void build_add_bound(struct build *b, struct loop_bounds *to, struct loop_affine at, int64_t divisor, int64_t multiple);
