@@ -1,0 +1,74 @@
+// What the passes share among themselves; nobody outside this room includes it.
+//
+// A pass rewrites its graph in place: it adds nodes through the constructors, then lets the outputs point to
+// the new ones; graph_compact drops what nobody needs any more. Ids grow from operands to users throughout.
+#pragma once
+
+#include "pass.h"
+
+// ---- one function for each row of pass.def
+#define PASS(name, help)                                                                           \
+    struct graph *pass_##name(struct arena *a, struct arena *scratch, struct graph *g,              \
+                              const struct pass_options *o);
+#include "pass.def"
+#undef PASS
+
+// ---- derivative.c: the derivative texts of op.def
+enum { DERIVATIVE_variables = 4 };   // a b c y
+// d e / d input of the scalar operation `e`, as an expression. `y` stands for the result; 0: `e` itself.
+expr_id derivative_build(struct graph *g, expr_id e, uint32_t input, expr_id y);
+// Parses one formula (for tests: every text of the table must parse). False and *error on a mistake.
+bool derivative_parses(enum op op, const char **error);
+
+// ---- rewrite.c: replacing nodes by nodes
+// `by[n]` is what stands for node n (0 and ids from `n_by` on: itself).
+struct replacement {
+    node_id *by;
+    uint32_t n;
+};
+struct replacement replacement_create(struct arena *a, const struct graph *g);
+node_id replacement_of(const struct replacement *r, node_id n);
+// The node `n` over replaced operands: itself when none is replaced.
+node_id rewrite_node(struct graph *g, const struct replacement *r, node_id n);
+// graph_comp with the origin and name of `like`.
+node_id rebuild(struct graph *g, node_id like, const struct comp *c);
+// Every live node over replaced operands, then what `visit` makes of it; compacts.
+struct graph *rewrite_graph(struct arena *scratch, struct graph *g, node_id (*visit)(struct graph *g, node_id n));
+expr_id rewrite_reads(struct graph *g, const struct replacement *r, expr_id e);
+void rewrite_outputs(struct graph *g, const struct replacement *r);
+// Marks what the outputs need (array of g->nodes.n flags).
+bool *rewrite_live(struct arena *a, const struct graph *g);
+// Visits the nodes that `n` reads or takes, each distinct one once.
+void node_operands(struct graph *g, node_id n, void (*visit)(node_id operand, void *context), void *context);
+// Visits every read inside an expression, those in data indices and guards included.
+void expr_reads(struct graph *g, expr_id e, void (*visit)(expr_id read, void *context), void *context);
+uint32_t expr_operations(struct graph *g, expr_id e);     // scalar operations, shared ones once
+bool expr_is_zero(const struct graph *g, expr_id e);
+bool node_is_zero(const struct graph *g, node_id n);
+bool node_is_map(const struct graph *g, node_id n);       // a comprehension without reducer
+// The body of the map `n` at `at`; the read itself where n is no map.
+expr_id map_body_at(struct graph *g, node_id n, const index_id *at);
+// A read of `n`, replaced by its body where `n` is a view: a constant, a multiple, a slice, a diagonal (CORE C1).
+expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *at);
+// ---- simplify.c, fuse.c
+bool expr_cancels(struct graph *g, expr_id e);            // a sum that is 0 once maps are read through
+bool body_has_two_sides(struct graph *g, expr_id body);   // a product that no single factor spans
+bool node_is_anchor(struct graph *g, node_id n);          // a sum of such a product: contraction, convolution
+
+struct comp comp_of(const struct graph *g, node_id n);    // the parts of a comprehension
+
+// ---- grad_rules.c and autodiff.c: one reverse sweep from y to every x
+struct sweep {
+    struct graph *g;
+    uint32_t n;               // nodes when the sweep began
+    bool *active;             // real, and depends on an x
+    struct contributions {
+        VEC(node_id) from;    // in the order of the sweep: last consumer first
+    } *of;
+    uint32_t n_lead;          // leading axes of every adjoint: the axes of y that stay
+    extent lead[MAX_RANK];
+};
+// Adds `d` (axes: lead, then those of x) to the adjoint of x.
+void sweep_add(struct sweep *s, node_id x, node_id d);
+typedef void grad_rule(struct sweep *s, node_id y, node_id dy);
+grad_rule grad_reshape, grad_concat, grad_solve, grad_cholesky, grad_eigh, grad_at;

@@ -1,0 +1,64 @@
+// The registry of passes and the order in which a compilation runs them.
+#include "internal.h"
+
+#include <string.h>
+
+const struct pass passes[] = {
+#define PASS(name, help) {#name, help, pass_##name},
+#include "pass.def"
+#undef PASS
+};
+const int n_passes = sizeof passes / sizeof *passes;
+
+// The whole sequence. Gradients are expanded once the logarithms are stable; what the expansion leaves is simplified
+// until the second round finds nothing, then fused.
+static const char *const pipeline[] = {
+    "stabilize", "autodiff", "simplify", "cse", "fuse", "dce",
+};
+
+const struct pass *pass_find(const char *name) {
+    for (int i = 0; i < n_passes; i++)
+        if (strcmp(passes[i].name, name) == 0)
+            return &passes[i];
+    return NULL;
+}
+
+static bool is_off(const char *list, const char *name) {
+    size_t n = strlen(name);
+    for (const char *at = list; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, name, n) == 0 && (at[n] == ',' || at[n] == 0))
+            return true;
+    return false;
+}
+
+// A legal graph that prints, reads back and prints the same.
+static void check(struct arena *scratch, const char *pass, struct graph *g) {
+    const char *wrong = graph_verify(g);
+    CHECK(!wrong, "pass `%s` made an illegal graph: %s\n%s", pass, wrong, graph_text(scratch, g));
+    const char *text = graph_text(scratch, g);
+    size_t used;
+    struct graph *again = graph_parse(scratch, text, strlen(text), &used, NULL, 0);
+    CHECK(again, "after pass `%s` the graph does not read back:\n%s", pass, text);
+    const char *printed = graph_text(scratch, again);
+    CHECK(strcmp(text, printed) == 0, "after pass `%s` the graph reads back as another one:\n%s\n%s", pass,
+          text, printed);
+}
+
+struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph *g,
+                            const struct pass_options *o,
+                            void (*after)(const char *pass, struct graph *g, void *context), void *context) {
+    static const struct pass_options plain = {.check = false};
+    if (!o)
+        o = &plain;
+    for (size_t i = 0; i < sizeof pipeline / sizeof *pipeline; i++) {
+        const struct pass *p = pass_find(pipeline[i]);
+        if (is_off(o->off, p->name))
+            continue;
+        g = p->run(a, scratch, g, o);
+        if (o->check)
+            check(scratch, p->name, g);
+        if (after)
+            after(p->name, g, context);
+    }
+    return g;
+}

@@ -1,0 +1,156 @@
+// Rewrites across nodes: views are read through, sums that cancel vanish, sums of sums merge.
+//
+//   %1[n] = dJ[n]*(1/N), %2[n, k] = %1[n]*e[n, k]          %2 = dJ[n]*(1/N)*e[n, k]                        (C1)
+//   %1 = sum[n] (x[n] - m), m = (sum[n] x[n])/N            %1 = 0                                          (C7)
+//   %1[n] = sum[i] x[n, i], %2 = sum[n] %1[n]              %2 = sum[n, i] x[n, i]                          (C13)
+//   sum[k, i] a[i]*b[k, j]*c[i]                            sum[k] b[k, j] * %1, %1 = sum[i] a[i]*c[i]      (C10)
+// Rules are CORE.md section 3's. Nodes are visited operands first, so one round sees its own results; rounds repeat
+// until nothing changes. The constructors do the rest (C0, C3 to C6, C9, C12, C14).
+#include "internal.h"
+
+enum { MAX_ROUNDS = 4, PROBE_DEPTH = 6, PROBE_SIZE = 64, PROBE_ADDENDS = 8 };
+
+// ---- C1
+static expr_id through_view(struct graph *g, expr_id e, void *context) {
+    (void)context;
+    const struct expr x = *graph_expr(g, e);
+    return x.kind == EXPR_read ? read_through(g, x.node, x.n_args, x.args) : e;
+}
+
+static node_id read_views(struct graph *g, node_id n) {
+    struct comp c = comp_of(g, n);
+    expr_id body = expr_rewrite(g, c.body, through_view, NULL);
+    if (body == c.body)
+        return n;
+    c.body = body;
+    return rebuild(g, n, &c);
+}
+
+// ---- C7: everything in terms of what is no map, to see whether it cancels
+struct probe {
+    int depth;
+    uint32_t size;
+};
+
+static expr_id deep(struct graph *g, expr_id e, struct probe *p);
+
+static expr_id deepen(struct graph *g, expr_id e, void *context) {
+    struct probe *p = context;
+    const struct expr x = *graph_expr(g, e);
+    if (x.kind != EXPR_read || p->depth == 0 || p->size == 0 || !node_is_map(g, x.node))
+        return e;
+    p->size--;
+    struct probe inner = {p->depth - 1, p->size};
+    expr_id body = deep(g, map_body_at(g, x.node, x.args), &inner);
+    p->size = inner.size;
+    return body;
+}
+
+static expr_id deep(struct graph *g, expr_id e, struct probe *p) { return expr_rewrite(g, e, deepen, p); }
+
+bool expr_cancels(struct graph *g, expr_id e) {
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind != EXPR_op || x->op != OP_add || x->n_args > PROBE_ADDENDS)
+        return expr_is_zero(g, e);
+    struct probe p = {PROBE_DEPTH, PROBE_SIZE};
+    return expr_is_zero(g, deep(g, e, &p));
+}
+
+static bool is_sum_of_addends(const struct graph *g, node_id n) {
+    const struct node *node = graph_node(g, n);
+    if (node->reducer != RED_sum || node->n_guards)
+        return false;
+    const struct expr *body = graph_expr(g, node->body);
+    return body->kind == EXPR_op && body->op == OP_add && body->n_args <= PROBE_ADDENDS;
+}
+
+// sum[r] (a + b) as the sums of its addends, each in terms of what is no map
+static expr_id sum_of_sums(struct graph *g, node_id n) {
+    struct comp c = comp_of(g, n);
+    struct expr body = *graph_expr(g, c.body);
+    index_id at[MAX_RANK];
+    for (uint32_t i = 0; i < c.n_out; i++)
+        at[i] = index_axis(g, i);
+    expr_id sum = expr_const(g, 0);
+    for (uint32_t i = 0; i < body.n_args; i++) {
+        c.body = body.args[i];
+        node_id part = graph_comp(g, &c);
+        sum = expr_op2(g, OP_add, sum, expr_read(g, part, c.n_out, at));
+    }
+    return sum;
+}
+
+static node_id zeros_like(struct graph *g, node_id n) {
+    const struct node node = *graph_node(g, n);
+    g->here = node.origin;
+    return graph_fill(g, node.dtype, node.rank, node.shape, 0);
+}
+
+static node_id cancel(struct graph *g, node_id n) {
+    expr_id e;
+    if (node_is_map(g, n))
+        e = graph_node(g, n)->body;
+    else if (is_sum_of_addends(g, n))
+        e = sum_of_sums(g, n);
+    else
+        return n;
+    return !expr_is_zero(g, e) && expr_cancels(g, e) ? zeros_like(g, n) : n;
+}
+
+// ---- C13: a plain sum of a plain sum of one operand
+static bool is_plain_sum(const struct graph *g, node_id n) {
+    const struct node *node = graph_node(g, n);
+    return node->kind == NODE_comp && node->reducer == RED_sum && node->n_guards == 0 &&
+           graph_expr(g, node->body)->kind == EXPR_read;
+}
+
+static node_id merge_sums(struct graph *g, node_id n) {
+    if (!is_plain_sum(g, n))
+        return n;
+    struct comp c = comp_of(g, n);
+    struct expr read = *graph_expr(g, c.body);
+    if (!is_plain_sum(g, read.node))
+        return n;
+    struct comp inner = comp_of(g, read.node);
+    if (c.n_out + c.n_red + inner.n_red > MAX_AXES)
+        return n;
+    index_id by[MAX_AXES];
+    for (uint32_t i = 0; i < inner.n_out; i++)
+        by[i] = read.args[i];
+    for (uint32_t i = 0; i < inner.n_red; i++) {
+        uint32_t axis = c.n_out + c.n_red + i;
+        c.extents[axis] = inner.extents[inner.n_out + i];
+        by[inner.n_out + i] = index_axis(g, axis);
+    }
+    c.n_red += inner.n_red;
+    c.body = expr_substitute(g, inner.body, inner.n_out + inner.n_red, by);
+    return rebuild(g, n, &c);
+}
+
+// ---- the pass
+static bool changed;   // by the round in progress
+
+static node_id simplify_node(struct graph *g, node_id n) {
+    if (graph_node(g, n)->kind != NODE_comp)
+        return n;
+    static node_id (*const rules[])(struct graph *, node_id) = {read_views, cancel, merge_sums};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        node_id made = rules[i](g, n);
+        changed |= made != n;
+        n = made;
+        if (graph_node(g, n)->kind != NODE_comp)
+            break;
+    }
+    return n;
+}
+
+struct graph *pass_simplify(struct arena *a, struct arena *scratch, struct graph *g,
+                            const struct pass_options *o) {
+    (void)a, (void)o;
+    changed = true;
+    for (int round = 0; round < MAX_ROUNDS && changed; round++) {
+        changed = false;
+        g = rewrite_graph(scratch, g, simplify_node);
+    }
+    return g;
+}
