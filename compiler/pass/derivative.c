@@ -189,12 +189,6 @@ static void read_table(void) {
             read_row((enum op)op);
 }
 
-bool derivative_parses(enum op op, const char **error) {
-    read_table();
-    *error = errors[op];
-    return !errors[op];
-}
-
 static expr_id build(struct graph *g, const struct formula *f, const expr_id *variables) {
     switch (f->kind) {
     case FORMULA_number:

@@ -17,8 +17,6 @@
 enum { DERIVATIVE_variables = 4 };   // a b c y
 // d e / d input of the scalar operation `e`, as an expression. `y` stands for the result; 0: `e` itself.
 expr_id derivative_build(struct graph *g, expr_id e, uint32_t input, expr_id y);
-// Parses one formula (for tests: every text of the table must parse). False and *error on a mistake.
-bool derivative_parses(enum op op, const char **error);
 
 // ---- rewrite.c: replacing nodes by nodes
 // `by[n]` is what stands for node n (0 and ids from `n_by` on: itself).

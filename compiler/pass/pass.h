@@ -9,7 +9,7 @@ struct pass_options {
 };
 struct pass {
     const char *name, *help;
-    // Builds the new graph in `a` (inputs, outputs, symbols kept); may return `g` itself if nothing changed.
+    // Rewrites `g` in place (inputs, outputs and symbols stay) and returns it.
     struct graph *(*run)(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o);
 };
 extern const struct pass passes[];
