@@ -20,7 +20,7 @@ as_root() {
 }
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
-is_known() { [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
+is_known() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q "Candidate: [^(]"; }
 
 # LLVM 19 is the reference; a neighbour will do where a release lacks it
 llvm_package() {
@@ -66,17 +66,26 @@ install_missing() {
     say "installed"
 }
 
-# setup PACKAGE...: packages, then the compiler in build/netc
+# setup PACKAGE...: packages, then the compiler in build/netc. References that a release may lack stand in
+# $optional; what needs them is skipped.
+optional=()
 setup() {
     command -v apt-get >/dev/null || fail "this script installs with apt-get (Debian 12, Debian 13, Ubuntu 24.04)"
     mkdir -p build
-    local p complete=yes
-    for p in $(build_packages) "$@"; do
+    local p complete=yes found=()
+    for p in $(build_packages) "$@" "${optional[@]}"; do
         is_installed "$p" || complete=no
     done
     [ $complete = yes ] || refresh_lists
+    for p in "${optional[@]}"; do
+        if is_installed "$p" || is_known "$p"; then
+            found+=("$p")
+        else
+            say "this release has no package $p: what compares with it is skipped"
+        fi
+    done
     # shellcheck disable=SC2046
-    install_missing $(build_packages) "$@"
+    install_missing $(build_packages) "$@" "${found[@]}"
     say "building build/netc"
     cmake -S . -B build -G Ninja >build/cmake.log 2>&1 || { tail -20 build/cmake.log >&2; fail "cmake failed"; }
     cmake --build build >build/build.log 2>&1 || { tail -40 build/build.log >&2; fail "the build failed; see build/build.log"; }
