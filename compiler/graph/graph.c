@@ -246,6 +246,14 @@ bool graph_reaches(const struct graph *g, node_id from, node_id to) {
     return w.node_seen[from];
 }
 
+uint8_t *graph_needed(const struct graph *g) {
+    struct walk w = walk_start(g);
+    for (uint32_t k = 0; k < g->outputs.n; k++)
+        w.node_seen[g->outputs.at[k].node] = 1;
+    mark_below(&w, g->nodes.n - 1, 0);
+    return w.node_seen;
+}
+
 // ---- compaction: everything live is interned anew, in order
 
 struct move {
@@ -307,10 +315,7 @@ static void move_node(struct move *m, node_id id) {
 }
 
 void graph_compact(struct graph *g) {
-    struct walk w = walk_start(g);
-    for (uint32_t k = 0; k < g->outputs.n; k++)
-        w.node_seen[g->outputs.at[k].node] = 1;
-    mark_below(&w, g->nodes.n - 1, 0);
+    uint8_t *needed = graph_needed(g);
     struct move m = {.g = g, .old = *g,
                      .nodes = NEW_ARRAY(g->arena, g->nodes.n, node_id),
                      .exprs = NEW_ARRAY(g->arena, g->exprs.n, expr_id),
@@ -319,7 +324,7 @@ void graph_compact(struct graph *g) {
     for (uint32_t k = 0; k < m.old.inputs.n; k++)
         move_node(&m, m.old.inputs.at[k]);
     for (node_id n = 1; n < m.old.nodes.n; n++)
-        if (w.node_seen[n] && m.old.nodes.at[n].kind != NODE_input)
+        if (needed[n] && m.old.nodes.at[n].kind != NODE_input)
             move_node(&m, n);
     for (uint32_t k = 0; k < g->outputs.n; k++)
         g->outputs.at[k].node = m.nodes[g->outputs.at[k].node];

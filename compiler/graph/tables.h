@@ -66,6 +66,7 @@ index_id index_map_data(struct graph *g, index_id i,
 expr_id fold_op(struct graph *g, enum op op, uint32_t n, const expr_id *args);
 
 // ---- graph.c
+uint8_t *graph_needed(const struct graph *g);   // by node: do the outputs depend on it
 node_id node_make(struct graph *g, const struct node *proto);   // interns as it stands
 
 // ---- canonical.c: a comprehension on its way to the canonical form
