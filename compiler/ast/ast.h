@@ -18,6 +18,7 @@ enum ast_flags {
     AST_integer = 1,    // number: written without point and exponent
     AST_over_all = 2,   // optimizer ... over all
     AST_drawn = 4,      // own: `~` instead of `=`
+    AST_parens = 8,     // expression: written in parentheses, which `at` includes; no part of the meaning
 };
 
 // Child slots: AST_<kind>_<slot>, from the same rows.
@@ -34,6 +35,7 @@ struct ast {
     struct span at;
     const char *text, *text2;   // interned or NULL
     double value;
+    uint32_t depth;      // of expressions below and with this one: at most 200 in a parsed file
     uint32_t n_kids;
     struct ast **kid;
 };
@@ -58,10 +60,14 @@ void ast_print_tokens(struct sources *s, file_id f, FILE *to);   // --emit=token
 struct ast *ast_new(struct arena *a, enum ast_kind kind, struct span at, uint32_t n_kids);
 struct ast *ast_push(struct arena *a, struct ast *list, struct ast *kid);   // returns list
 const char *ast_kind_name(enum ast_kind kind);    // `call`
+uint32_t ast_kind_slots(enum ast_kind kind);
 const char *ast_kind_words(enum ast_kind kind);   // what a message calls it
-bool ast_equal(const struct ast *x, const struct ast *y);   // places apart
-const char *ast_spelling(struct arena *a, const struct ast *n);   // an expression on one line, as fmt writes it
+bool ast_is_expression(enum ast_kind kind);
+bool ast_equal(const struct ast *x, const struct ast *y);   // places and needless parentheses apart
 void ast_dump(const struct ast *n, FILE *to);      // --emit=ast: indented, one node a line
+
+// ---- spell.c
+const char *ast_spelling(struct arena *a, const struct ast *n);   // an expression or type on one line
 
 // ---- print.c
 // The canonical form of a file (netc fmt). Printing what was printed changes nothing.
