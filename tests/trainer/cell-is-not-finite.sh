@@ -1,0 +1,3 @@
+. "$NETC_ROOT/tests/trainer/setup"; build
+sed -i '5s/^[^,]*/nan/' rows.csv
+./model train

@@ -1,0 +1,3 @@
+. "$NETC_ROOT/tests/trainer/setup"; build
+sed -i 's/$/,1/' rows.csv
+./model train

@@ -1,0 +1,3 @@
+. "$NETC_ROOT/tests/trainer/setup"; build
+: >rows.csv
+./model train

@@ -1,0 +1,3 @@
+. "$NETC_ROOT/tests/trainer/setup"; build
+rm rows.csv
+./model train; s=$?; ls; exit $s

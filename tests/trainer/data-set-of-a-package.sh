@@ -1,0 +1,2 @@
+. "$NETC_ROOT/tests/trainer/setup"; build 'rows.csv' 'fashion-mnist.csv'
+./model train
