@@ -1,0 +1,687 @@
+// Calls: what a name means, how arguments meet a signature, how a body runs.
+//
+// A signature binds dims: in parameters, left to right, a plain name in a shape that is not bound yet takes the extent;
+// a bound name or any other expression must agree with it. Results are computed in the same names. A body runs
+// in a scope of its own; errors inside the library carry the user's call in their notes.
+#include "internal.h"
+
+#include <string.h>
+
+enum { CALL_LIMIT = 200 };
+
+// ---- names
+
+static struct value *template_of(struct sema *s, struct definition *d, int builtin) {
+    struct value *v = value_new(s, VALUE_template);
+    v->object = NEW(s->arena, struct object);
+    v->object->def = d;
+    v->object->builtin = builtin;
+    return v;
+}
+
+static struct value *hyper_value(struct sema *s, struct definition *d) {
+    const struct program_hyper *h = &s->program->hypers.at[d->hyper];
+    uint64_t bit = (uint64_t)1 << (d->hyper < 63 ? d->hyper : 63);
+    if (d->constant) {   // structural, or the first pass
+        struct value *v = value_shape_like(s, d->constant);
+        v->taint |= bit;
+        return v;
+    }
+    node_id in = sema_find_input(s, ROLE_hyper, (uint32_t)d->hyper, 0);
+    if (!in)
+        in = graph_input(s->graph, h->name, ROLE_hyper, (uint32_t)d->hyper, 0, DTYPE_f64, 0, NULL);
+    return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
+}
+
+static struct frame top_frame(struct sema *s) {
+    return (struct frame){.scope = scope_new(s, NULL, true)};
+}
+
+static struct value *constant_value(struct sema *s, struct definition *d, struct span at) {
+    if (d->constant)
+        return d->constant;
+    if (d->evaluating) {
+        diag_defined_by_itself(s->diags, at, d->name);
+        return value_poison(s);
+    }
+    d->evaluating = true;
+    struct frame f = top_frame(s);
+    struct value *v = sema_expr(s, &f, d->ast->kid[AST_constant_value]);
+    d->evaluating = false;
+    if (v->kind == VALUE_tensor)   // belongs to the graph under construction
+        return value_settle(s, &f, v);
+    return d->constant = v;
+}
+
+static struct value *definition_value(struct sema *s, struct definition *d, struct span at) {
+    switch (d->ast->kind) {
+    case AST_hyper: return hyper_value(s, d);
+    case AST_constant: return constant_value(s, d, at);
+    case AST_network: {
+        if (d->ast->kid[AST_network_replicas]) {
+            diag_not_compiled(s->diags, at, "`network M[n]`, a family of networks");
+            return value_poison(s);
+        }
+        struct value *v = template_of(s, d, 0);
+        v->kind = VALUE_network;
+        v->object->path = d->name;
+        return v;
+    }
+    case AST_procedure:
+        diag_not_compiled(s->diags, at, "a call of a `procedure`");
+        return value_poison(s);
+    default: return template_of(s, d, 0);
+    }
+}
+
+static struct value *special_name(struct sema *s, struct frame *f, const struct ast *n) {
+    static const struct { const char *name; enum builtin b; } numbers[] = {
+        {"step", BUILTIN_step}, {"steps", BUILTIN_steps}, {"epoch", BUILTIN_epoch}, {"epochs", BUILTIN_epochs}};
+    if (strcmp(n->text, "training") == 0)
+        return value_truth(s, s->training, 0);
+    if (strcmp(n->text, "inf") == 0) {
+        struct value *v = value_number(s, number_real(1), 0);
+        v->number = (struct number){.exact = false, .q = 1, .real = __builtin_inf()};
+        v->element = ELEMENT_real;
+        return v;
+    }
+    if (strcmp(n->text, "none") == 0)
+        return value_new(s, VALUE_none);
+    if (strcmp(n->text, "batch") == 0)
+        return value_new(s, VALUE_batch);
+    if (s->mode == MODE_sample || s->mode == MODE_update || s->mode == MODE_rules)
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            if (strcmp(n->text, numbers[i].name) == 0)
+                return sema_builtin_input(s, numbers[i].b, numbers[i].name);
+    (void)f;
+    return NULL;
+}
+
+static struct value *find_name(struct sema *s, struct frame *f, const struct ast *n) {
+    for (const struct letter *l = f->letters; l; l = l->next)
+        if (l->name == n->text)
+            return value_letter(s, l->axis);
+    struct binding *b = scope_find(f->scope, n->text, false);
+    if (b)
+        return b->value;
+    struct value *v = s->mode == MODE_sample ? sema_field(s, n->text) : NULL;
+    if (v)
+        return v;
+    struct definition *d = sema_find_definition(s, n->text);
+    if (d)
+        return definition_value(s, d, n->at);
+    v = special_name(s, f, n);
+    if (v)
+        return v;
+    for (int i = 0; i < n_builtins; i++)
+        if (strcmp(builtins[i].name, n->text) == 0)
+            return template_of(s, NULL, i);
+    return NULL;
+}
+
+struct value *sema_name(struct sema *s, struct frame *f, const struct ast *n) {
+    struct value *v = find_name(s, f, n);
+    if (v)
+        return v;
+    struct diag *d = diag_unknown_name(s->diags, n->at, n->text);
+    const char *near = s->diags ? sema_near(s, f->scope, n->text) : NULL;
+    if (near)
+        diag_help(d, "did you mean `%s`?", near);
+    return value_poison(s);
+}
+
+// ---- bodies
+
+static void open_local(struct sema *s, struct frame *f, const struct ast *n) {
+    struct definition *d = NEW(s->arena, struct definition);
+    *d = (struct definition){.ast = (struct ast *)(uintptr_t)n, .name = n->text, .hyper = -1};
+    struct value *v = template_of(s, d, 0);
+    v->object->scope = f->scope;
+    scope_bind(s, f->scope, n->text, v, n->at);
+}
+
+// Runs the statements; with `last_is_value` the value of the last one that has one.
+struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block, bool last_is_value) {
+    struct value *last = NULL;
+    for (uint32_t i = 0; i < block->n_kids; i++) {
+        const struct ast *n = block->kid[i];
+        if (diags_full(s->diags))
+            return value_poison(s);
+        if (n->kind == AST_function) {
+            open_local(s, f, n);
+            continue;
+        }
+        struct value *v = sema_statement(s, f, n);
+        if (!v)
+            continue;
+        last = v;
+        if (!value_is_bad(v) && i + 1 < block->n_kids && n->kind == AST_value && last_is_value) {
+            bool effect = n->kid[0]->n_kids == 1 && n->kid[0]->kid[0]->kind == AST_conditional;
+            if (!effect)
+                diag_value_unused(s->diags, n->at);
+        }
+    }
+    return last;
+}
+
+// ---- signatures
+
+struct binding_run {
+    struct frame *f;              // of the callee
+    const char *dims[MAX_AXES];   // names bound by arguments, with the caller's axis names
+    const char *axes[MAX_AXES];
+    uint32_t n_dims;
+};
+
+static void dim_mismatch(struct sema *s, const struct ast *param, const struct ast *dim, struct span at, int64_t want, const struct value *got, uint32_t axis) {
+    struct diag *d = diag_argument_extent(s->diags, at, param->text, value_words(s, got), (int)axis + 1, ast_spelling(s->arena, dim),
+                                          (long long)want, (long long)got->shape[axis]);
+    diag_note(d, param->at, "`%s` is declared here", param->text);
+}
+
+static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *param, const struct ast *dim,
+                     struct value *v, uint32_t axis, struct span at) {
+    int64_t want;
+    if (dim->kind == AST_binary && strcmp(dim->text, "<=") == 0) {
+        diag_not_compiled(s->diags, dim->at, "a bounded axis");
+        return false;
+    }
+    if (dim->kind == AST_name && !scope_find(b->f->scope, dim->text, true)) {
+        scope_bind(s, b->f->scope, dim->text, value_number(s, number_int(v->shape[axis]), 0), dim->at);
+        if (b->n_dims < MAX_AXES) {
+            b->dims[b->n_dims] = dim->text;
+            b->axes[b->n_dims++] = v->axis[axis] ? v->axis[axis] : dim->text;
+        }
+        v->axis[axis] = dim->text;
+        return true;
+    }
+    struct value *e = sema_expr(s, b->f, dim);
+    if (!value_whole(s, b->f, e, dim->at, "an extent", &want))
+        return false;
+    if (want != v->shape[axis]) {
+        dim_mismatch(s, param, dim, at, want, v, axis);
+        return false;
+    }
+    if (dim->kind == AST_name)
+        v->axis[axis] = dim->text;
+    return true;
+}
+
+static bool bind_rest(struct sema *s, struct binding_run *b, const struct ast *param, const struct value *v, uint32_t axis, uint32_t count, struct span at) {
+    struct frame *f = b->f;
+    if (f->has_rest) {
+        bool same = f->rest_rank == count;
+        for (uint32_t k = 0; same && k < count; k++)
+            same = f->rest_shape[k] == v->shape[axis + k];
+        if (!same) {
+            diag_note(diag_rest_differs(s->diags, at, shape_text(s, f->rest_rank, f->rest_shape), value_words(s, v)),
+                      param->at, "`%s` is declared here", param->text);
+            return false;
+        }
+        return true;
+    }
+    f->has_rest = true;
+    f->rest_rank = count;
+    for (uint32_t k = 0; k < count; k++) {
+        f->rest_shape[k] = v->shape[axis + k];
+        f->rest_axis[k] = v->axis[axis + k];
+    }
+    return true;
+}
+
+static bool bind_shape(struct sema *s, struct binding_run *b, const struct ast *param, struct value *v, struct span at) {
+    const struct ast *dims = param->kid[AST_param_type]->kid[AST_type_shape]->kid[AST_shape_dims];
+    uint32_t rest = 0;
+    for (uint32_t i = 0; i < dims->n_kids; i++)
+        rest += dims->kid[i]->kind == AST_rest;
+    uint32_t plain = dims->n_kids - rest;
+    if (rest > 1 || (rest ? v->rank < plain : v->rank != plain)) {
+        struct diag *d = diag_argument_rank(s->diags, at, param->text, ast_spelling(s->arena, param->kid[AST_param_type]), value_words(s, v));
+        diag_note(d, param->at, "`%s` is declared here", param->text);
+        if (plain == 1 && v->rank > 1)
+            diag_help(d, "make it one axis: `|> flatten`");
+        else if (v->rank > plain)
+            diag_help(d, "map over the other axes by an index: `y[t] = f(x[t])`");
+        return false;
+    }
+    for (uint32_t i = 0, axis = 0; i < dims->n_kids; i++) {
+        if (dims->kid[i]->kind == AST_rest) {
+            if (!bind_rest(s, b, param, v, axis, v->rank - plain, at))
+                return false;
+            axis += v->rank - plain;
+        } else if (!bind_dim(s, b, param, dims->kid[i], v, axis++, at))
+            return false;
+    }
+    return true;
+}
+
+// class(v): binds v to the number of classes, or checks it.
+static bool bind_class(struct sema *s, struct binding_run *b, const struct ast *param, const struct ast *type, struct value *v, struct span at) {
+    const struct ast *n = type->kid[AST_type_argument];
+    int64_t want;
+    if (v->element == ELEMENT_real || v->low > v->high || v->low < 0) {
+        diag_argument_class(s->diags, at, param->text, value_words(s, v));
+        return false;
+    }
+    if (!n)
+        return true;
+    if (n->kind == AST_name && !scope_find(b->f->scope, n->text, true)) {
+        scope_bind(s, b->f->scope, n->text, value_number(s, number_int(v->high + 1), 0), n->at);
+        return true;
+    }
+    if (!value_whole(s, b->f, sema_expr(s, b->f, n), n->at, "a number of classes", &want))
+        return false;
+    if (v->high < want)
+        return true;
+    diag_note(diag_class_too_small(s->diags, at, param->text, (long long)want, (long long)v->high + 1), param->at,
+              "`%s` is declared here", param->text);
+    return false;
+}
+
+static bool is_floating(const struct ast *type) { return type->text == NULL; }
+
+static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *param, struct value *v, struct span at) {
+    const struct ast *type = param->kid[AST_param_type];
+    if (value_is_bad(v))
+        return false;
+    if (type) {
+        if (v->kind == VALUE_number || v->kind == VALUE_truth || v->kind == VALUE_none) {
+            struct value *t = value_scalar(s, value_expr(s, v), v->element);
+            t->low = v->low;
+            t->high = v->high;
+            t->taint = v->taint;
+            v = t;
+        }
+        if (v->kind != VALUE_tensor) {
+            diag_note(diag_argument_kind(s->diags, at, param->text, ast_spelling(s->arena, type), value_words(s, v)),
+                      param->at, "`%s` is declared here", param->text);
+            return false;
+        }
+        v = value_shape_like(s, v);
+        if (type->kid[AST_type_shape] && !bind_shape(s, b, param, v, at))
+            return false;
+        if (!type->kid[AST_type_shape] && v->rank != 0) {
+            diag_argument_rank(s->diags, at, param->text, ast_spelling(s->arena, type), value_words(s, v));
+            return false;
+        }
+        if (!is_floating(type) && strcmp(type->text, "class") == 0 && !bind_class(s, b, param, type, v, at))
+            return false;
+        if (!is_floating(type) && strcmp(type->text, "int") == 0 && v->element == ELEMENT_real) {
+            diag_argument_kind(s->diags, at, param->text, "int", value_words(s, v));
+            return false;
+        }
+    }
+    if (v->kind == VALUE_tensor)
+        v = value_settle(s, NULL, v);
+    scope_bind(s, b->f->scope, param->text, v, param->at);
+    return true;
+}
+
+static const struct ast *params_of(const struct ast *n) {
+    switch (n->kind) {
+    case AST_network: return n->kid[AST_network_params];
+    case AST_optimizer: return n->kid[AST_optimizer_params];
+    default: return n->kid[AST_function_params];   // the same slot in fn, draw, layer, procedure
+    }
+}
+static const struct ast *results_of(const struct ast *n) {
+    return n->kind == AST_network ? n->kid[AST_network_results] : n->kind == AST_optimizer ? NULL : n->kid[AST_function_results];
+}
+static const struct ast *body_of(const struct ast *n) {
+    return n->kind == AST_network ? n->kid[AST_network_body] : n->kind == AST_optimizer ? n->kid[AST_optimizer_body]
+                                                                                        : n->kid[AST_function_body];
+}
+
+// Arguments by position from parameter `from` on, then by name. False after an error; slots not given stay NULL.
+static bool match_arguments(struct sema *s, const struct ast *def, uint32_t from, uint32_t n, const struct given *args,
+                            struct given *slot, struct span at, bool quiet) {
+    const struct ast *params = params_of(def);
+    uint32_t next = from, n_params = params ? params->n_kids : 0;
+    struct diags *d = quiet ? NULL : s->diags;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t k = next;
+        if (args[i].name) {
+            for (k = 0; k < n_params && params->kid[k]->text != args[i].name; k++)
+                ;
+        } else
+            next++;
+        if (k >= n_params && args[i].name) {
+            const char **names = NEW_ARRAY(s->arena, n_params + 1, const char *);
+            for (uint32_t j = 0; j < n_params; j++)
+                names[j] = params->kid[j]->text;
+            const char *near = near_name(args[i].name, names, n_params);
+            struct diag *m = diag_unknown_argument(d, args[i].at, args[i].name, def->text);
+            if (near)
+                diag_help(m, "did you mean `%s`?", near);
+            return false;
+        }
+        if (k >= n_params) {
+            diag_note(diag_too_many_arguments(d, args[i].at, def->text, (int)n_params), def->at, "`%s` is defined here", def->text);
+            return false;
+        }
+        if (slot[k].value) {
+            diag_argument_twice(d, args[i].at, params->kid[k]->text, def->text);
+            return false;
+        }
+        slot[k] = args[i];
+    }
+    for (uint32_t k = from; k < n_params; k++)
+        if (!slot[k].value && !params->kid[k]->kid[AST_param_value]) {
+            diag_note(diag_missing_argument(d, at, params->kid[k]->text, def->text), params->kid[k]->at, "`%s` is declared here", params->kid[k]->text);
+            return false;
+        }
+    return true;
+}
+
+// ---- results
+
+struct shape_check { struct value *v; const struct ast *type; };
+
+// The promised shapes of the results, for the ranges of letters on left sides.
+static bool promise_results(struct sema *s, struct frame *f, const struct ast *results) {
+    bool ok = true;
+    for (uint32_t i = 0; results && i < results->n_kids; i++) {
+        const struct ast *r = results->kid[i], *type = r->kid[AST_result_type];
+        if (!type->kid[AST_type_shape])
+            continue;
+        struct promised *p = NEW(s->arena, struct promised);
+        p->name = r->text ? r->text : "";
+        p->at = type->at;
+        if (!sema_shape(s, f, type->kid[AST_type_shape], &p->rank, p->shape, p->axis)) {
+            ok = false;
+            continue;
+        }
+        p->next = f->results;
+        f->results = p;
+    }
+    return ok;
+}
+
+static bool check_result(struct sema *s, struct binding_run *b, const struct ast *r, struct value **v, struct span at) {
+    const struct ast *type = r->kid[AST_result_type];
+    struct value out = {0};
+    if (value_is_bad(*v))
+        return false;
+    if (!value_is_tensor(*v)) {
+        diag_result_kind(s->diags, at, ast_spelling(s->arena, type), value_words(s, *v));
+        return false;
+    }
+    struct value *w = (*v)->kind == VALUE_tensor ? value_shape_like(s, *v) : *v;
+    if (type->kid[AST_type_shape]) {
+        if (!sema_shape(s, b->f, type->kid[AST_type_shape], &out.rank, out.shape, out.axis))
+            return false;
+        bool same = (w->kind == VALUE_tensor ? w->rank : 0) == out.rank;
+        for (uint32_t k = 0; same && k < out.rank; k++)
+            same = w->shape[k] == out.shape[k];
+        if (!same) {
+            struct diag *d = diag_result_shape(s->diags, type->at, shape_text(s, out.rank, out.shape), value_words(s, w));
+            diag_note(d, at, "the value is made here");
+            return false;
+        }
+        for (uint32_t k = 0; k < out.rank; k++) {
+            const char *name = out.axis[k];
+            for (uint32_t i = 0; name && i < b->n_dims; i++)
+                if (b->dims[i] == name) {
+                    name = b->axes[i];
+                    break;
+                }
+            w->axis[k] = name;
+        }
+    }
+    if (type->text && strcmp(type->text, "class") == 0 && type->kid[AST_type_argument]) {
+        int64_t n;
+        if (!value_whole(s, b->f, sema_expr(s, b->f, type->kid[AST_type_argument]), type->at, "a number of classes", &n))
+            return false;
+        if (w->kind == VALUE_tensor && w->element == ELEMENT_real) {
+            diag_result_kind(s->diags, at, "class", value_words(s, w));
+            return false;
+        }
+        w->element = ELEMENT_class;
+        w->low = 0;
+        w->high = n - 1;
+    }
+    *v = w;
+    return true;
+}
+
+static struct value *results(struct sema *s, struct binding_run *b, const struct ast *def, struct value *last, struct span at) {
+    const struct ast *list = results_of(def);
+    if (!list || list->n_kids == 0) {
+        if (last)
+            return last;
+        diag_no_value(s->diags, def->at, def->text);
+        return value_poison(s);
+    }
+    struct value *out = value_new(s, VALUE_tuple);
+    out->n = list->n_kids;
+    out->at = NEW_ARRAY(s->arena, out->n, struct value *);
+    for (uint32_t i = 0; i < list->n_kids; i++) {
+        const struct ast *r = list->kid[i];
+        struct binding *found = r->text ? scope_find(b->f->scope, r->text, true) : NULL;
+        struct value *v = found ? found->value
+                          : r->text && list->n_kids > 1 ? NULL
+                          : last && last->kind == VALUE_tuple && list->n_kids > 1 && i < last->n ? last->at[i] : last;
+        if (!v || (v->kind == VALUE_tuple && v->n == 0)) {
+            diag_result_undefined(s->diags, r->at, r->text ? r->text : "the result", def->text);
+            return value_poison(s);
+        }
+        if (!check_result(s, b, r, &v, found ? found->at : def->at))
+            return value_poison(s);
+        out->at[i] = v->kind == VALUE_tensor ? value_settle(s, NULL, v) : v;
+    }
+    (void)at;
+    return out->n == 1 ? out->at[0] : out;
+}
+
+// ---- running a definition
+
+static const char *count_layer(struct sema *s, struct frame *f, const char *kind) {
+    struct counter *c = f->counters;
+    while (c && c->kind != kind)
+        c = c->next;
+    if (!c) {
+        c = NEW(s->arena, struct counter);
+        c->kind = kind;
+        c->next = f->counters;
+        f->counters = c;
+    }
+    return intern(arena_printf(s->arena, "%s.%s_%u", f->path, kind, ++c->n));
+}
+
+static void note_layer(struct sema *s, const char *path, struct value *v, struct span at) {
+    if (value_is_bad(v) || v->kind != VALUE_tensor)
+        return;
+    struct layer_value lv = {path, v, at};
+    VEC_PUSH(s->arena, &s->layer_values, lv);
+    for (uint32_t i = 0; i < s->layers.at.n; i++)
+        if (s->layers.at.at[i].path == path)
+            return;
+    struct program_layer l = {.path = path, .rank = v->rank, .at = at};
+    for (uint32_t k = 0; k < v->rank; k++)
+        l.shape[k] = v->shape[k];
+    VEC_PUSH(s->arena, &s->layers.at, l);
+}
+
+static bool owns_parameters(enum ast_kind k) { return k == AST_layer || k == AST_network; }
+
+// `caller` may be NULL (top level). `path`: an instance's own, else NULL.
+static struct value *run(struct sema *s, struct frame *caller, struct object *o, const char *path, struct given *slot, struct span at) {
+    const struct ast *def = o->def->ast, *params = params_of(def), *body = body_of(def);
+    struct frame f = {.scope = scope_new(s, o->scope, true), .lift = caller ? caller->lift : 0};
+    struct binding_run b = {.f = &f};
+    f.origin = s->program->origins
+                   ? origin_add(s->program->origins, at, intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text)),
+                                caller && caller->origin ? caller->origin : origin_add(s->program->origins, at, NULL, 0))
+                   : 0;
+    f.path = def->kind == AST_network ? o->def->name : path ? path
+             : def->kind == AST_layer && caller && caller->path ? count_layer(s, caller, def->text) : caller ? caller->path : NULL;
+    if (def->kind == AST_layer && !f.path) {
+        diag_layer_outside(s->diags, at, def->text);
+        return value_poison(s);
+    }
+    if (!owns_parameters(def->kind) && caller)
+        f.counters = caller->counters;
+    f.state_key = arena_printf(s->arena, "%s/%u:%u", caller && caller->state_key ? caller->state_key : "", at.file, at.begin);
+    for (uint32_t i = 0; params && i < params->n_kids; i++) {
+        struct value *v = slot[i].value;
+        struct span where = v ? slot[i].at : params->kid[i]->at;
+        if (!v)
+            v = sema_expr(s, &f, params->kid[i]->kid[AST_param_value]);
+        if (!bind_param(s, &b, params->kid[i], v, where))
+            return value_poison(s);
+    }
+    if (!promise_results(s, &f, results_of(def)))
+        return value_poison(s);
+    struct value *last;
+    if (body->kind == AST_block)
+        last = sema_run_block(s, &f, body, true);
+    else
+        last = sema_expr(s, &f, body);
+    if (!owns_parameters(def->kind) && caller)
+        caller->counters = f.counters;
+    if (last && last->kind == VALUE_tuple && last->n == 0)
+        last = NULL;
+    struct value *v = last && value_is_bad(last) ? last : results(s, &b, def, last, at);
+    if (def->kind == AST_layer || def->kind == AST_network)
+        note_layer(s, f.path, v, at);
+    return v;
+}
+
+// The arguments of a template become the names of a new body (draws, optimizers).
+bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, const struct object *o, struct span at) {
+    const struct ast *def = o->def->ast, *params = params_of(def);
+    struct given *slot = NEW_ARRAY(s->arena, (params ? params->n_kids : 0) + 1, struct given);
+    struct binding_run b = {.f = f};
+    f->scope = scope_new(s, o->scope, true);
+    (void)caller;
+    if (!match_arguments(s, def, 0, o->n_given, o->given, slot, at, false))
+        return false;
+    for (uint32_t i = 0; params && i < params->n_kids; i++) {
+        struct value *v = slot[i].value ? slot[i].value : sema_expr(s, f, params->kid[i]->kid[AST_param_value]);
+        if (!bind_param(s, &b, params->kid[i], v, slot[i].value ? slot[i].at : params->kid[i]->at))
+            return false;
+    }
+    return true;
+}
+
+// A draw's result type against the shape of the place of use: `-> W: [.., m, n]`.
+bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *result, uint32_t rank, const extent *shape,
+                        const char *const *axis, struct span at) {
+    const struct ast *type = result->kid[AST_result_type];
+    struct ast param = {.kind = AST_param, .text = result->text ? result->text : intern("the result"), .at = result->at};
+    struct ast *kids[2] = {(struct ast *)(uintptr_t)type, NULL};
+    struct value *v = value_scalar(s, expr_const(s->graph, 0), ELEMENT_real);
+    struct binding_run b = {.f = f};
+    param.kid = kids;
+    param.n_kids = 2;
+    v->rank = rank;
+    memcpy(v->shape, shape, rank * sizeof *shape);
+    if (axis)
+        memcpy(v->axis, axis, rank * sizeof *axis);
+    if (type->kid[AST_type_shape] && !bind_shape(s, &b, &param, v, at))
+        return false;
+    struct promised *p = NEW(s->arena, struct promised);
+    *p = (struct promised){.name = param.text, .rank = rank, .at = at, .next = f->results};
+    memcpy(p->shape, shape, rank * sizeof *shape);
+    f->results = p;
+    return true;
+}
+
+static struct value *make_template(struct sema *s, struct value *callee, uint32_t n, const struct given *args) {
+    struct value *v = template_of(s, callee->object->def, callee->object->builtin);
+    *v->object = *callee->object;
+    v->object->n_given = n + callee->object->n_given;
+    v->object->given = NEW_ARRAY(s->arena, v->object->n_given + 1, struct given);
+    for (uint32_t i = 0; i < callee->object->n_given; i++)
+        v->object->given[i] = callee->object->given[i];
+    for (uint32_t i = 0; i < n; i++)
+        v->object->given[callee->object->n_given + i] = args[i];
+    for (uint32_t i = 0; i < n; i++)
+        v->taint |= args[i].value->taint;
+    return v;
+}
+
+static bool always_template(enum ast_kind k) { return k == AST_draw_def || k == AST_optimizer; }
+
+// All arguments given: those of a template come after the first parameter (draws and optimizers: from it).
+static struct value *invoke_definition(struct sema *s, struct frame *f, struct value *callee, uint32_t n, struct given *args, struct span at) {
+    struct object *o = callee->object;
+    const struct ast *def = o->def->ast, *params = params_of(def);
+    uint32_t n_params = params ? params->n_kids : 0, total = n + o->n_given;
+    struct given *all = NEW_ARRAY(s->arena, total + 1, struct given), *slot = NEW_ARRAY(s->arena, n_params + 1, struct given);
+    for (uint32_t i = 0; i < n; i++)
+        all[i] = args[i];
+    for (uint32_t i = 0; i < o->n_given; i++)
+        all[n + i] = o->given[i];
+    if (callee->kind == VALUE_template && o->n_given == 0 && (def->kind == AST_layer || def->kind == AST_function)) {
+        struct given *trial = NEW_ARRAY(s->arena, n_params + 1, struct given);
+        if (n_params && !match_arguments(s, def, 0, total, all, slot, at, true) &&
+            match_arguments(s, def, 1, total, all, trial, at, true) && !trial[0].value)
+            return make_template(s, callee, n, args);   // the first argument is to come
+        memset(slot, 0, n_params * sizeof *slot);
+    }
+    if (!match_arguments(s, def, 0, total, all, slot, at, false))
+        return value_poison(s);
+    if (++s->depth > CALL_LIMIT) {
+        diag_too_deep(s->diags, at, CALL_LIMIT);
+        s->depth--;
+        return value_poison(s);
+    }
+    struct value *v = run(s, f, o, callee->kind == VALUE_instance ? o->path : NULL, slot, at);
+    s->depth--;
+    return v;
+}
+
+struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee, uint32_t n, struct given *args, struct span at) {
+    for (uint32_t i = 0; i < n; i++)
+        if (value_is_bad(args[i].value))
+            return args[i].value;
+    if (callee->kind == VALUE_template)
+        s->structural |= callee->taint;
+    if (callee->kind == VALUE_template && !callee->object->def) {
+        struct given *all = NEW_ARRAY(s->arena, n + callee->object->n_given + 1, struct given);
+        memcpy(all, args, n * sizeof *all);
+        for (uint32_t i = 0; i < callee->object->n_given; i++)
+            all[n + i] = callee->object->given[i];
+        return sema_builtin(s, f, callee->object->builtin, n + callee->object->n_given, all, at);
+    }
+    if (callee->kind == VALUE_template && callee->object->def->ast->kind == AST_optimizer && f->optimizer_path)
+        return sema_run_rule(s, f, callee, n, args, at);
+    if (callee->kind == VALUE_objective && n == 1)
+        return sema_objective(s, f, false, args[0].value, at);
+    if (callee->kind == VALUE_template && always_template(callee->object->def->ast->kind))
+        return make_template(s, callee, n, args);
+    if (callee->kind == VALUE_template || callee->kind == VALUE_network || callee->kind == VALUE_instance)
+        return invoke_definition(s, f, callee, n, args, at);
+    if (!value_is_bad(callee))
+        diag_not_callable(s->diags, at, value_words(s, callee));
+    return value_poison(s);
+}
+
+static bool is_reducer(const char *name) {
+    static const char *const all[] = {"sum", "prod", "mean", "max", "min", "argmax", "argmin", "any", "all"};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i], name) == 0)
+            return true;
+    return false;
+}
+
+struct value *sema_call(struct sema *s, struct frame *f, const struct ast *n) {
+    const struct ast *callee = n->kid[AST_call_callee], *list = n->kid[AST_call_arguments];
+    if (callee->kind == AST_name && is_reducer(callee->text))
+        return sema_reduce_call(s, f, n);
+    struct value *target = sema_expr(s, f, callee);
+    struct given *args = NEW_ARRAY(s->arena, list->n_kids + 1, struct given);
+    bool bad = value_is_bad(target);
+    for (uint32_t i = 0; i < list->n_kids; i++) {
+        const struct ast *a = list->kid[i];
+        if (a->kind == AST_argument && strcmp(a->text, "over") == 0) {
+            diag_over_misplaced(s->diags, a->at);
+            return value_poison(s);
+        }
+        args[i] = (struct given){a->kind == AST_argument ? a->text : NULL,
+                                 sema_expr(s, f, a->kind == AST_argument ? a->kid[0] : a), a->at};
+        bad |= value_is_bad(args[i].value);
+    }
+    return bad ? value_poison(s) : sema_invoke(s, f, target, list->n_kids, args, n->at);
+}

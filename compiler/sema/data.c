@@ -1,0 +1,222 @@
+// The data block: readers and fields, splits, and preprocessing sample by sample.
+//
+// The block is evaluated twice. In the fit graph the batch is the whole training split, and every reduction over
+// `batch` is an output, stored with the weights; in the prepare graph those same reductions are inputs (equation.c),
+// and the block's definitions are the fields of a batch.
+#include "internal.h"
+
+#include <string.h>
+
+// ---- read
+
+static bool knows_reader(const char *name, bool *compiled) {
+    static const struct { const char *name; bool compiled; } readers[] = {
+        {"idx", true}, {"csv", true}, {"table", true}, {"npy", true}, {"cifar", false},
+        {"wav", false}, {"lines", false}, {"pictures", false}, {"windows", false}};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (strcmp(readers[i].name, name) == 0) {
+            *compiled = readers[i].compiled;
+            return true;
+        }
+    return false;
+}
+
+static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *call, struct program_reader *r) {
+    const struct ast *list = call->kid[AST_call_arguments];
+    r->n_arguments = list->n_kids;
+    r->arguments = NEW_ARRAY(s->program->arena, list->n_kids + 1, struct program_argument);
+    for (uint32_t i = 0; i < list->n_kids; i++) {
+        const struct ast *a = list->kid[i];
+        struct value *v = sema_expr(s, f, a->kind == AST_argument ? a->kid[0] : a);
+        if (value_is_bad(v))
+            return false;
+        s->structural |= v->taint;
+        struct program_argument *to = &r->arguments[i];
+        to->name = a->kind == AST_argument ? a->text : NULL;
+        if (v->kind == VALUE_text) {
+            to->is_text = true;
+            to->text = v->text;
+        } else if (v->kind == VALUE_number || v->kind == VALUE_truth) {
+            to->number = v->number.real;
+        } else {
+            diag_reader_argument(s->diags, a->at, value_words(s, v));
+            return false;
+        }
+    }
+    if (list->n_kids == 0 || !r->arguments[0].is_text) {
+        diag_reader_path(s->diags, call->at, r->kind);
+        return false;
+    }
+    if (r->arguments[0].text[0] == '/' || strstr(r->arguments[0].text, "..")) {
+        diag_reader_outside(s->diags, list->kid[0]->at, r->arguments[0].text);
+        return false;
+    }
+    return true;
+}
+
+static void read(struct sema *s, struct frame *f, const struct ast *n) {
+    static const char *const names[] = {"idx", "csv", "table", "npy", "cifar", "wav", "lines", "pictures", "windows"};
+    const struct ast *call = n->kid[AST_read_reader], *fields = n->kid[AST_read_fields];
+    struct program *p = s->program;
+    bool compiled;
+    if (call->kind != AST_call || call->kid[0]->kind != AST_name || !knows_reader(call->kid[0]->text, &compiled)) {
+        const char *spelled = call->kind == AST_call && call->kid[0]->kind == AST_name ? call->kid[0]->text : ast_spelling(s->arena, call);
+        struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
+        const char *near = near_name(spelled, names, sizeof names / sizeof *names);
+        diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, csv, table, npy%s", near ? near : "");
+        return;
+    }
+    if (!compiled) {
+        diag_not_compiled(s->diags, call->at, arena_printf(s->arena, "the reader `%s`", call->kid[0]->text));
+        return;
+    }
+    struct program_reader r = {.kind = call->kid[0]->text, .at = call->at, .first_field = p->raw.n, .n_fields = fields->n_kids};
+    if (!reader_arguments(s, f, call, &r))
+        return;
+    for (uint32_t i = 0; i < fields->n_kids; i++) {
+        struct value type;
+        const struct ast *field = fields->kid[i];
+        sema_type(s, f, field->kid[AST_field_type], &type);
+        if (type.kind == VALUE_poison)
+            type.rank = 0;
+        struct program_field raw = {.name = field->text, .rank = type.rank};
+        raw.classes = type.element == ELEMENT_class ? type.high + 1 : 0;
+        raw.dtype = type.element != ELEMENT_real ? DTYPE_i32 : strcmp(r.kind, "idx") == 0 ? DTYPE_u8 : p->real;
+        for (uint32_t k = 0; k < type.rank; k++)
+            raw.shape[k] = type.shape[k];
+        for (uint32_t k = 0; k < p->raw.n; k++)
+            if (p->raw.at[k].name == raw.name)
+                diag_defined_twice(s->diags, field->at, raw.name);
+        extent shape[MAX_RANK] = {s->batch};
+        memcpy(shape + 1, type.shape, type.rank * sizeof *shape);
+        node_id in = graph_input(s->graph, raw.name, ROLE_raw, p->raw.n, 0, raw.dtype, type.rank + 1, shape);
+        struct value *v = value_of_node(s, in, true, type.element);
+        v->low = type.low;
+        v->high = type.high;
+        memcpy(v->axis, type.axis, sizeof v->axis);
+        if (s->mode == MODE_fit)
+            VEC_PUSH(p->arena, &p->raw, raw);
+        scope_bind(s, f->scope, raw.name, v, field->at);
+    }
+    if (s->mode == MODE_fit)
+        VEC_PUSH(p->arena, &p->readers, r);
+}
+
+// ---- split
+
+static void split(struct sema *s, struct frame *f, const struct ast *n) {
+    static const char *const known[] = {"train", "validation", "test"};
+    struct program_split sp = {.name = n->text, .from = n->text2, .kind = SPLIT_count};
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? sp.from : sp.name;
+        bool found = false;
+        for (int k = 0; k < 3; k++)
+            found |= strcmp(name, known[k]) == 0;
+        if (!found) {
+            const char *near = near_name(name, known, 3);
+            struct diag *d = diag_unknown_split(s->diags, n->at, name);
+            diag_help(d, "the splits are `train`, `validation` and `test`%s", near ? "" : "");
+            return;
+        }
+    }
+    const struct ast *amount = n->kid[AST_split_amount];
+    bool tail = amount->kind == AST_call && amount->kid[0]->kind == AST_name && strcmp(amount->kid[0]->text, "tail") == 0 &&
+                amount->kid[1]->n_kids == 1;
+    struct value *v = sema_expr(s, f, tail ? amount->kid[1]->kid[0] : amount);
+    if (value_is_bad(v))
+        return;
+    s->structural |= v->taint;
+    if (v->kind != VALUE_number || v->number.real <= 0 || (v->element == ELEMENT_real && v->number.real >= 1 && !tail)) {
+        diag_split_amount(s->diags, amount->at, value_words(s, v));
+        return;
+    }
+    sp.amount = v->number.real;
+    sp.kind = tail ? SPLIT_tail : v->element == ELEMENT_int ? SPLIT_count : SPLIT_fraction;
+    if (s->mode == MODE_fit)
+        VEC_PUSH(s->program->arena, &s->program->splits, sp);
+}
+
+// ---- the block
+
+static void statement(struct sema *s, struct frame *f, const struct ast *n) {
+    switch (n->kind) {
+    case AST_read: read(s, f, n); return;
+    case AST_split: split(s, f, n); return;
+    case AST_define: case AST_sample: case AST_require: case AST_for: sema_statement(s, f, n); return;
+    case AST_function: sema_run_block(s, f, &(struct ast){.kind = AST_block, .n_kids = 1, .kid = (struct ast *[]){(struct ast *)(uintptr_t)n}}, false); return;
+    case AST_generate: diag_not_compiled(s->diags, n->at, "`generate`"); return;
+    default: diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), "another kind of block"); return;
+    }
+}
+
+static void add_fields(struct sema *s, struct frame *f) {
+    struct program *p = s->program;
+    uint32_t n = 0;
+    for (struct binding *b = f->scope->first; b; b = b->next)
+        n++;
+    struct binding **all = NEW_ARRAY(s->arena, n + 1, struct binding *);
+    for (struct binding *b = f->scope->first; b; b = b->next)
+        all[--n] = b;   // in text order
+    for (; all[n]; n++) {
+        struct value *v = all[n]->value;
+        uint32_t raw = 0;
+        while (raw < p->raw.n && p->raw.at[raw].name != all[n]->name)
+            raw++;
+        bool is_raw = raw < p->raw.n;
+        if (v->kind != VALUE_tensor || (!is_raw && !value_batched(s, v)))
+            continue;   // numbers and the like are found in the scope itself
+        struct program_field field = {.name = all[n]->name, .rank = v->rank, .dtype = is_raw ? p->raw.at[raw].dtype : value_dtype(s, v),
+                                      .classes = v->element == ELEMENT_class ? v->high + 1 : 0, .raw = is_raw ? raw + 1 : 0};
+        for (uint32_t k = 0; k < v->rank; k++)
+            field.shape[k] = v->shape[k];
+        if (!is_raw)
+            graph_output(s->graph, field.name, value_plain_node(s, f, v), ROLE_field, p->fields.n, 0);
+        VEC_PUSH(p->arena, &p->fields, field);
+        VEC_PUSH(s->arena, &s->field_values, v);
+    }
+}
+
+void sema_data(struct sema *s, struct ast *block) {
+    s->program->data_name = block->text;
+    for (int round = 0; round < 2 && diags_errors(s->diags) == 0; round++) {
+        enum mode mode = round ? MODE_prepare : MODE_fit;
+        sema_begin_graph(s, round ? GRAPH_prepare : GRAPH_fit, round ? "prepare" : "fit", mode, false);
+        struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
+        f.origin = origin_add(s->program->origins, block->at, NULL, 0);
+        s->n_fitted = 0;
+        for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
+            statement(s, &f, block->kid[0]->kid[i]);
+        s->naming = NULL;
+        if (round && diags_errors(s->diags) == 0) {
+            add_fields(s, &f);
+            s->data_scope = f.scope;
+        }
+        sema_end_graph(s);
+    }
+    if (s->program->raw.n == 0 && diags_errors(s->diags) == 0)
+        diag_data_without_read(s->diags, block->at, block->text);
+}
+
+// A field as an input of the graph under construction; numbers of the data block as they are.
+struct value *sema_field(struct sema *s, const char *name) {
+    struct program *p = s->program;
+    for (uint32_t i = 0; i < p->fields.n; i++) {
+        struct program_field *field = &p->fields.at[i];
+        if (field->name != name)
+            continue;
+        node_id in = sema_find_input(s, ROLE_field, i, 0);
+        const struct value *like = s->field_values.at[i];
+        if (!in) {
+            extent shape[MAX_RANK] = {s->batch};
+            memcpy(shape + 1, like->shape, like->rank * sizeof *shape);
+            in = graph_input(s->graph, name, ROLE_field, i, 0, field->dtype, field->rank + 1, shape);
+        }
+        struct value *v = value_of_node(s, in, true, like->element);
+        v->low = like->low;
+        v->high = like->high;
+        memcpy(v->axis, like->axis, sizeof v->axis);
+        return v;
+    }
+    struct binding *b = s->data_scope ? scope_find(s->data_scope, name, true) : NULL;
+    return b && b->value->kind != VALUE_tensor ? b->value : NULL;
+}

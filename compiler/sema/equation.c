@@ -1,0 +1,671 @@
+// Equations `y[k, i] = ..` and reductions, in index form and in call form.
+//
+// Letters become axes (internal.h). Their ranges come from plain reads, from the promised shape of the result, or
+// are written. A reduction is one comprehension: outputs are the letters that its body uses and the body's own axes.
+#include "internal.h"
+
+#include <math.h>
+#include <string.h>
+
+// ---- ranges
+
+struct inference {
+    const char *letter;
+    extent bound;
+    struct span at;
+    bool failed;
+};
+
+static void note_range(struct sema *s, struct inference *w, extent bound, struct span at) {
+    if (w->bound == 0) {
+        w->bound = bound;
+        w->at = at;
+    } else if (w->bound != bound && !w->failed) {
+        w->failed = true;
+        diag_note(diag_ranges_differ(s->diags, at, w->letter, (long long)graph_extent_max(s->graph, bound),
+                                     (long long)graph_extent_max(s->graph, w->bound)),
+                  w->at, "the other range is here");
+    }
+}
+
+static bool is_plain_array(const struct ast *n) {
+    while (n->kind == AST_member)
+        n = n->kid[0];
+    return n->kind == AST_name;
+}
+
+// The plain reads of a letter in an element of a named array.
+static void infer_element(struct sema *s, struct frame *f, const struct ast *n, struct inference *w) {
+    const struct ast *array = n->kid[AST_element_array], *list = n->kid[AST_element_indices];
+    bool wanted = false;
+    for (uint32_t i = 0; i < list->n_kids; i++)
+        wanted |= list->kid[i]->kind == AST_name && list->kid[i]->text == w->letter;
+    if (!wanted || !is_plain_array(array))
+        return;
+    struct diags *keep = s->diags;
+    s->diags = NULL;
+    struct value *v = sema_expr(s, f, array);
+    s->diags = keep;
+    if (v->kind != VALUE_tensor)
+        return;
+    for (uint32_t i = 0, axis = 0; i < list->n_kids && axis < v->rank; i++) {
+        if (list->kid[i]->kind == AST_rest) {
+            axis = v->rank + i + 1 > list->n_kids ? v->rank - (list->n_kids - i - 1) : axis;
+            continue;
+        }
+        if (list->kid[i]->kind == AST_name && list->kid[i]->text == w->letter)
+            note_range(s, w, v->shape[axis], list->kid[i]->at);
+        axis++;
+    }
+}
+
+static bool rebinds(const struct ast *n, const char *letter) {
+    if (n->kind != AST_reduce)
+        return false;
+    const struct ast *list = n->kid[AST_reduce_indices];
+    for (uint32_t i = 0; i < list->n_kids; i++)
+        if (list->kid[i]->text == letter)
+            return true;
+    return false;
+}
+
+static void infer(struct sema *s, struct frame *f, const struct ast *n, struct inference *w) {
+    if (!n || rebinds(n, w->letter))
+        return;
+    if (n->kind == AST_element)
+        infer_element(s, f, n, w);
+    for (uint32_t i = 0; i < n->n_kids; i++)
+        infer(s, f, n->kid[i], w);
+}
+
+static struct letter *push_letter(struct sema *s, struct frame *f, const char *name, extent bound) {
+    struct letter *l = NEW(s->arena, struct letter);
+    *l = (struct letter){.name = name, .axis = sema_new_letter(s, bound), .bound = bound, .next = f->letters};
+    f->letters = l;
+    return l;
+}
+
+// ---- reductions
+
+static enum reducer reducer_of(const char *name) {
+    static const struct { const char *name; enum reducer r; } table[] = {
+        {"sum", RED_sum}, {"prod", RED_prod}, {"mean", RED_sum}, {"max", RED_max}, {"min", RED_min},
+        {"argmax", RED_argmax}, {"argmin", RED_argmin}, {"any", RED_max}, {"all", RED_min},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i].name, name) == 0)
+            return table[i].r;
+    return RED_none;
+}
+
+// The terms that `where` leaves out count as the reducer's neutral element.
+static expr_id masked(struct sema *s, enum reducer r, expr_id body, expr_id where) {
+    double neutral = r == RED_prod ? 1 : r == RED_max || r == RED_argmax ? -INFINITY : r == RED_min || r == RED_argmin ? INFINITY : 0;
+    const struct expr *w = graph_expr(s->graph, where);
+    if (r == RED_sum && w->kind == EXPR_op && w->op == OP_eq)
+        return expr_op2(s->graph, OP_mul, where, body);   // a scatter or a pick: recognized as such
+    return expr_op3(s->graph, OP_select, where, body, expr_const(s->graph, neutral));
+}
+
+struct comp_plan {
+    struct comp comp;
+    index_id by[64];
+    uint32_t n_letters, letters[MAX_AXES];
+};
+
+static bool plan_axes(struct sema *s, struct comp_plan *p, const struct value *body, uint64_t used,
+                      uint32_t n_axes, const uint32_t *axes, struct span at) {
+    struct comp *c = &p->comp;
+    uint64_t reduced = 0;
+    for (uint32_t i = 0; i < n_axes; i++)
+        reduced |= (uint64_t)1 << axes[i];
+    used &= ~reduced & ~(((uint64_t)1 << LETTER_BATCH) - 1);
+    for (uint32_t a = LETTER_BATCH; a < LETTER_END; a++)
+        if (used >> a & 1) {
+            if (c->n_out == MAX_RANK)
+                goto too_many;
+            p->by[a] = index_axis(s->graph, c->n_out);
+            c->extents[c->n_out++] = s->letter_bound[a];
+            p->letters[p->n_letters++] = a;
+        }
+    for (uint32_t a = 0; a < body->rank; a++) {
+        if (c->n_out == MAX_RANK)
+            goto too_many;
+        p->by[a] = index_axis(s->graph, c->n_out);
+        c->extents[c->n_out++] = body->shape[a];
+    }
+    for (uint32_t i = 0; i < n_axes; i++) {
+        p->by[axes[i]] = index_axis(s->graph, c->n_out + c->n_red);
+        c->extents[c->n_out + c->n_red++] = s->letter_bound[axes[i]];
+    }
+    return true;
+too_many:
+    diag_rank_too_high(s->diags, at, MAX_RANK);
+    return false;
+}
+
+static expr_id planned_read(struct sema *s, const struct comp_plan *p, node_id node, uint32_t rank) {
+    index_id at[MAX_RANK];
+    for (uint32_t i = 0; i < p->n_letters; i++)
+        at[i] = index_axis(s->graph, p->letters[i]);
+    for (uint32_t i = 0; i < rank; i++)
+        at[p->n_letters + i] = index_axis(s->graph, i);
+    return expr_read(s->graph, node, p->n_letters + rank, at);
+}
+
+static uint64_t guard_axes(struct sema *s, const struct reduction *r) {
+    uint64_t used = 0;
+    for (uint32_t i = 0; r && i < r->n_guards; i++)
+        used |= index_axes(s->graph, r->guards[i].index);
+    return used;
+}
+
+// RED over the given axes of an expression that depends on letters and the value's own axes.
+static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, enum dtype dtype, const struct value *shape,
+                           expr_id body, uint32_t n_axes, const uint32_t *axes, const struct reduction *r, struct span at) {
+    struct comp_plan p = {.comp = {.reducer = red, .dtype = dtype}};
+    if (!plan_axes(s, &p, shape, expr_axes(s->graph, body) | guard_axes(s, r), n_axes, axes, at))
+        return 0;
+    for (uint32_t i = 0; r && i < r->n_guards; i++)
+        p.comp.guards[p.comp.n_guards++] =
+            (struct guard){index_substitute(s->graph, r->guards[i].index, LETTER_END, p.by), r->guards[i].bound};
+    p.comp.body = expr_substitute(s->graph, body, LETTER_END, p.by);
+    s->graph->here = f->origin;
+    return planned_read(s, &p, graph_comp(s->graph, &p.comp), shape->rank);
+}
+
+// What a mean divides by: a constant, or a count where terms can be left out.
+static expr_id term_count(struct sema *s, struct frame *f, const struct value *shape, expr_id where, uint32_t n_axes,
+                          const uint32_t *axes, const struct reduction *r, struct span at) {
+    struct graph *g = s->graph;
+    if (!where && (!r || r->n_guards == 0)) {
+        expr_id n = expr_const(g, 1);
+        for (uint32_t i = 0; i < n_axes; i++)
+            n = expr_op2(g, OP_mul, n, expr_extent(g, s->letter_bound[axes[i]]));
+        return n;
+    }
+    struct value plain = *shape;
+    if (!where)
+        plain.rank = 0;
+    expr_id e = reduce_expr(s, f, RED_sum, s->program->real, &plain, where ? where : expr_const(g, 1), n_axes, axes, r, at);
+    return e;
+}
+
+struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body, struct value *where,
+                          uint32_t n_axes, const uint32_t *axes, const struct reduction *r, struct span at) {
+    enum reducer red = reducer_of(reducer);
+    bool mean = strcmp(reducer, "mean") == 0, arg = red == RED_argmax || red == RED_argmin;
+    bool logic = strcmp(reducer, "any") == 0 || strcmp(reducer, "all") == 0;
+    struct value *out = value_new(s, VALUE_tensor), *both[2] = {body, where};
+    expr_id e[2] = {0, 0};
+    if (!sema_align(s, f, where ? 2 : 1, both, at, out, e))
+        return value_poison(s);
+    uint32_t all[MAX_AXES], n_all = 0;
+    for (uint32_t i = 0; i < n_axes; i++)
+        all[n_all++] = axes[i];
+    for (uint32_t i = 0; r && i < r->n_extra; i++)
+        all[n_all++] = r->extra[i];
+    bool integer = body->element != ELEMENT_real && !mean;
+    struct value typed = *out;
+    typed.expr = e[0];
+    enum dtype dtype = arg ? DTYPE_i32 : logic || (body->element == ELEMENT_bool && (red == RED_max || red == RED_min)) ? DTYPE_bool
+                       : integer ? DTYPE_i32 : value_dtype(s, &typed) == DTYPE_f64 ? DTYPE_f64 : s->program->real;
+    expr_id terms = where ? masked(s, red, e[0], e[1]) : e[0];
+    out->expr = reduce_expr(s, f, red, dtype, out, terms, n_all, all, r, at);
+    if (!out->expr)
+        return value_poison(s);
+    out->element = arg ? ELEMENT_class : dtype == DTYPE_bool ? ELEMENT_bool : integer ? ELEMENT_int : ELEMENT_real;
+    if (mean) {
+        expr_id count = term_count(s, f, out, e[1], n_all, all, r, at);
+        if (!count)
+            return value_poison(s);
+        out->expr = expr_divide(s->graph, out->expr, count);
+    }
+    if (arg) {
+        out->low = 0;
+        out->high = 1;
+        for (uint32_t i = 0; i < n_axes; i++)
+            out->high *= graph_extent_max(s->graph, s->letter_bound[axes[i]]);
+        out->high--;
+    } else if (red == RED_max || red == RED_min) {
+        out->low = body->low;
+        out->high = body->high;
+    }
+    return out;
+}
+
+static bool letter_range(struct sema *s, struct frame *f, const struct ast *index, const struct ast *n, extent *bound) {
+    if (index->kid[AST_index_bound])
+        return sema_extent(s, f, index->kid[AST_index_bound], bound);
+    struct inference w = {.letter = index->text};
+    infer(s, f, n->kid[AST_reduce_operand], &w);
+    infer(s, f, n->kid[AST_reduce_where], &w);
+    *bound = w.bound;
+    if (w.bound == 0)
+        diag_help(diag_range_unknown(s->diags, index->at, index->text), "write it: `%s < n`", index->text);
+    return w.bound != 0 && !w.failed;
+}
+
+struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *n) {
+    struct frame inner = *f;
+    struct reduction r = {.is_reduction = true, .parent = f->reduction};
+    uint32_t before = s->next_letter, n_axes = 0, axes[MAX_AXES];
+    const struct ast *list = n->kid[AST_reduce_indices];
+    bool arg = strncmp(n->text, "arg", 3) == 0;
+    if (list->n_kids > 8 || (arg && list->n_kids != 1)) {
+        diag_reduction_letters(s->diags, n->at, n->text, arg ? 1 : 8);
+        return value_poison(s);
+    }
+    extent bounds[8];
+    for (uint32_t i = 0; i < list->n_kids; i++)   // ranges first: they see the letters outside
+        if (!letter_range(s, f, list->kid[i], n, &bounds[i]))
+            return value_poison(s);
+    for (uint32_t i = 0; i < list->n_kids; i++)
+        axes[n_axes++] = push_letter(s, &inner, list->kid[i]->text, bounds[i])->axis;
+    inner.reduction = &r;
+    struct value *where = n->kid[AST_reduce_where] ? sema_expr(s, &inner, n->kid[AST_reduce_where]) : NULL;
+    struct value *body = sema_expr(s, &inner, n->kid[AST_reduce_operand]), *out;
+    if (value_is_bad(body) || (where && value_is_bad(where)))
+        out = value_poison(s);
+    else if (!value_is_tensor(body) || (where && !value_is_tensor(where))) {
+        diag_bad_operand(s->diags, n->at, n->text, value_words(s, value_is_tensor(body) ? where : body));
+        out = value_poison(s);
+    } else
+        out = sema_reduce(s, f, n->text, body, where, n_axes, axes, &r, n->at);
+    s->next_letter = before;
+    return out;
+}
+
+// ---- call form: sum(x), max(x, over = n), mean(x, over = [batch, ..]), max(a, b)
+
+static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const struct value *v, bool *own, bool *batch) {
+    if (n->kind == AST_rest) {   // the axes that `..` stands for, or all
+        for (uint32_t k = 0; k < v->rank; k++) {
+            bool named = false;
+            for (uint32_t i = 0; f->has_rest && i < v->rank - f->rest_rank && v->rank > f->rest_rank; i++)
+                named |= i == k;
+            own[k] |= !named;
+        }
+        return true;
+    }
+    if (n->kind != AST_name) {
+        diag_bad_axis(s->diags, n->at, ast_spelling(s->arena, n), value_words(s, v));
+        return false;
+    }
+    if (strcmp(n->text, "batch") == 0) {
+        *batch = true;
+        return true;
+    }
+    for (uint32_t k = 0; k < v->rank; k++)
+        if (v->axis[k] == n->text) {
+            own[k] = true;
+            return true;
+        }
+    struct text names;
+    text_init(&names, s->arena);
+    for (uint32_t k = 0; k < v->rank; k++)
+        text_printf(&names, "%s`%s`", k ? ", " : "", v->axis[k] ? v->axis[k] : "_");
+    struct diag *d = diag_bad_axis(s->diags, n->at, n->text, value_words(s, v));
+    diag_help(d, v->rank ? "its axes are %s" : "it has no axes%s", v->rank ? text_string(&names) : "");
+    return false;
+}
+
+static struct value *fitted(struct sema *s, struct value *shape);
+
+static struct value *reduce_over(struct sema *s, struct frame *f, const char *reducer, struct value *v, const bool *own,
+                                 bool batch, struct span at) {
+    uint32_t before = s->next_letter, n_axes = 0, axes[MAX_AXES];
+    struct value inner = *v;
+    index_id by[MAX_RANK];
+    inner.rank = 0;
+    memset(inner.axis, 0, sizeof inner.axis);
+    v = value_is_tensor(v) && v->kind != VALUE_tensor ? value_scalar(s, value_expr(s, v), v->element) : v;
+    if (batch && (value_batched(s, v) || s->mode == MODE_fit))
+        axes[n_axes++] = LETTER_BATCH;
+    for (uint32_t k = 0; k < v->rank; k++) {
+        if (own[k]) {
+            axes[n_axes] = sema_new_letter(s, v->shape[k]);
+            by[k] = index_axis(s->graph, axes[n_axes++]);
+        } else {
+            inner.shape[inner.rank] = v->shape[k];
+            inner.axis[inner.rank] = v->axis[k];
+            by[k] = index_axis(s->graph, inner.rank++);
+        }
+    }
+    inner.kind = VALUE_tensor;
+    inner.graph = s->graph;
+    inner.index = 0;
+    inner.expr = expr_substitute(s->graph, value_expr(s, v), v->rank, by);
+    struct value *out;
+    if (strncmp(reducer, "arg", 3) == 0 && n_axes != 1) {
+        diag_arg_axes(s->diags, at, reducer, (int)n_axes);
+        out = value_poison(s);
+    } else if (batch && s->mode == MODE_prepare) {
+        out = fitted(s, &inner);
+    } else if (n_axes == 0) {
+        out = value_shape_like(s, &inner);
+    } else {
+        out = sema_reduce(s, f, reducer, &inner, NULL, n_axes, axes, NULL, at);
+        if (batch && s->mode == MODE_fit && !value_is_bad(out)) {   // stored with the weights
+            out = value_settle(s, f, out);
+            graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
+                         value_plain_node(s, f, out), ROLE_fitted, s->n_fitted, 0);
+            fitted(s, out);
+        }
+    }
+    s->next_letter = before;
+    return out;
+}
+
+// The next fitted value of the data block: registered in the fit graph, read in the prepare graph. Both graphs
+// evaluate the block in the same order, so counting identifies them.
+static struct value *fitted(struct sema *s, struct value *shape) {
+    uint32_t k = s->n_fitted++;
+    if (k == s->program->fitted.n) {
+        struct program_tensor t = {.dtype = s->program->real, .rank = shape->rank, .count = 1};
+        for (uint32_t i = 0; i < shape->rank; i++) {
+            t.shape[i] = shape->shape[i];
+            t.count *= shape->shape[i];
+        }
+        const char *name = arena_printf(s->arena, "%s.%s", s->program->data_name, s->naming ? s->naming : "value");
+        uint32_t same = 1;
+        for (uint32_t i = 0; i < k; i++) {
+            size_t n = strlen(name);
+            const char *old = s->program->fitted.at[i].name;
+            same += strncmp(old, name, n) == 0 && (old[n] == 0 || old[n] == '_');
+        }
+        t.name = intern(same > 1 ? arena_printf(s->arena, "%s_%u", name, same) : name);
+        if (k) {
+            const struct program_tensor *last = &s->program->fitted.at[k - 1];
+            t.offset = last->offset + last->count;
+        }
+        VEC_PUSH(s->program->arena, &s->program->fitted, t);
+    }
+    if (s->mode == MODE_fit)
+        return NULL;
+    const struct program_tensor *t = &s->program->fitted.at[k];
+    extent extents[MAX_RANK];
+    for (uint32_t i = 0; i < t->rank; i++)
+        extents[i] = t->shape[i];
+    node_id in = sema_find_input(s, ROLE_fitted, k, 0);
+    if (!in)
+        in = graph_input(s->graph, t->name, ROLE_fitted, k, 0, t->dtype, t->rank, extents);
+    struct value *v = value_of_node(s, in, false, ELEMENT_real);
+    memcpy(v->axis, shape->axis, sizeof v->axis);
+    return v;
+}
+
+// Over a selection of parameters: of the parts, then of the results.
+static struct value *reduce_parts(struct sema *s, struct frame *f, const char *reducer, struct value *v, struct span at) {
+    static const bool every[MAX_RANK] = {true, true, true, true, true, true, true, true};
+    bool mean = strcmp(reducer, "mean") == 0;
+    struct value *out = NULL;
+    int64_t count = 0;
+    for (uint32_t i = 0; i < v->n; i++) {
+        struct value *part = reduce_over(s, f, mean ? "sum" : reducer, v->at[i], every, false, at), *both[2] = {out, part};
+        int64_t n = 1;
+        for (uint32_t k = 0; k < v->at[i]->rank; k++)
+            n *= v->at[i]->shape[k];
+        count += n;
+        part = value_settle(s, f, part);
+        both[1] = part;
+        enum reducer red = reducer_of(reducer);
+        out = !out ? part : red == RED_max || red == RED_min ? sema_apply(s, f, red == RED_max ? OP_max : OP_min, 2, both, at)
+                          : sema_binary(s, f, red == RED_prod ? "*" : "+", out, part, at);
+    }
+    return mean ? sema_binary(s, f, "/", out, value_number(s, number_int(count), 0), at) : out;
+}
+
+static struct value *pick_larger(struct sema *s, struct frame *f, const char *name, struct value *a, struct value *b, struct span at) {
+    bool larger = name[1] == 'a';
+    if (a->kind == VALUE_number && b->kind == VALUE_number) {
+        struct value *v = (a->number.real > b->number.real) == larger ? a : b;
+        v = value_shape_like(s, v);
+        v->taint = a->taint | b->taint;
+        return v;
+    }
+    struct value *v[2] = {a, b};
+    struct value *r = sema_apply(s, f, larger ? OP_max : OP_min, 2, v, at);
+    if (r->kind == VALUE_tensor && a->element != ELEMENT_real && b->element != ELEMENT_real)
+        r->element = ELEMENT_int;
+    return r;
+}
+
+struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast *n) {
+    const char *name = n->kid[AST_call_callee]->text;
+    const struct ast *list = n->kid[AST_call_arguments], *over = NULL;
+    struct value *v[2] = {NULL, NULL};
+    uint32_t n_values = 0;
+    for (uint32_t i = 0; i < list->n_kids; i++) {
+        const struct ast *a = list->kid[i];
+        if (a->kind == AST_argument && strcmp(a->text, "over") == 0)
+            over = a->kid[0];
+        else if (a->kind == AST_argument || n_values == 2) {
+            diag_reducer_arguments(s->diags, a->at, name);
+            return value_poison(s);
+        } else
+            v[n_values++] = sema_expr(s, f, a);
+    }
+    bool pair = n_values == 2 && !over && (strcmp(name, "max") == 0 || strcmp(name, "min") == 0);
+    if (n_values != 1 && !pair) {
+        diag_reducer_arguments(s->diags, n->at, name);
+        return value_poison(s);
+    }
+    for (uint32_t i = 0; i < n_values; i++) {
+        if (value_is_bad(v[i]))
+            return v[i];
+        if (!value_is_tensor(v[i]) && v[i]->kind != VALUE_parts) {
+            diag_bad_operand(s->diags, list->kid[i]->at, name, value_words(s, v[i]));
+            return value_poison(s);
+        }
+    }
+    if (pair)
+        return pick_larger(s, f, name, v[0], v[1], n->at);
+    if (v[0]->kind == VALUE_parts) {
+        if (over) {
+            diag_bad_axis(s->diags, over->at, ast_spelling(s->arena, over), value_words(s, v[0]));
+            return value_poison(s);
+        }
+        return reduce_parts(s, f, name, v[0], n->at);
+    }
+    bool own[MAX_RANK] = {false}, batch = false;
+    if (!over) {
+        for (uint32_t k = 0; k < v[0]->rank; k++)
+            own[k] = true;
+    } else if (over->kind == AST_stack) {
+        const struct ast *axes = over->kid[AST_stack_values];
+        for (uint32_t i = 0; i < axes->n_kids; i++)
+            if (!add_axis(s, f, axes->kid[i], v[0], own, &batch))
+                return value_poison(s);
+    } else if (!add_axis(s, f, over, v[0], own, &batch))
+        return value_poison(s);
+    return reduce_over(s, f, name, v[0], own, batch, n->at);
+}
+
+// The mean over all that is left, as minimize and measure take it. `wide`: in f64. What does not depend on
+// the batch stands beside the mean, not in it.
+struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide, struct span at) {
+    static const bool every[MAX_RANK] = {true, true, true, true, true, true, true, true};
+    if (v->kind == VALUE_number || v->kind == VALUE_truth)
+        v = value_scalar(s, value_expr(s, v), ELEMENT_real);
+    struct expr x = *graph_expr(s->graph, v->expr);
+    if (x.kind == EXPR_op && x.op == OP_add && value_batched(s, v) && v->rank == 0) {
+        expr_id inside = expr_const(s->graph, 0), beside = inside;
+        for (uint32_t i = 0; i < x.n_args; i++) {
+            expr_id *side = expr_axes(s->graph, x.args[i]) ? &inside : &beside;
+            *side = expr_op2(s->graph, OP_add, *side, x.args[i]);
+        }
+        double zero;
+        if (!expr_is_const(s->graph, beside, &zero)) {
+            struct value *a = sema_mean_all(s, f, value_scalar(s, inside, ELEMENT_real), wide, at);
+            return sema_binary(s, f, "+", a, value_scalar(s, beside, ELEMENT_real), at);
+        }
+    }
+    enum dtype real = s->program->real;
+    if (wide)
+        s->program->real = DTYPE_f64;
+    struct value *r = reduce_over(s, f, "mean", v, every, true, at);
+    if (!value_is_bad(r) && wide)
+        r = value_settle(s, f, r);
+    s->program->real = real;
+    return r;
+}
+
+// ---- equations
+
+struct place {
+    uint32_t n;
+    uint32_t axes[MAX_RANK];      // letters of the left side, in order
+    const char *names[MAX_RANK];
+};
+
+static const struct promised *promise(const struct frame *f, const char *name) {
+    for (const struct promised *p = f->results; p; p = p->next)
+        if (p->name == name)
+            return p;
+    return NULL;
+}
+
+static bool left_letter(struct sema *s, struct frame *outer, struct frame *f, const struct ast *e, const struct ast *value,
+                        extent promised, struct place *place) {
+    struct inference w = {.bound = promised, .at = e->at};
+    const struct ast *name = e;
+    if (e->kind == AST_binary && strcmp(e->text, "<") == 0 && e->kid[0]->kind == AST_name) {
+        name = e->kid[0];
+        if (!sema_extent(s, outer, e->kid[1], &w.bound))
+            return false;
+    } else if (e->kind != AST_name) {
+        diag_bad_left_index(s->diags, e->at, ast_spelling(s->arena, e));
+        return false;
+    } else {
+        w.letter = name->text;
+        infer(s, outer, value, &w);
+        if (w.failed)
+            return false;
+        if (w.bound == 0) {
+            diag_help(diag_range_unknown(s->diags, e->at, name->text), "write it: `%s < n`", name->text);
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < place->n; i++)
+        if (place->names[i] == name->text) {
+            diag_letter_twice(s->diags, e->at, name->text);
+            return false;
+        }
+    place->names[place->n] = name->text;
+    place->axes[place->n++] = push_letter(s, f, name->text, w.bound)->axis;
+    return true;
+}
+
+static bool left_side(struct sema *s, struct frame *outer, struct frame *f, const struct ast *target, const struct ast *value,
+                      const struct promised *p, struct place *place) {
+    const struct ast *list = target->kid[AST_element_indices];
+    uint32_t n = list->n_kids, axis = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (list->kid[i]->kind == AST_rest) {
+            if (!f->has_rest) {
+                diag_rest_misplaced(s->diags, list->kid[i]->at);
+                return false;
+            }
+            for (uint32_t k = 0; k < f->rest_rank; k++, axis++) {
+                f->rest_letters[k] = sema_new_letter(s, f->rest_shape[k]);
+                place->names[place->n] = f->rest_axis[k];
+                place->axes[place->n++] = f->rest_letters[k];
+            }
+            f->rest_open = true;
+            continue;
+        }
+        if (place->n == MAX_RANK) {
+            diag_rank_too_high(s->diags, target->at, MAX_RANK);
+            return false;
+        }
+        if (!left_letter(s, outer, f, list->kid[i], value, p && axis < p->rank ? p->shape[axis] : 0, place))
+            return false;
+        axis++;
+    }
+    return true;
+}
+
+// The right side as an array: letters of the left, then the value's own axes.
+static struct value *gather(struct sema *s, struct frame *f, struct value *v, const struct place *place,
+                            const struct reduction *r, struct span at) {
+    struct value *out = value_shape_like(s, v);
+    index_id by[64] = {0};
+    out->kind = VALUE_tensor;
+    out->graph = s->graph;
+    out->expr = value_expr(s, v);
+    out->index = 0;
+    if (v->kind != VALUE_tensor)
+        out->rank = 0;
+    if (out->rank + place->n > MAX_RANK) {
+        diag_rank_too_high(s->diags, at, MAX_RANK);
+        return value_poison(s);
+    }
+    if (r->n_extra) {   // floor() made helper letters: one term each
+        struct value shape = *out;
+        out->expr = reduce_expr(s, f, RED_sum, value_dtype(s, out), &shape, out->expr, r->n_extra, r->extra, r, at);
+        if (!out->expr)
+            return value_poison(s);
+    }
+    for (uint32_t k = 0; k < out->rank; k++)
+        by[k] = index_axis(s->graph, place->n + k);
+    memmove(out->shape + place->n, out->shape, out->rank * sizeof *out->shape);
+    memmove(out->axis + place->n, out->axis, out->rank * sizeof *out->axis);
+    for (uint32_t i = 0; i < place->n; i++) {
+        by[place->axes[i]] = index_axis(s->graph, i);
+        out->shape[i] = s->letter_bound[place->axes[i]];
+        out->axis[i] = place->names[i];
+    }
+    out->rank += place->n;
+    out->expr = expr_substitute(s->graph, out->expr, LETTER_END, by);
+    return value_settle(s, f, out);
+}
+
+void sema_equation(struct sema *s, struct frame *f, const struct ast *target, const struct ast *type, const struct ast *value, bool update) {
+    const struct ast *name = target->kid[AST_element_array];
+    if (name->kind != AST_name) {
+        diag_bad_target(s->diags, target->at, ast_spelling(s->arena, target));
+        return;
+    }
+    struct binding *old = update ? scope_find(f->scope, name->text, true) : NULL;
+    const struct promised *p = promise(f, name->text);
+    struct promised declared = {0};
+    if (type) {
+        struct value shape = {0};
+        sema_type(s, f, type, &shape);
+        declared.rank = shape.rank;
+        memcpy(declared.shape, shape.shape, sizeof declared.shape);
+        p = &declared;
+    } else if (old && old->value->kind == VALUE_tensor) {
+        declared.rank = old->value->rank;
+        memcpy(declared.shape, old->value->shape, sizeof declared.shape);
+        p = &declared;
+    }
+    struct frame inner = *f;
+    struct reduction r = {.is_reduction = false, .parent = f->reduction};
+    struct place place = {0};
+    uint32_t before = s->next_letter;
+    struct value *v = NULL;
+    inner.reduction = &r;
+    if (left_side(s, f, &inner, target, value, p, &place)) {
+        for (uint32_t i = 0; i < place.n; i++)
+            inner.lift |= (uint64_t)1 << place.axes[i];
+        v = sema_expr(s, &inner, value);
+        f->counters = inner.counters;
+        if (!value_is_bad(v) && !value_is_tensor(v)) {
+            diag_bad_operand(s->diags, target->at, "=", value_words(s, v));
+            v = NULL;
+        }
+    }
+    v = v && !value_is_bad(v) ? gather(s, f, v, &place, &r, target->at) : value_poison(s);
+    s->next_letter = before;
+    if (old) {
+        old->value = v;
+        return;
+    }
+    if (update) {
+        diag_unknown_name(s->diags, name->at, name->text);
+        return;
+    }
+    scope_bind(s, f->scope, name->text, v, name->at);
+}

@@ -1,0 +1,195 @@
+// Extents and types. An extent that is not a whole positive number shows its equation with the numbers in it,
+// and for each quantity the nearest values with which it would be one.
+#include "internal.h"
+
+#include <string.h>
+
+enum { REPAIR_REACH = 32 };
+
+// The expression with every name that is a number replaced by that number.
+static const struct ast *with_numbers(struct sema *s, struct frame *f, const struct ast *n) {
+    if (!n)
+        return NULL;
+    if (n->kind == AST_name) {
+        struct binding *b = scope_find(f->scope, n->text, false);
+        if (!b || b->value->kind != VALUE_number)
+            return n;
+        struct ast *number = ast_new(s->arena, AST_number, n->at, 0);
+        number->text = intern(number_text(s->arena, b->value->number));
+        number->value = b->value->number.real;
+        return number;
+    }
+    struct ast *copy = ast_new(s->arena, n->kind, n->at, n->n_kids);
+    copy->text = n->text;
+    copy->text2 = n->text2;
+    copy->value = n->value;
+    copy->flags = n->flags;
+    for (uint32_t i = 0; i < n->n_kids; i++)
+        copy->kid[i] = (struct ast *)(uintptr_t)with_numbers(s, f, n->kid[i]);
+    if (n->kind == AST_call)
+        copy->kid[0] = n->kid[0];
+    return copy;
+}
+
+static bool works(struct sema *s, struct frame *f, const struct ast *e) {
+    struct diags *keep = s->diags;
+    uint64_t structural = s->structural;
+    s->diags = NULL;
+    struct value *v = sema_expr(s, f, e);
+    s->diags = keep;
+    s->structural = structural;
+    int64_t n;
+    return v->kind == VALUE_number && number_is_whole(v->number, &n) && n >= 1;
+}
+
+static void names_in(struct sema *s, const struct ast *n, const char **names, uint32_t *count) {
+    if (!n)
+        return;
+    if (n->kind == AST_name) {
+        for (uint32_t i = 0; i < *count; i++)
+            if (names[i] == n->text)
+                return;
+        if (*count < 16)
+            names[(*count)++] = n->text;
+    }
+    for (uint32_t i = 0; i < n->n_kids; i++)
+        names_in(s, n->kid[i], names, count);
+}
+
+static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct diag *d) {
+    const char *names[16];
+    uint32_t n = 0;
+    struct text t;
+    names_in(s, e, names, &n);
+    text_init(&t, s->arena);
+    for (uint32_t i = 0; i < n; i++) {
+        struct binding *b = scope_find(f->scope, names[i], true);
+        int64_t now, found[2];
+        int count = 0;
+        if (!b || b->value->kind != VALUE_number || !number_is_whole(b->value->number, &now))
+            continue;
+        struct value *keep = b->value;
+        for (int64_t step = 1; step <= REPAIR_REACH && count < 2; step++)
+            for (int sign = -1; sign <= 1 && count < 2; sign += 2) {
+                int64_t trial = now + sign * step;
+                if (trial < 0)
+                    continue;
+                b->value = value_number(s, number_int(trial), 0);
+                if (works(s, f, e))
+                    found[count++] = trial;
+            }
+        b->value = keep;
+        if (count)
+            text_printf(&t, "%s`%s = %lld`", t.n ? ", or " : "", names[i], (long long)found[0]);
+        if (count == 2)
+            text_printf(&t, " or %lld", (long long)found[1]);
+    }
+    if (t.n)
+        diag_help(d, "it would fit with %s", text_string(&t));
+    if (scope_find(f->scope, intern("round"), true))
+        diag_help(d, "or let the size be rounded: `round = floor` or `round = ceil`");
+}
+
+bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out) {
+    struct value *v = sema_expr(s, f, e);
+    int64_t n;
+    if (value_is_bad(v))
+        return false;
+    if (e->kind == AST_binary && strcmp(e->text, "<=") == 0) {
+        diag_not_compiled(s->diags, e->at, "a bounded axis");
+        return false;
+    }
+    if (v->kind != VALUE_number) {
+        diag_not_compile_time(s->diags, e->at, "an extent", value_words(s, v));
+        return false;
+    }
+    s->structural |= v->taint;
+    if (number_is_whole(v->number, &n) && n >= 1) {
+        if (n > INT32_MAX) {
+            diag_extent_too_large(s->diags, e->at, (long long)n);
+            return false;
+        }
+        *out = n;
+        return true;
+    }
+    const char *equation = ast_spelling(s->arena, with_numbers(s, f, e));
+    struct diag *d = number_is_whole(v->number, &n)
+                         ? diag_extent_not_positive(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number))
+                         : diag_extent_not_whole(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number));
+    if (f->origin && s->program->origins)
+        for (origin_id o = f->origin; o; o = s->program->origins->at.at[o].parent) {
+            const struct origin *at = &s->program->origins->at.at[o];
+            if (at->what && at->parent)
+                diag_note(d, at->at, "in %s", at->what);
+        }
+    if (d)
+        repairs(s, f, e, d);
+    return false;
+}
+
+bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank, extent *extents, const char **axis) {
+    const struct ast *dims = shape->kid[AST_shape_dims];
+    *rank = 0;
+    for (uint32_t i = 0; i < dims->n_kids; i++) {
+        const struct ast *d = dims->kid[i];
+        uint32_t count = d->kind == AST_rest ? f->rest_rank : 1;
+        if (d->kind == AST_rest && !f->has_rest) {
+            diag_rest_misplaced(s->diags, d->at);
+            return false;
+        }
+        if (*rank + count > MAX_RANK) {
+            diag_rank_too_high(s->diags, d->at, MAX_RANK);
+            return false;
+        }
+        if (d->kind == AST_rest) {
+            for (uint32_t k = 0; k < count; k++, (*rank)++) {
+                extents[*rank] = f->rest_shape[k];
+                axis[*rank] = f->rest_axis[k];
+            }
+            continue;
+        }
+        if (!sema_extent(s, f, d, &extents[*rank]))
+            return false;
+        axis[(*rank)++] = d->kind == AST_name ? d->text : NULL;
+    }
+    return true;
+}
+
+// Fills element, bounds, rank and shape of *out; rank 0 where the type has no shape. kind is poison after an error.
+void sema_type(struct sema *s, struct frame *f, const struct ast *type, struct value *out) {
+    *out = (struct value){.kind = VALUE_tensor, .high = -1, .graph = s->graph};
+    if (!type->text) {
+        out->element = ELEMENT_real;
+    } else if (strcmp(type->text, "int") == 0) {
+        out->element = ELEMENT_int;
+    } else if (strcmp(type->text, "bool") == 0) {
+        out->element = ELEMENT_bool;
+        out->low = 0;
+        out->high = 1;
+    } else if (strcmp(type->text, "class") == 0) {
+        extent n;
+        out->element = ELEMENT_class;
+        if (!type->kid[AST_type_argument])
+            diag_class_without_count(s->diags, type->at);
+        if (!type->kid[AST_type_argument] || !sema_extent(s, f, type->kid[AST_type_argument], &n)) {
+            out->kind = VALUE_poison;
+            return;
+        }
+        out->low = 0;
+        out->high = n - 1;
+    } else if (strcmp(type->text, "text") == 0) {
+        diag_not_compiled(s->diags, type->at, "the type `text`");
+        out->kind = VALUE_poison;
+        return;
+    } else {
+        static const char *const types[] = {"int", "bool", "class", "text"};
+        const char *near = near_name(type->text, types, 4);
+        struct diag *d = diag_unknown_type(s->diags, type->at, type->text);
+        if (near)
+            diag_help(d, "did you mean `%s`?", near);
+        out->kind = VALUE_poison;
+        return;
+    }
+    if (type->kid[AST_type_shape] && !sema_shape(s, f, type->kid[AST_type_shape], &out->rank, out->shape, out->axis))
+        out->kind = VALUE_poison;
+}

@@ -1,0 +1,246 @@
+// Elements: x[i*stride + p - pad, label[j]]. Index arithmetic, bounds, what lies outside.
+#include "internal.h"
+
+#include <string.h>
+
+uint32_t sema_new_letter(struct sema *s, extent bound) {
+    CHECK(s->next_letter < LETTER_END, "too many index letters at once");
+    s->letter_bound[s->next_letter] = bound;
+    return s->next_letter++;
+}
+
+bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high) {
+    bool known = index_range(s->graph, i, LETTER_END, s->letter_bound, low, high);
+    for (const struct assumption *a = f->assumed; a; a = a->next) {
+        int64_t c;   // i = a + c: the range of a, moved
+        index_id difference = index_add(s->graph, i, index_scale(s->graph, a->index, -1));
+        if (!index_is_constant(s->graph, difference, &c))
+            continue;
+        if (!known) {
+            *low = INT64_MIN / 4;
+            *high = INT64_MAX / 4;
+        }
+        *low = a->low + c > *low ? a->low + c : *low;
+        *high = a->high + c < *high ? a->high + c : *high;
+        known = true;
+    }
+    return known;
+}
+
+// floor of a rational index. A constant where the range says so; else a helper letter v with
+// 0 <= n - d*v < d, along which the reduction around has just one term.
+struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i, struct span at) {
+    const struct index x = *graph_index(s->graph, i);
+    if (x.divisor == 1) {
+        struct value *v = value_scalar(s, expr_index(s->graph, i), ELEMENT_int);
+        v->index = i;
+        return v;
+    }
+    index_id whole = index_scale(s->graph, i, x.divisor);
+    int64_t low, high;
+    if (!sema_index_range(s, f, whole, &low, &high))
+        return NULL;
+    int64_t from = floor_div(low, x.divisor), to = floor_div(high, x.divisor);
+    if (from == to)
+        return value_number(s, number_int(from), 0);
+    struct reduction *r = f->reduction;
+    if (!r || r->n_extra == 8 || r->n_guards == MAX_AXES)
+        return NULL;
+    uint32_t letter = sema_new_letter(s, to - from + 1);
+    r->extra[r->n_extra++] = letter;
+    index_id v = index_add(s->graph, index_axis(s->graph, letter), index_constant(s->graph, from));
+    index_id rest = index_add(s->graph, whole, index_scale(s->graph, v, -x.divisor));
+    r->guards[r->n_guards++] = (struct guard){rest, x.divisor};
+    struct value *result = value_scalar(s, expr_index(s->graph, v), ELEMENT_int);
+    result->index = v;
+    result->low = from;
+    result->high = to;
+    (void)at;
+    return result;
+}
+
+// One index of an element as an index; 0 after an error. *data: it comes from data, its range is in v.
+static index_id to_index(struct sema *s, struct frame *f, struct value *v, struct span at, bool *data) {
+    *data = false;
+    if (value_is_bad(v))
+        return 0;
+    int64_t whole;
+    if (v->kind == VALUE_number || v->kind == VALUE_truth) {
+        if (!value_whole(s, f, v, at, "an index", &whole))
+            return 0;
+        return index_constant(s->graph, whole);
+    }
+    if (v->kind != VALUE_tensor || v->rank > 0 || (v->element == ELEMENT_real && !v->index)) {
+        diag_bad_index(s->diags, at, value_words(s, v));
+        return 0;
+    }
+    if (v->index) {
+        if (graph_index(s->graph, v->index)->divisor != 1) {
+            struct diag *d = diag_index_not_whole(s->diags, at);
+            diag_help(d, "round it: `floor(..)`");
+            return 0;
+        }
+        return v->index;
+    }
+    *data = true;
+    struct value *read = value_settle(s, f, v);
+    if (graph_expr(s->graph, read->expr)->kind != EXPR_read) {
+        diag_bad_index(s->diags, at, value_words(s, v));
+        return 0;
+    }
+    return index_data(s->graph, read->expr);
+}
+
+// A read that can fall outside: noted with the reduction around, collected for an `else`, or an error.
+static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, const struct ast *at,
+                         index_id i, bool data, const struct value *v, extent bound, uint32_t *n_outside, struct guard *outside) {
+    int64_t low = 0, high = 0, size = graph_extent_max(s->graph, bound);
+    bool known = data ? v->low <= v->high : sema_index_range(s, f, i, &low, &high);
+    if (data && known) {
+        low = v->low;
+        high = v->high;
+    }
+    if (known && low >= 0 && high < size)
+        return true;
+    if (known && (high < 0 || low >= size) && !outside) {
+        diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low, (long long)high, (long long)size);
+        return false;
+    }
+    if (outside) {
+        CHECK(*n_outside < MAX_AXES, "too many guards");
+        outside[(*n_outside)++] = (struct guard){i, bound};
+        return true;
+    }
+    if (f->reduction && f->reduction->is_reduction && !data) {
+        f->reduction->read_outside = true;
+        for (uint32_t k = 0; k < f->reduction->n_guards; k++)
+            if (f->reduction->guards[k].index == i && f->reduction->guards[k].bound == bound)
+                return true;
+        CHECK(f->reduction->n_guards < MAX_AXES, "too many guards");
+        f->reduction->guards[f->reduction->n_guards++] = (struct guard){i, bound};
+        return true;
+    }
+    struct diag *d = known ? diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low, (long long)high, (long long)size)
+                           : diag_index_unknown(s->diags, at->at, ast_spelling(s->arena, n), (long long)size);
+    if (known)
+        diag_help(d, "say what stands there: `%s else 0`", ast_spelling(s->arena, n));
+    else
+        diag_help(d, "bound it with `%% %lld`, or declare its type as `class(%lld)`", (long long)size, (long long)size);
+    return false;
+}
+
+struct element_axes {
+    index_id by[MAX_RANK];     // substitution for the array's own axes
+    struct value *result;      // shape of what is left
+};
+
+static bool place_rest(struct sema *s, struct frame *f, const struct ast *n, const struct value *array,
+                       uint32_t *axis, uint32_t count, struct element_axes *e) {
+    for (uint32_t k = 0; k < count; k++, (*axis)++) {
+        if (f->rest_open && k < f->rest_rank) {
+            e->by[*axis] = index_axis(s->graph, f->rest_letters[k]);
+            if (array->shape[*axis] != f->rest_shape[k]) {
+                diag_rest_differs(s->diags, n->at, shape_text(s, f->rest_rank, f->rest_shape), value_words(s, array));
+                return false;
+            }
+        } else {
+            uint32_t left = e->result->rank++;
+            e->result->shape[left] = array->shape[*axis];
+            e->result->axis[left] = array->axis[*axis];
+            e->by[*axis] = index_axis(s->graph, left);
+        }
+    }
+    return true;
+}
+
+static struct value *selected(struct sema *s, struct frame *f, const struct ast *n, struct value *array,
+                              uint32_t *n_outside, struct guard *outside) {
+    const struct ast *list = n->kid[AST_element_indices];
+    uint32_t rest = 0, given = 0;
+    for (uint32_t i = 0; i < list->n_kids; i++)
+        *(list->kid[i]->kind == AST_rest ? &rest : &given) += 1;
+    if (rest > 1 || given > array->rank) {
+        diag_too_many_indices(s->diags, n->at, value_words(s, array), (int)given);
+        return value_poison(s);
+    }
+    struct element_axes e = {.result = value_shape_like(s, array)};
+    e.result->rank = 0;
+    e.result->index = 0;
+    uint32_t axis = 0;
+    for (uint32_t i = 0; i < list->n_kids; i++) {
+        const struct ast *at = list->kid[i];
+        if (at->kind == AST_rest) {
+            if (!place_rest(s, f, n, array, &axis, array->rank - given, &e))
+                return value_poison(s);
+            continue;
+        }
+        bool data;
+        struct value *v = sema_expr(s, f, at);
+        index_id index = to_index(s, f, v, at->at, &data);
+        if (!index || !check_bounds(s, f, n, at, index, data, v, array->shape[axis], n_outside, outside))
+            return value_poison(s);
+        e.by[axis++] = index;
+    }
+    for (; axis < array->rank; axis++) {
+        uint32_t left = e.result->rank++;
+        e.result->shape[left] = array->shape[axis];
+        e.result->axis[left] = array->axis[axis];
+        e.by[axis] = index_axis(s->graph, left);
+    }
+    for (uint32_t k = e.result->rank; k < MAX_RANK; k++)
+        e.result->axis[k] = NULL;
+    e.result->expr = expr_substitute(s->graph, value_expr(s, array), MAX_RANK, e.by);
+    const struct expr *x = graph_expr(s->graph, e.result->expr);
+    if (x->kind == EXPR_index && e.result->rank == 0)
+        e.result->index = x->index;
+    return e.result;
+}
+
+struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n, uint32_t *n_outside, struct guard *outside) {
+    struct value *array = sema_expr(s, f, n->kid[AST_element_array]);
+    if (value_is_bad(array))
+        return array;
+    if (array->kind == VALUE_none)   // a parameter that was left out reads as 0
+        return value_number(s, number_int(0), 0);
+    if (array->kind == VALUE_network || array->kind == VALUE_instance) {
+        diag_not_compiled(s->diags, n->at, "an index over networks or instances");
+        return value_poison(s);
+    }
+    if (array->kind != VALUE_tensor || array->rank == 0) {
+        diag_not_an_array(s->diags, n->at, value_words(s, array));
+        return value_poison(s);
+    }
+    if (array->graph != s->graph || graph_expr(s->graph, array->expr)->kind != EXPR_read)
+        array = value_settle(s, f, array);
+    return selected(s, f, n, array, n_outside, outside);
+}
+
+// x[i-1] else d
+struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *n) {
+    struct guard outside[MAX_AXES];
+    uint32_t n_outside = 0;
+    struct value *v = sema_element(s, f, n->kid[AST_otherwise_element], &n_outside, outside);
+    struct value *d = sema_expr(s, f, n->kid[AST_otherwise_value]);
+    if (value_is_bad(v) || value_is_bad(d) || n_outside == 0)
+        return v;
+    if (!value_is_tensor(d)) {
+        diag_bad_operand(s->diags, n->at, "else", value_words(s, d));
+        return value_poison(s);
+    }
+    struct value *r = value_new(s, VALUE_tensor), *both[2] = {v, d};
+    expr_id e[2];
+    if (!sema_align(s, f, 2, both, n->at, r, e))
+        return value_poison(s);
+    expr_id read = expr_bracket(s->graph, n_outside, outside, e[0]);
+    double zero;
+    if (expr_is_const(s->graph, e[1], &zero) && zero == 0)
+        r->expr = read;
+    else
+        r->expr = expr_op3(s->graph, OP_select, expr_bracket(s->graph, n_outside, outside, expr_const(s->graph, 1)), read, e[1]);
+    r->element = v->element == ELEMENT_real || d->element == ELEMENT_real ? ELEMENT_real : v->element;
+    if (v->low <= v->high && d->low <= d->high) {
+        r->low = v->low < d->low ? v->low : d->low;
+        r->high = v->high > d->high ? v->high : d->high;
+    }
+    return r;
+}

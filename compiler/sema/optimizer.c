@@ -1,0 +1,193 @@
+// `minimize J over P using O`: the order of the flat parameter buffer and the update graphs.
+//
+// Each part P is one segment of the flat buffer. An optimizer whose body is elementwise runs over the segment at once,
+// whatever shapes the parameters have; one that looks at a parameter's shape or reduces over it gets a segment for each
+// parameter. `gradient(J, p)` is a call of the runtime with the parameters moved to p.
+#include "internal.h"
+
+#include <string.h>
+
+static struct program_segment *segment(struct sema *s) { return &s->program->segments.at[s->segment]; }
+
+struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref, uint32_t ref2) {
+    node_id in = sema_find_input(s, role, ref, ref2);
+    extent shape[1] = {segment(s)->count};
+    if (!in)
+        in = graph_input(s->graph, intern(name), role, ref, ref2, s->program->real, 1, shape);
+    return value_of_node(s, in, false, ELEMENT_real);
+}
+
+struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, struct value *theta, struct span at) {
+    if (s->mode != MODE_update) {
+        diag_objective_misplaced(s->diags, at);
+        return value_poison(s);
+    }
+    if (theta->kind != VALUE_tensor || theta->rank != 1 || theta->shape[0] != segment(s)->count) {
+        diag_bad_operand(s->diags, at, "J", value_words(s, theta));
+        return value_poison(s);
+    }
+    const char *error = NULL;
+    int64_t part = s->segment;
+    node_id in = value_plain_node(s, f, theta);
+    s->graph->here = f->origin;
+    node_id n = graph_op(s->graph, gradient ? OP_objective_gradient : OP_objective, 1, &in, 1, &part, &error);
+    CHECK(n, "objective: %s", error ? error : "");
+    s->uses_objective |= !gradient;
+    return value_of_node(s, n, false, ELEMENT_real);
+}
+
+static bool takes_shape(struct sema *s, uint32_t from) {
+    for (uint32_t i = from; i < s->graph->nodes.n; i++) {
+        const struct node *n = graph_node(s->graph, i);
+        if (n->kind == NODE_comp && n->n_red > 0)
+            return true;
+        if (n->kind == NODE_op && n->op != OP_objective && n->op != OP_objective_gradient)
+            return true;
+    }
+    return false;
+}
+
+// The optimizer's body on (theta, g); the value is the new theta.
+struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n, struct given *args, struct span at) {
+    const struct ast *def = rule->object->def->ast;
+    struct frame inner = {.lift = 0};
+    uint32_t before = s->graph->nodes.n;
+    if (n != 2) {
+        diag_rule_arguments(s->diags, at, def->text);
+        return value_poison(s);
+    }
+    inner.origin = origin_add(s->program->origins, at, intern(arena_printf(s->arena, "optimizer `%s`", def->text)), f->origin);
+    inner.optimizer_path = intern(f->optimizer_path && *f->optimizer_path ? arena_printf(s->arena, "%s.%s", f->optimizer_path, def->text) : def->text);
+    if (!sema_bind_given(s, f, &inner, rule->object, at))
+        return value_poison(s);
+    struct value *step = sema_builtin_input(s, BUILTIN_step, "step");
+    scope_bind(s, inner.scope, intern("theta"), args[0].value, at);
+    struct binding *theta = inner.scope->first;
+    scope_bind(s, inner.scope, intern("g"), args[1].value, at);
+    scope_bind(s, inner.scope, intern("t"), sema_binary(s, f, "+", step, value_number(s, number_int(1), 0), at), at);
+    scope_bind(s, inner.scope, intern("n"), value_number(s, number_int(segment(s)->count), 0), at);
+    struct value *J = value_new(s, VALUE_objective);
+    scope_bind(s, inner.scope, intern("J"), J, at);
+    struct value *old = theta->value;
+    sema_run_block(s, &inner, def->kid[AST_optimizer_body], false);
+    if (theta->value == old && diags_errors(s->diags) == 0) {
+        diag_theta_unchanged(s->diags, def->at, def->text);
+        return value_poison(s);
+    }
+    if (!(def->flags & AST_over_all) && takes_shape(s, before))
+        s->needs_shape = true;
+    struct value *v = theta->value;
+    if (v->kind == VALUE_tensor && (v->rank != 1 || v->shape[0] != segment(s)->count)) {
+        diag_result_shape(s->diags, def->at, shape_text(s, 1, &(extent){segment(s)->count}), value_words(s, v));
+        return value_poison(s);
+    }
+    return v;
+}
+
+static void update_graph(struct sema *s, const struct ast *part, struct frame *outer) {
+    const char *name = s->segment ? intern(arena_printf(s->arena, "update.%u", s->segment + 1)) : "update";
+    sema_begin_graph(s, GRAPH_update, name, MODE_update, true);
+    struct frame f = {.scope = scope_new(s, NULL, true), .origin = outer->origin};
+    struct value *rule = sema_expr(s, &f, part->kid[AST_part_rule]);
+    if (rule->kind == VALUE_template && rule->object->def && rule->object->def->ast->kind == AST_optimizer) {
+        struct given args[2] = {{NULL, sema_segment_input(s, "theta", ROLE_theta, s->segment, 0), part->at},
+                                {NULL, sema_segment_input(s, "g", ROLE_slope, s->segment, 0), part->at}};
+        f.optimizer_path = "";
+        struct value *theta = sema_run_rule(s, &f, rule, 2, args, part->at);
+        if (!value_is_bad(theta))
+            graph_output(s->graph, intern("theta"), value_plain_node(s, &f, theta), ROLE_theta, s->segment, 0);
+    } else if (!value_is_bad(rule)) {
+        diag_not_an_optimizer(s->diags, part->at, value_words(s, rule));
+    }
+    sema_end_graph(s);
+}
+
+// ---- which parameters, in which order
+
+static bool part_has(struct sema *s, const struct ast *part, struct frame *f, uint32_t param) {
+    const struct ast *over = part->kid[AST_part_over];
+    if (!over)
+        return true;
+    for (uint32_t i = 0; i < over->n_kids; i++) {
+        const struct ast *e = over->kid[i];
+        const char *pattern = ast_spelling(s->arena, e);
+        if (e->kind == AST_name) {
+            struct value *v = sema_expr(s, f, e);
+            if (v->kind == VALUE_network || v->kind == VALUE_instance)
+                pattern = v->object->path;
+        }
+        if (sema_path_matches(pattern, s->program->params.at[param].name))
+            return true;
+    }
+    return false;
+}
+
+static void check_parts(struct sema *s, const struct ast *parts, struct frame *f, const int *owner) {
+    for (uint32_t p = 0; p < parts->n_kids; p++) {
+        bool any = false;
+        for (uint32_t i = 0; i < s->program->params.n; i++) {
+            any |= owner[i] == (int)p;
+            if (owner[i] >= 0 && owner[i] < (int)p && part_has(s, parts->kid[p], f, i)) {
+                diag_parts_overlap(s->diags, parts->kid[p]->at, s->program->params.at[i].name);
+                return;
+            }
+        }
+        if (!any)
+            diag_part_empty(s->diags, parts->kid[p]->at);
+    }
+}
+
+static void add_segment(struct sema *s, int64_t offset, int64_t count) {
+    struct program_segment g = {offset, count};
+    VEC_PUSH(s->program->arena, &s->program->segments, g);
+}
+
+// Places the parameters of one owner: those whose size fills whole vectors first, so that they stay aligned.
+static int64_t place(struct sema *s, const int *owner, int p, int64_t offset) {
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < s->program->params.n; i++) {
+            struct program_tensor *t = &s->program->params.at[i];
+            if (owner[i] != p || (t->count % 16 == 0) == (round == 1))
+                continue;
+            t->offset = offset;
+            offset += t->count;
+        }
+    return offset;
+}
+
+void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
+    const struct ast *parts = minimize->kid[AST_minimize_parts];
+    struct program *p = s->program;
+    int *owner = NEW_ARRAY(s->arena, p->params.n + 1, int);
+    for (uint32_t i = 0; i < p->params.n; i++) {
+        owner[i] = -1;
+        for (uint32_t k = 0; k < parts->n_kids && owner[i] < 0 && s->reached[i]; k++)
+            if (part_has(s, parts->kid[k], f, i))
+                owner[i] = (int)k;
+    }
+    if (diags_errors(s->diags))
+        return;
+    check_parts(s, parts, f, owner);
+    int64_t offset = 0;
+    for (uint32_t k = 0; k < parts->n_kids && diags_errors(s->diags) == 0; k++) {
+        int64_t from = offset;
+        offset = place(s, owner, (int)k, offset);
+        uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
+        s->segment = first;
+        s->needs_shape = false;
+        add_segment(s, from, offset - from);
+        update_graph(s, parts->kid[k], f);
+        if (!s->needs_shape || diags_errors(s->diags))
+            continue;
+        p->graphs.n = n_graphs;   // again, a segment for each parameter
+        p->rule_states.n = n_states;
+        p->segments.n = first;
+        for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)
+            if (owner[i] == (int)k) {
+                s->segment = p->segments.n;
+                add_segment(s, p->params.at[i].offset, p->params.at[i].count);
+                update_graph(s, parts->kid[k], f);
+            }
+    }
+    place(s, owner, -1, offset);   // constants: the rest of the buffer
+}

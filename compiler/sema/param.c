@@ -1,0 +1,385 @@
+// Parameters, states, draws, selections of parameters: what a program owns.
+//
+// Every graph of a program is evaluated from the text again; a parameter is found by its path. The first evaluation
+// registers it and draws its initial value in the init graph.
+#include "internal.h"
+
+#include <string.h>
+
+node_id sema_find_input(struct sema *s, enum role role, uint32_t ref, uint32_t ref2) {
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++) {
+        const struct node *n = graph_node(s->graph, s->graph->inputs.at[i]);
+        if (n->role == role && n->ref == ref && n->ref2 == ref2)
+            return s->graph->inputs.at[i];
+    }
+    return 0;
+}
+
+struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *name) {
+    node_id in = sema_find_input(s, ROLE_builtin, b, 0);
+    bool whole = b == BUILTIN_seed || b == BUILTIN_draw_step;
+    if (!in)
+        in = graph_input(s->graph, intern(name), ROLE_builtin, b, 0, whole ? DTYPE_i64 : DTYPE_f64, 0, NULL);
+    return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
+}
+
+// ---- parameters and layer states: tables of the program
+
+static uint32_t find_tensor(const struct program_tensor *at, uint32_t n, const char *path) {
+    for (uint32_t i = 0; i < n; i++)
+        if (at[i].name == path)
+            return i;
+    return UINT32_MAX;
+}
+
+static bool own_shape(struct sema *s, struct frame *f, const struct ast *own, const struct value *value, struct value *shape) {
+    if (own->kid[AST_own_type]) {
+        sema_type(s, f, own->kid[AST_own_type], shape);
+        return shape->kind != VALUE_poison;
+    }
+    *shape = (struct value){.kind = VALUE_tensor, .high = -1, .graph = s->graph};
+    if (value->kind == VALUE_tensor) {
+        shape->rank = value->rank;
+        memcpy(shape->shape, value->shape, sizeof shape->shape);
+    }
+    return true;
+}
+
+struct other_graph { struct graph *graph; enum mode mode; uint32_t next_letter; struct state_slot *states; };
+
+static struct other_graph enter_init(struct sema *s) {
+    struct other_graph old = {s->graph, s->mode, s->next_letter, s->states};
+    s->graph = s->init;
+    s->mode = MODE_init;
+    s->next_letter = LETTER_FIRST;
+    s->states = NULL;
+    return old;
+}
+static void leave_init(struct sema *s, struct other_graph old) {
+    s->graph = old.graph;
+    s->mode = old.mode;
+    s->next_letter = old.next_letter;
+    s->states = old.states;
+}
+
+// The initial value, as an output of the init graph.
+static bool initialize(struct sema *s, struct frame *f, const struct ast *own, struct value *value, const struct value *shape,
+                       enum role role, uint32_t ref, const char *path) {
+    struct other_graph old = enter_init(s);
+    struct frame inner = {.scope = f->scope, .origin = f->origin};
+    struct value *v = value;
+    bool fits = true;
+    if (own->flags & AST_drawn)
+        v = sema_draw(s, &inner, value, shape->rank, shape->shape, shape->axis, own->at);
+    if (value_is_bad(v))
+        fits = false;
+    else if (!value_is_tensor(v)) {
+        diag_initial_value(s->diags, own->at, own->text, value_words(s, v));
+        fits = false;
+    } else {
+        struct value *full = value_shape_like(s, v);
+        if (v->kind != VALUE_tensor || v->rank == 0) {
+            full = value_scalar(s, value_expr(s, v), ELEMENT_real);
+            full->rank = shape->rank;
+            memcpy(full->shape, shape->shape, sizeof full->shape);
+        } else if (v->rank != shape->rank || memcmp(v->shape, shape->shape, v->rank * sizeof *v->shape) != 0) {
+            diag_result_shape(s->diags, own->at, shape_text(s, shape->rank, shape->shape), value_words(s, v));
+            fits = false;
+        }
+        full->element = ELEMENT_real;
+        if (fits)
+            graph_output(s->graph, path, value_plain_node(s, &inner, full), role, ref, 0);
+    }
+    leave_init(s, old);
+    return fits;
+}
+
+static struct program_tensor new_tensor(struct sema *s, const char *path, const struct value *shape, struct span at) {
+    struct program_tensor t = {.name = path, .dtype = s->program->real, .rank = shape->rank, .count = 1, .at = at};
+    for (uint32_t k = 0; k < shape->rank; k++) {
+        t.shape[k] = shape->shape[k];
+        if (!mul_i64(t.count, shape->shape[k], &t.count) || t.count > ((int64_t)1 << 40)) {
+            diag_tensor_too_large(s->diags, at, path, shape_text(s, shape->rank, shape->shape));
+            t.count = 0;
+            break;
+        }
+    }
+    return t;
+}
+
+static struct value *tensor_input(struct sema *s, const struct program_tensor *t, enum role role, uint32_t ref, const struct value *shape) {
+    node_id in = sema_find_input(s, role, ref, 0);
+    extent extents[MAX_RANK];
+    for (uint32_t k = 0; k < t->rank; k++)
+        extents[k] = t->shape[k];
+    if (!in)
+        in = graph_input(s->graph, t->name, role, ref, 0, t->dtype, t->rank, extents);
+    struct value *v = value_of_node(s, in, false, ELEMENT_real);
+    if (shape)
+        memcpy(v->axis, shape->axis, sizeof v->axis);
+    return v;
+}
+
+static bool shape_is(const struct program_tensor *t, const struct value *shape) {
+    if (t->rank != shape->rank)
+        return false;
+    for (uint32_t k = 0; k < t->rank; k++)
+        if (t->shape[k] != shape->shape[k])
+            return false;
+    return true;
+}
+
+struct value *sema_param(struct sema *s, struct frame *f, const struct ast *own) {
+    struct program *p = s->program;
+    struct value shape, *value = sema_expr(s, f, own->kid[AST_own_value]);
+    if (value_is_bad(value))
+        return value;
+    if (value->kind == VALUE_none)
+        return value;
+    if (!f->path) {
+        diag_param_misplaced(s->diags, own->at, own->text);
+        return value_poison(s);
+    }
+    if (!own_shape(s, f, own, value, &shape))
+        return value_poison(s);
+    const char *path = intern(arena_printf(s->arena, "%s.%s", f->path, own->text));
+    uint32_t ref = find_tensor(p->params.at, p->params.n, path);
+    if (ref == UINT32_MAX) {
+        ref = p->params.n;
+        struct program_tensor t = new_tensor(s, path, &shape, own->at);
+        VEC_PUSH(p->arena, &p->params, t);
+        if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_param, ref, path))
+            return value_poison(s);
+    } else if (!shape_is(&p->params.at[ref], &shape)) {
+        diag_param_shape(s->diags, own->at, path, shape_text(s, shape.rank, shape.shape));
+        return value_poison(s);
+    }
+    return tensor_input(s, &p->params.at[ref], ROLE_param, ref, &shape);
+}
+
+// ---- states
+
+static struct state_slot *find_state(struct sema *s, const char *path) {
+    for (struct state_slot *x = s->states; x; x = x->next)
+        if (x->path == path)
+            return x;
+    return NULL;
+}
+
+static struct state_slot *add_state(struct sema *s, const char *path, enum role role, uint32_t ref, uint32_t ref2, struct value *v) {
+    struct state_slot *slot = NEW(s->arena, struct state_slot);
+    *slot = (struct state_slot){.path = path, .role = role, .ref = ref, .ref2 = ref2, .value = v, .next = s->states};
+    s->states = slot;
+    return slot;
+}
+
+static struct state_slot *layer_state(struct sema *s, struct frame *f, const struct ast *own, struct value *value) {
+    struct program *p = s->program;
+    struct value shape;
+    if (!own_shape(s, f, own, value, &shape))
+        return NULL;
+    const char *path = intern(arena_printf(s->arena, "%s.%s", f->path, own->text));
+    struct state_slot *slot = find_state(s, path);
+    if (slot)
+        return slot;
+    uint32_t ref = find_tensor(p->states.at, p->states.n, path);
+    if (ref == UINT32_MAX) {
+        ref = p->states.n;
+        struct program_tensor t = new_tensor(s, path, &shape, own->at);
+        if (ref)
+            t.offset = p->states.at[ref - 1].offset + p->states.at[ref - 1].count;
+        VEC_PUSH(p->arena, &p->states, t);
+        if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_state, ref, path))
+            return NULL;
+    }
+    return add_state(s, path, ROLE_state, ref, 0, tensor_input(s, &p->states.at[ref], ROLE_state, ref, &shape));
+}
+
+// In an optimizer: one flat buffer; in a rule: one number.
+static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own, struct value *value) {
+    struct program *p = s->program;
+    bool rule = s->mode == MODE_update && f->optimizer_path;
+    if (value->kind != VALUE_number && value->kind != VALUE_truth) {
+        diag_initial_value(s->diags, own->at, own->text, value_words(s, value));
+        return NULL;
+    }
+    const char *path = intern(arena_printf(s->arena, "%s.%s", rule ? f->optimizer_path : f->state_key ? f->state_key : "rule", own->text));
+    struct state_slot *slot = find_state(s, path);
+    if (slot)
+        return slot;
+    if (rule) {
+        uint32_t ref = 0;
+        while (ref < p->rule_states.n && p->rule_states.at[ref].name != path)
+            ref++;
+        if (ref == p->rule_states.n) {
+            struct program_rule_state r = {path, value->number.real};
+            VEC_PUSH(p->arena, &p->rule_states, r);
+        }
+        return add_state(s, path, ROLE_rule_state, ref, s->segment, sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
+    }
+    uint32_t ref = 0;
+    while (ref < p->memories.n && p->memories.at[ref].name != path)
+        ref++;
+    if (ref == p->memories.n) {
+        struct program_memory m = {path, value->number.real};
+        VEC_PUSH(p->arena, &p->memories, m);
+    }
+    node_id in = graph_input(s->graph, path, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
+    return add_state(s, path, ROLE_memory, ref, 0, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
+}
+
+void sema_state(struct sema *s, struct frame *f, const struct ast *own) {
+    struct value *value = sema_expr(s, f, own->kid[AST_own_value]);
+    struct state_slot *slot = NULL;
+    if (!value_is_bad(value)) {
+        if (f->path && s->mode == MODE_sample)
+            slot = layer_state(s, f, own, value);
+        else if (s->mode == MODE_update || s->mode == MODE_rules)
+            slot = number_state(s, f, own, value);
+        else
+            diag_state_misplaced(s->diags, own->at, own->text);
+    }
+    scope_bind(s, f->scope, own->text, slot ? slot->value : value_poison(s), own->at);
+    if (slot)
+        f->scope->first->state = slot;
+}
+
+// ---- selections: LeNet.*.W, table.E; one parameter is the tensor, several are their parts
+
+static bool path_matches(const char *pattern, const char *path) {
+    if (*pattern == 0)
+        return *path == 0;
+    const char *dot = strchr(pattern, '.');
+    size_t n = dot ? (size_t)(dot - pattern) : strlen(pattern);
+    const char *rest = dot ? dot + 1 : pattern + n;
+    if (n == 1 && *pattern == '*') {   // any number of parts
+        if (!dot)
+            return true;
+        for (const char *p = path; p; p = strchr(p, '.') ? strchr(p, '.') + 1 : NULL)
+            if (path_matches(rest, p))
+                return true;
+        return false;
+    }
+    if (strncmp(pattern, path, n) != 0 || (path[n] != 0 && path[n] != '.'))
+        return false;
+    if (!dot)
+        return true;   // a whole network or layer
+    return path[n] == '.' && path_matches(rest, path + n + 1);
+}
+
+bool sema_path_matches(const char *pattern, const char *path) { return path_matches(pattern, path); }
+
+struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern, struct span at) {
+    (void)f;
+    const struct program *p = s->program;
+    struct value *v = value_new(s, VALUE_parts);
+    v->text = intern(pattern);
+    v->at = NEW_ARRAY(s->arena, p->params.n + 1, struct value *);
+    for (uint32_t i = 0; i < p->params.n; i++) {
+        if (p->params.at[i].name == v->text)
+            return tensor_input(s, &p->params.at[i], ROLE_param, i, NULL);
+        if (path_matches(pattern, p->params.at[i].name))
+            v->at[v->n++] = tensor_input(s, &p->params.at[i], ROLE_param, i, NULL);
+    }
+    if (v->n)
+        return v;
+    const char **names = NEW_ARRAY(s->arena, p->params.n + 1, const char *);
+    for (uint32_t i = 0; i < p->params.n; i++)
+        names[i] = p->params.at[i].name;
+    struct diag *d = diag_selection_empty(s->diags, at, pattern);
+    const char *near = near_name(pattern, names, p->params.n);
+    if (near)
+        diag_help(d, "did you mean `%s`?", near);
+    else if (p->params.n)
+        diag_help(d, "the parameters are `%s` and %u more; `./trainer info` lists them", names[0], p->params.n - 1);
+    return value_poison(s);
+}
+
+// ---- draws
+
+// The logical number of an element: the letters that draws are fresh over, then the own axes, row-major.
+static expr_id element_number(struct sema *s, struct frame *f, uint32_t rank, const extent *shape) {
+    index_id e = index_constant(s->graph, 0);
+    int64_t stride = 1;
+    for (uint32_t k = rank; k-- > 0;) {
+        e = index_add(s->graph, e, index_scale(s->graph, index_axis(s->graph, k), stride));
+        stride *= shape[k];
+    }
+    for (uint32_t a = LETTER_END; a-- > LETTER_BATCH;)
+        if (f->lift >> a & 1) {
+            e = index_add(s->graph, e, index_scale(s->graph, index_axis(s->graph, a), stride));
+            stride *= graph_extent_max(s->graph, s->letter_bound[a]);
+        }
+    return expr_index(s->graph, e);
+}
+
+static struct value *draw_scalar(struct sema *s, struct frame *f, const struct object *o, uint32_t rank, const extent *shape,
+                                 const char *const *axis, struct span at) {
+    bool normal = o->builtin == BI_normal;
+    struct value *a = NULL, *b = NULL;
+    for (uint32_t i = 0; i < o->n_given; i++)
+        *(i == 0 ? &a : &b) = o->given[i].value;
+    if (o->n_given != 2 || o->given[0].name || o->given[1].name || !value_is_tensor(a) || !value_is_tensor(b)) {
+        diag_distribution_arguments(s->diags, at, normal ? "normal(mean, deviation)" : "uniform(low, high)");
+        return value_poison(s);
+    }
+    struct graph *g = s->graph;
+    expr_id keys[4] = {value_expr(s, sema_builtin_input(s, BUILTIN_seed, "seed")), expr_const(g, 0),
+                       expr_const(g, s->next_draw++), element_number(s, f, rank, shape)};
+    if (s->mode == MODE_sample || s->mode == MODE_update)
+        keys[1] = value_expr(s, sema_builtin_input(s, BUILTIN_draw_step, "draw_step"));
+    struct value *u = value_scalar(s, expr_op(g, normal ? OP_normal01 : OP_uniform01, 4, keys), ELEMENT_real);
+    u->rank = rank;
+    memcpy(u->shape, shape, rank * sizeof *shape);
+    if (axis)
+        memcpy(u->axis, axis, rank * sizeof *axis);
+    if (normal)   // mean + deviation * z
+        return sema_binary(s, f, "+", a, sema_binary(s, f, "*", b, u, at), at);
+    return sema_binary(s, f, "+", a, sema_binary(s, f, "*", sema_binary(s, f, "-", b, a, at), u, at), at);
+}
+
+// draw glorot(n_in, n_out) = uniform(..): the body is a distribution; with a block it makes the value from other draws.
+static struct value *draw_defined(struct sema *s, struct frame *f, const struct object *o, uint32_t rank, const extent *shape,
+                                  const char *const *axis, struct span at) {
+    const struct ast *def = o->def->ast, *results = def->kid[AST_draw_def_results];
+    struct frame inner = {.lift = f->lift, .state_key = f->state_key};
+    inner.origin = s->program->origins ? origin_add(s->program->origins, at, intern(arena_printf(s->arena, "draw `%s`", o->def->name)), f->origin) : 0;
+    if (!sema_bind_given(s, f, &inner, o, at))
+        return value_poison(s);
+    if (results && results->n_kids == 1) {   // the demanded shape binds the result's dims
+        if (!sema_bind_demanded(s, &inner, results->kid[0], rank, shape, axis, at))
+            return value_poison(s);
+    } else {
+        inner.has_rest = true;
+        inner.rest_rank = rank;
+        memcpy(inner.rest_shape, shape, rank * sizeof *shape);
+    }
+    const struct ast *body = def->kid[AST_draw_def_body];
+    if (body->kind != AST_block) {
+        struct value *v = sema_expr(s, &inner, body);
+        return value_is_bad(v) ? v : sema_draw(s, &inner, v, rank, shape, axis, at);
+    }
+    struct value *last = sema_run_block(s, &inner, body, true);
+    const char *name = results && results->n_kids ? results->kid[0]->text : NULL;
+    struct binding *b = name ? scope_find(inner.scope, name, true) : NULL;
+    struct value *v = b ? b->value : last;
+    if (!v) {
+        diag_no_value(s->diags, def->at, def->text);
+        return value_poison(s);
+    }
+    return v;
+}
+
+struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribution, uint32_t rank, const extent *shape,
+                        const char *const *axis, struct span at) {
+    if (value_is_bad(distribution))
+        return distribution;
+    const struct object *o = distribution->kind == VALUE_template ? distribution->object : NULL;
+    bool builtin = o && !o->def && (o->builtin == BI_uniform || o->builtin == BI_normal);
+    if (!builtin && !(o && o->def && o->def->ast->kind == AST_draw_def)) {
+        diag_not_a_distribution(s->diags, at, value_words(s, distribution));
+        return value_poison(s);
+    }
+    s->structural |= distribution->taint & 0;
+    return builtin ? draw_scalar(s, f, o, rank, shape, axis, at) : draw_defined(s, f, o, rank, shape, axis, at);
+}

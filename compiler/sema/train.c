@@ -1,0 +1,629 @@
+// The train block: evaluated once for each graph that a trainer needs.
+//
+// The block's definitions are evaluated again in every graph (training or not, with or without the gradient); what
+// the graph's outputs do not need falls away. Parameters and states keep their place by path.
+#include "internal.h"
+
+#include <string.h>
+
+struct train {
+    struct ast *block;
+    struct ast *minimize;
+    uint32_t n_stop, n_keep, n_report, n_augment;
+};
+
+// ---- graphs
+
+void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, enum mode mode, bool training) {
+    struct graph *g = graph_create(s->program->arena, s->program->origins, name);
+    bool open = kind == GRAPH_fit || s->program->batch_all;   // as many samples as the split has
+    s->graph = g;
+    s->mode = mode;
+    s->training = training;
+    s->batch = graph_symbol(g, "N", open ? (int64_t)1 << 20 : s->program->batch);
+    s->letter_bound[LETTER_BATCH] = s->batch;
+    s->next_letter = LETTER_FIRST;
+    s->next_draw = (uint32_t)(kind == GRAPH_augment ? 1 << 20 : kind == GRAPH_prepare ? 1 << 21 : kind == GRAPH_update ? 3 << 20 : 0);
+    s->states = NULL;
+    s->layer_values.n = 0;
+    struct program_graph pg = {kind, name, g};
+    VEC_PUSH(s->program->arena, &s->program->graphs, pg);
+}
+
+static void mark(const struct graph *g, node_id n, bool *seen);
+static void mark_expr(const struct graph *g, expr_id e, bool *seen);
+
+static void mark_index(const struct graph *g, index_id i, bool *seen) {
+    const struct index *x = graph_index(g, i);
+    for (uint32_t k = 0; k < x->n_terms; k++)
+        if (x->terms[k].kind == TERM_data)
+            mark_expr(g, x->terms[k].ref, seen);
+}
+
+static void mark_expr(const struct graph *g, expr_id e, bool *seen) {
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind == EXPR_index)
+        mark_index(g, x->index, seen);
+    for (uint32_t i = 0; i < x->n_guards; i++)
+        mark_index(g, x->guards[i].index, seen);
+    if (x->kind == EXPR_read) {
+        mark(g, x->node, seen);
+        for (uint32_t i = 0; i < x->n_args; i++)
+            mark_index(g, x->args[i], seen);
+    } else
+        for (uint32_t i = 0; i < x->n_args; i++)
+            mark_expr(g, x->args[i], seen);
+}
+
+static void mark(const struct graph *g, node_id n, bool *seen) {
+    if (seen[n])
+        return;
+    seen[n] = true;
+    const struct node *x = graph_node(g, n);
+    if (x->kind == NODE_comp)
+        mark_expr(g, x->body, seen);
+    for (uint32_t i = 0; x->kind == NODE_comp && i < x->n_guards; i++)
+        mark_index(g, x->guards[i].index, seen);
+    for (uint32_t i = 0; x->kind == NODE_op && i < x->n_inputs; i++)
+        mark(g, x->inputs[i], seen);
+}
+
+static struct state_slot *in_order(struct state_slot *list) {
+    struct state_slot *r = NULL;
+    while (list) {
+        struct state_slot *next = list->next;
+        list->next = r;
+        r = list;
+        list = next;
+    }
+    return r;
+}
+
+// Changed states become outputs; inputs that nothing needs are dropped.
+struct graph *sema_end_graph(struct sema *s) {
+    struct graph *g = s->graph;
+    struct frame f = {.scope = NULL};
+    s->states = in_order(s->states);
+    for (struct state_slot *x = s->states; x; x = x->next)
+        if (x->changed && !value_is_bad(x->value)) {
+            struct value *v = x->value;
+            if (v->kind != VALUE_tensor || v->element != ELEMENT_real) {
+                v = value_scalar(s, value_expr(s, v), ELEMENT_real);
+                v->rank = x->value->kind == VALUE_tensor ? x->value->rank : 0;
+                memcpy(v->shape, x->value->shape, sizeof v->shape);
+            }
+            enum dtype real = s->program->real;
+            if (x->role == ROLE_memory)
+                s->program->real = DTYPE_f64;
+            graph_output(g, x->path, value_plain_node(s, &f, v), x->role, x->ref, x->ref2);
+            s->program->real = real;
+        }
+    bool *seen = NEW_ARRAY(s->arena, g->nodes.n + 1, bool);
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        mark(g, g->outputs.at[i].node, seen);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        if (seen[g->inputs.at[i]])
+            g->inputs.at[n++] = g->inputs.at[i];
+    g->inputs.n = n;
+    return g;
+}
+
+// ---- the walk
+
+static struct frame block_frame(struct sema *s, const struct train *t) {
+    struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH, .path = t->block->text};
+    f.origin = origin_add(s->program->origins, t->block->at, NULL, 0);
+    return f;
+}
+
+static bool defines(enum ast_kind k) {
+    return k == AST_define || k == AST_sample || k == AST_instance || k == AST_for || k == AST_update || k == AST_own_state ||
+           k == AST_function;
+}
+
+// All definitions of the block, in the graph under construction.
+static struct frame run_definitions(struct sema *s, const struct train *t) {
+    struct frame f = block_frame(s, t);
+    const struct ast *body = t->block->kid[0];
+    for (uint32_t i = 0; i < body->n_kids && !diags_full(s->diags); i++)
+        if (defines(body->kid[i]->kind)) {
+            struct ast one = {.kind = AST_block, .at = body->kid[i]->at, .n_kids = 1, .kid = &body->kid[i]};
+            sema_run_block(s, &f, &one, false);
+        }
+    s->naming = NULL;
+    return f;
+}
+
+static const char *item_name(struct sema *s, const struct ast *item) {
+    return item->text ? item->text : intern(ast_spelling(s->arena, item->kid[AST_item_value]));
+}
+
+static const struct ast *items_of(const struct ast *n) { return n->kid[0]; }
+
+static struct value *objective(struct sema *s, struct frame *f, const struct train *t) {
+    const struct ast *J = t->minimize->kid[AST_minimize_objective];
+    struct value *v = sema_expr(s, f, J);
+    if (value_is_bad(v))
+        return v;
+    if (!value_is_tensor(v)) {
+        diag_bad_operand(s->diags, J->at, "minimize", value_words(s, v));
+        return value_poison(s);
+    }
+    return sema_mean_all(s, f, v, false, J->at);
+}
+
+static node_id output_loss(struct sema *s, struct frame *f, struct value *loss) {
+    struct value *v = value_shape_like(s, loss);
+    v->element = ELEMENT_real;
+    node_id n = value_plain_node(s, f, v);
+    graph_output(s->graph, intern("loss"), n, ROLE_loss, 0, 0);
+    return n;
+}
+
+static void output_measures(struct sema *s, struct frame *f, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    for (uint32_t i = 0, ref = 1; i < body->n_kids; i++) {
+        if (body->kid[i]->kind != AST_measure)
+            continue;
+        const struct ast *items = items_of(body->kid[i]);
+        for (uint32_t k = 0; k < items->n_kids; k++, ref++) {
+            struct value *v = sema_expr(s, f, items->kid[k]->kid[AST_item_value]);
+            if (value_is_bad(v))
+                continue;
+            if (!value_is_tensor(v)) {
+                diag_bad_operand(s->diags, items->kid[k]->at, "measure", value_words(s, v));
+                continue;
+            }
+            if (v->kind == VALUE_tensor && !value_batched(s, v) && value_batched(s, v))
+                continue;
+            v = sema_mean_all(s, f, v, true, items->kid[k]->at);
+            if (value_is_bad(v))
+                continue;
+            struct value *wide = value_shape_like(s, v);
+            wide->element = ELEMENT_real;
+            enum dtype real = s->program->real;
+            s->program->real = DTYPE_f64;
+            graph_output(s->graph, s->program->measures.at[ref].name, value_plain_node(s, f, wide), ROLE_measure, ref, 0);
+            s->program->real = real;
+        }
+    }
+}
+
+static node_id param_node(struct sema *s, uint32_t ref) { return sema_find_input(s, ROLE_param, ref, 0); }
+
+static void output_gradients(struct sema *s, struct frame *f, node_id loss, bool note_reached) {
+    const char *error = NULL;
+    uint32_t n_params = s->program->params.n;
+    if (note_reached)
+        s->reached = NEW_ARRAY(s->arena, n_params + 1, bool);
+    s->graph->here = f->origin;
+    for (uint32_t i = 0; i < n_params; i++) {
+        node_id in[2] = {loss, param_node(s, i)};
+        if (!in[1] || !graph_reaches(s->graph, in[1], loss))
+            continue;
+        s->reached[i] = true;
+        node_id g = graph_op(s->graph, OP_gradient, 2, in, 0, NULL, &error);
+        CHECK(g, "gradient of the loss: %s", error ? error : "");
+        graph_output(s->graph, s->program->params.at[i].name, g, ROLE_gradient, i, 0);
+    }
+}
+
+static uint32_t value_ref(struct sema *s, const char *name) {
+    for (uint32_t i = 0; i < s->program->values.n; i++)
+        if (s->program->values.at[i] == name)
+            return i;
+    VEC_PUSH(s->program->arena, &s->program->values, name);
+    return s->program->values.n - 1;
+}
+
+static void output_value(struct sema *s, struct frame *f, const char *name, struct value *v) {
+    graph_output(s->graph, name, value_plain_node(s, f, v), ROLE_value, value_ref(s, name), 0);
+}
+
+// Every tensor that the block names.
+static void output_named(struct sema *s, struct frame *f) {
+    uint32_t n = 0;
+    for (struct binding *b = f->scope->first; b; b = b->next)
+        n++;
+    struct binding **all = NEW_ARRAY(s->arena, n + 1, struct binding *);
+    for (struct binding *b = f->scope->first; b; b = b->next)
+        all[--n] = b;
+    for (; all[n]; n++)
+        if (all[n]->value->kind == VALUE_tensor)
+            output_value(s, f, all[n]->name, all[n]->value);
+}
+
+static void gradient_graph(struct sema *s, const struct train *t) {
+    sema_begin_graph(s, GRAPH_gradient, "gradient", MODE_sample, true);
+    struct frame f = run_definitions(s, t);
+    struct value *loss = objective(s, &f, t);
+    if (!value_is_bad(loss)) {
+        node_id n = output_loss(s, &f, loss);
+        output_gradients(s, &f, n, true);
+        output_measures(s, &f, t);
+        if (s->graph->outputs.n && s->program->params.n == 0)
+            diag_no_parameters(s->diags, t->minimize->at);
+    }
+    sema_end_graph(s);
+}
+
+static void trace_graph(struct sema *s, const struct train *t) {
+    sema_begin_graph(s, GRAPH_trace, "trace", MODE_sample, true);
+    struct frame f = run_definitions(s, t);
+    struct value *loss = objective(s, &f, t);
+    if (!value_is_bad(loss)) {
+        node_id n = output_loss(s, &f, loss);
+        output_gradients(s, &f, n, false);
+        output_named(s, &f);
+    }
+    for (struct state_slot *x = s->states; x; x = x->next)
+        x->changed = false;   // a trace changes nothing but what its steps change
+    sema_end_graph(s);
+}
+
+static void evaluate_graph(struct sema *s, const struct train *t) {
+    sema_begin_graph(s, GRAPH_evaluate, "evaluate", MODE_sample, false);
+    struct frame f = run_definitions(s, t);
+    struct value *loss = objective(s, &f, t);
+    if (!value_is_bad(loss)) {
+        output_loss(s, &f, loss);
+        output_measures(s, &f, t);
+    }
+    sema_end_graph(s);
+}
+
+static void objective_graph(struct sema *s, const struct train *t) {
+    sema_begin_graph(s, GRAPH_objective, "objective", MODE_sample, true);
+    struct frame f = run_definitions(s, t);
+    struct value *loss = objective(s, &f, t);
+    if (!value_is_bad(loss))
+        output_loss(s, &f, loss);
+    for (struct state_slot *x = s->states; x; x = x->next)
+        x->changed = false;
+    sema_end_graph(s);
+}
+
+static void check_graph(struct sema *s, const struct train *t) {
+    sema_begin_graph(s, GRAPH_check, "check", MODE_sample, true);
+    struct frame f = run_definitions(s, t);
+    for (uint32_t i = 0; i < s->layer_values.n; i++) {
+        const struct layer_value *l = &s->layer_values.at[i];
+        int line, column;
+        if (l->value->graph != s->graph || value_letters(s, l->value) & ~((uint64_t)1 << LETTER_BATCH))
+            continue;
+        source_position(s->sources, l->at, &line, &column);
+        const char *slash = strrchr(source_path(s->sources, l->at.file), '/');
+        output_value(s, &f, intern(arena_printf(s->arena, "%s (%s:%d)", l->path, slash ? slash + 1 : source_path(s->sources, l->at.file), line)),
+                     l->value);
+    }
+    for (struct state_slot *x = s->states; x; x = x->next)
+        x->changed = false;
+    sema_end_graph(s);
+}
+
+static void predict_graph(struct sema *s, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    bool any = false;
+    sema_begin_graph(s, GRAPH_predict, "predict", MODE_sample, false);
+    struct frame f = run_definitions(s, t);
+    for (uint32_t i = 0; i < body->n_kids; i++) {
+        if (body->kid[i]->kind != AST_predict)
+            continue;
+        const struct ast *items = items_of(body->kid[i]);
+        for (uint32_t k = 0; k < items->n_kids; k++) {
+            struct value *v = sema_expr(s, &f, items->kid[k]->kid[AST_item_value]);
+            any = true;
+            if (value_is_bad(v))
+                continue;
+            if (!value_is_tensor(v))
+                diag_bad_operand(s->diags, items->kid[k]->at, "predict", value_words(s, v));
+            else
+                output_value(s, &f, item_name(s, items->kid[k]), v);
+        }
+    }
+    struct graph *g = sema_end_graph(s);
+    if (!any) {
+        s->program->graphs.n--;
+        return;
+    }
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        const struct node *n = graph_node(g, g->inputs.at[i]);
+        if (n->role == ROLE_field)
+            s->program->fields.at[n->ref].for_predict = true;
+    }
+}
+
+static void augment_graph(struct sema *s, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    sema_begin_graph(s, GRAPH_augment, "augment", MODE_sample, true);
+    struct frame f = block_frame(s, t);
+    for (uint32_t i = 0; i < body->n_kids; i++) {
+        const struct ast *n = body->kid[i];
+        if (n->kind != AST_augment)
+            continue;
+        uint32_t ref = 0;
+        while (ref < s->program->fields.n && s->program->fields.at[ref].name != n->text)
+            ref++;
+        if (ref == s->program->fields.n) {
+            diag_augment_field(s->diags, n->at, n->text);
+            continue;
+        }
+        struct value *old = sema_field(s, n->text), *v = sema_expr(s, &f, n->kid[AST_augment_value]);
+        if (value_is_bad(v))
+            continue;
+        bool same = v->kind == VALUE_tensor && v->rank == old->rank && memcmp(v->shape, old->shape, v->rank * sizeof *v->shape) == 0;
+        if (!same)
+            diag_result_shape(s->diags, n->at, value_words(s, old), value_words(s, v));
+        else
+            graph_output(s->graph, n->text, value_plain_node(s, &f, v), ROLE_field, ref, 0);
+    }
+    sema_end_graph(s);
+    if (t->n_augment == 0)
+        s->program->graphs.n--;
+}
+
+// ---- rules and reports
+
+static struct value *default_keep(struct sema *s, struct frame *f, struct span at) {
+    struct definition *d = sema_find_definition(s, intern("lowest"));
+    bool has_validation = false;
+    for (uint32_t i = 0; i < s->program->splits.n; i++)
+        has_validation |= strcmp(s->program->splits.at[i].name, "validation") == 0;
+    if (!d || !has_validation)
+        return NULL;
+    struct value *lowest = value_new(s, VALUE_template);
+    lowest->object = NEW(s->arena, struct object);
+    lowest->object->def = d;
+    node_id in = graph_input(s->graph, intern("validation.loss"), ROLE_measure, 0, 1, DTYPE_f64, 0, NULL);
+    struct given arg = {NULL, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real), at};
+    return sema_invoke(s, f, lowest, 1, &arg, at);
+}
+
+static void forbid_test(struct sema *s, const struct ast *n) {
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++) {
+        const struct node *in = graph_node(s->graph, s->graph->inputs.at[i]);
+        if (in->role == ROLE_measure && in->ref2 == 2) {
+            diag_test_decides(s->diags, n->at, ast_kind_words(n->kind));
+            return;
+        }
+    }
+}
+
+// The disjunction of all `stop if`, of all `keep if`.
+static void rules_graph(struct sema *s, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    struct value *verdict[2] = {NULL, NULL};
+    sema_begin_graph(s, GRAPH_rules, "rules", MODE_rules, false);
+    struct frame f = {.scope = scope_new(s, NULL, true), .origin = origin_add(s->program->origins, t->block->at, NULL, 0)};
+    for (uint32_t i = 0; i < body->n_kids; i++) {
+        const struct ast *n = body->kid[i];
+        bool keep = n->kind == AST_keep;
+        if (!keep && n->kind != AST_stop)
+            continue;
+        struct value *v = sema_expr(s, &f, n->kid[0]);
+        if (value_is_bad(v))
+            continue;
+        if (!value_is_tensor(v) || (v->kind == VALUE_tensor && v->rank)) {
+            diag_bad_condition(s->diags, n->at, value_words(s, v));
+            continue;
+        }
+        forbid_test(s, n);
+        verdict[keep] = verdict[keep] ? sema_binary(s, &f, "or", verdict[keep], v, n->at) : v;
+    }
+    if (!t->n_keep)
+        verdict[1] = default_keep(s, &f, t->block->at);
+    s->program->has_stop = verdict[0] != NULL;
+    s->program->has_keep = verdict[1] != NULL;
+    for (int k = 0; k < 2; k++)
+        if (verdict[k] && !value_is_bad(verdict[k])) {
+            struct value *v = value_scalar(s, value_expr(s, verdict[k]), ELEMENT_bool);
+            graph_output(s->graph, intern(k ? "keep" : "stop"), value_plain_node(s, &f, v), k ? ROLE_keep : ROLE_stop, 0, 0);
+        }
+    sema_end_graph(s);
+    if (!verdict[0] && !verdict[1])
+        s->program->graphs.n--;
+}
+
+static void report_graph(struct sema *s, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    sema_begin_graph(s, GRAPH_report, "report", MODE_rules, false);
+    struct frame f = {.scope = scope_new(s, NULL, true), .origin = origin_add(s->program->origins, t->block->at, NULL, 0)};
+    for (uint32_t i = 0; i < body->n_kids; i++) {
+        const struct ast *n = body->kid[i];
+        if (n->kind != AST_report)
+            continue;
+        if (n->kid[AST_report_every])
+            diag_not_compiled(s->diags, n->kid[AST_report_every]->at, "`report .. every ..`");
+        const struct ast *items = items_of(n);
+        for (uint32_t k = 0; k < items->n_kids; k++) {
+            struct value *v = sema_expr(s, &f, items->kid[k]->kid[AST_item_value]);
+            if (value_is_bad(v))
+                continue;
+            if (!value_is_tensor(v) || (v->kind == VALUE_tensor && v->rank)) {
+                diag_bad_operand(s->diags, items->kid[k]->at, "report", value_words(s, v));
+                continue;
+            }
+            struct value *wide = value_scalar(s, value_expr(s, v), ELEMENT_real);
+            enum dtype real = s->program->real;
+            s->program->real = DTYPE_f64;
+            output_value(s, &f, item_name(s, items->kid[k]), wide);
+            s->program->real = real;
+        }
+    }
+    sema_end_graph(s);
+    if (t->n_report == 0)
+        s->program->graphs.n--;
+}
+
+// ---- the block's own lines
+
+static void count(struct sema *s, const struct ast *n, int64_t *out) {
+    struct frame f = {.scope = scope_new(s, NULL, true)};
+    int64_t v;
+    if (!value_whole(s, &f, sema_expr(s, &f, n->kid[0]), n->at, ast_kind_words(n->kind), &v))
+        return;
+    if (v < 1 || v > INT32_MAX)
+        diag_count_not_positive(s->diags, n->at, ast_kind_words(n->kind), (long long)v);
+    else
+        *out = v;
+}
+
+static void add_measures(struct sema *s, const struct ast *n) {
+    const struct ast *items = items_of(n);
+    for (uint32_t k = 0; k < items->n_kids; k++) {
+        struct program_measure m = {item_name(s, items->kid[k])};
+        for (uint32_t i = 0; i < s->program->measures.n; i++)
+            if (s->program->measures.at[i].name == m.name)
+                diag_defined_twice(s->diags, items->kid[k]->at, m.name);
+        VEC_PUSH(s->program->arena, &s->program->measures, m);
+    }
+}
+
+static bool read_lines(struct sema *s, struct train *t) {
+    struct program *p = s->program;
+    const struct ast *body = t->block->kid[0], *data = NULL;
+    struct program_measure own[2] = {{intern("loss")}, {intern("gradient")}};
+    VEC_PUSH(p->arena, &p->measures, own[0]);
+    for (uint32_t i = 0; i < body->n_kids; i++) {
+        struct ast *n = body->kid[i];
+        switch (n->kind) {
+        case AST_use:
+            if (data)
+                diag_data_twice(s->diags, n->at);
+            data = n;
+            break;
+        case AST_minimize:
+            if (t->minimize)
+                diag_minimize_twice(s->diags, n->at);
+            t->minimize = n;
+            break;
+        case AST_measure: add_measures(s, n); break;
+        case AST_batch:
+            p->batch_all = n->kid[0] == NULL;
+            if (n->kid[0])
+                count(s, n, &p->batch);
+            break;
+        case AST_epochs: count(s, n, &p->epochs); break;
+        case AST_steps: count(s, n, &p->steps); break;
+        case AST_stop: t->n_stop++; break;
+        case AST_keep: t->n_keep++; break;
+        case AST_report: t->n_report++; break;
+        case AST_augment: t->n_augment++; break;
+        case AST_predict: case AST_require: break;
+        case AST_save: diag_not_compiled(s->diags, n->at, "`save`"); break;
+        case AST_stage: diag_not_compiled(s->diags, n->at, "`stage`"); break;
+        case AST_step: diag_not_compiled(s->diags, n->at, "a `step` block"); break;
+        case AST_scan: diag_not_compiled(s->diags, n->at, "`scan`"); break;
+        default:
+            if (!defines(n->kind))
+                diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), "another kind of block");
+        }
+    }
+    VEC_PUSH(p->arena, &p->measures, own[1]);   // the runtime's: read as train.gradient
+    if (s->options->batch > 0) {
+        p->batch = s->options->batch;
+        p->batch_all = false;
+    }
+    if (!data)
+        diag_train_without(s->diags, t->block->at, t->block->text, "data");
+    if (!t->minimize)
+        diag_train_without(s->diags, t->block->at, t->block->text, "minimize");
+    if (p->epochs && p->steps)
+        diag_epochs_and_steps(s->diags, t->block->at);
+    if (!p->epochs && !p->steps)
+        diag_train_without(s->diags, t->block->at, t->block->text, "epochs");
+    if (!data || diags_errors(s->diags))
+        return false;
+    s->data_block = sema_find_block(s, AST_data, data->text2);
+    if (!s->data_block) {
+        diag_unknown_block(s->diags, data->at, "data", data->text2);
+        return false;
+    }
+    return true;
+}
+
+static void requirements(struct sema *s, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    struct frame f = {.scope = scope_new(s, NULL, true)};
+    int64_t parameters = 0;
+    for (uint32_t i = 0; i < s->program->params.n; i++)
+        parameters += s->program->params.at[i].count;
+    scope_bind(s, f.scope, intern("parameters"), value_number(s, number_int(parameters), 0), t->block->at);
+    for (uint32_t i = 0; i < body->n_kids; i++)
+        if (body->kid[i]->kind == AST_require)
+            sema_statement(s, &f, body->kid[i]);
+}
+
+static void mark_used_fields(struct sema *s) {
+    for (uint32_t i = 0; i < s->program->graphs.n; i++) {
+        const struct program_graph *g = &s->program->graphs.at[i];
+        if (g->kind == GRAPH_fit || g->kind == GRAPH_prepare)
+            continue;
+        for (uint32_t k = 0; k < g->graph->inputs.n; k++) {
+            const struct node *n = graph_node(g->graph, g->graph->inputs.at[k]);
+            if (n->role == ROLE_field)
+                s->program->fields.at[n->ref].used = true;
+        }
+    }
+}
+
+// Fields that no graph takes need not be prepared.
+static void prune_prepare(struct sema *s) {
+    for (uint32_t i = 0; i < s->program->graphs.n; i++) {
+        struct program_graph *g = &s->program->graphs.at[i];
+        if (g->kind != GRAPH_prepare)
+            continue;
+        uint32_t n = 0;
+        for (uint32_t k = 0; k < g->graph->outputs.n; k++)
+            if (s->program->fields.at[g->graph->outputs.at[k].ref].used)
+                g->graph->outputs.at[n++] = g->graph->outputs.at[k];
+        g->graph->outputs.n = n;
+        s->graph = g->graph;
+        s->states = NULL;
+        sema_end_graph(s);
+    }
+}
+
+bool sema_train(struct sema *s, struct ast *block) {
+    struct train t = {.block = block};
+    struct program *p = s->program;
+    s->train_block = block;
+    p->name = block->text;
+    p->batch = 32;
+    s->mode = MODE_rules;
+    s->graph = s->init = graph_create(p->arena, p->origins, "init");
+    if (!read_lines(s, &t))
+        return false;
+    sema_data(s, s->data_block);
+    if (diags_errors(s->diags))
+        return false;
+    s->init = graph_create(p->arena, p->origins, "init");
+    graph_symbol(s->init, "N", 1);
+    s->next_init_draw = 0;
+    gradient_graph(s, &t);
+    if (diags_errors(s->diags))
+        return false;
+    struct frame f = block_frame(s, &t);
+    sema_update(s, &f, t.minimize);
+    trace_graph(s, &t);
+    if (s->uses_objective)
+        objective_graph(s, &t);
+    evaluate_graph(s, &t);
+    check_graph(s, &t);
+    augment_graph(s, &t);
+    predict_graph(s, &t);
+    rules_graph(s, &t);
+    report_graph(s, &t);
+    struct program_graph init = {GRAPH_init, "init", s->init};
+    VEC_PUSH(p->arena, &p->graphs, init);
+    s->graph = s->init;
+    s->states = NULL;
+    if (diags_errors(s->diags) == 0)
+        sema_end_graph(s);
+    requirements(s, &t);
+    mark_used_fields(s);
+    if (diags_errors(s->diags) == 0)
+        prune_prepare(s);
+    return diags_errors(s->diags) == 0;
+}
