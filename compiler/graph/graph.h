@@ -157,6 +157,7 @@ struct origin {
 struct origins {
     struct arena *arena;
     VEC(struct origin) at;    // at.at[0] unused
+    const struct sources *sources;   // for printing `file:line`; may be NULL
 };
 origin_id origin_add(struct origins *o, struct span at, const char *what, origin_id parent);
 
@@ -250,6 +251,7 @@ uint64_t index_axes(const struct graph *g, index_id i);
 // ---- print.c, parse.c: the text form (.tg); several graphs can stand in one file
 void graph_print(const struct graph *g, FILE *to, bool origins);
 const char *graph_text(struct arena *a, const struct graph *g);
+// Reads the graph that begins at text[*used] (NULL: at 0) and moves *used behind it; NULL and no message at the end.
 struct graph *graph_parse(struct arena *a, const char *text, size_t n, size_t *used, struct diags *d, file_id f);
 const char *graph_node_text(struct arena *a, const struct graph *g, node_id n);   // one line, for inspect and messages
 

@@ -69,18 +69,31 @@ bool text_is_name_byte(char c, bool first) {
 
 // ---- names
 
-static void print_name(struct printer *p, const char *name) {
-    bool plain = *name && !text_is_keyword(name);
-    for (const char *c = name; *c; c++)
-        plain &= text_is_name_byte(*c, c == name);
-    if (plain) {
-        text_add(&p->out, name);
-        return;
-    }
+static void print_quoted(struct printer *p, const char *name) {
     text_add_char(&p->out, '`');
     for (const char *c = name; *c; c++)
         text_add_char(&p->out, *c == '`' || *c == '\n' ? '\'' : *c);
     text_add_char(&p->out, '`');
+}
+
+static void print_name(struct printer *p, const char *name) {
+    bool plain = *name && !text_is_keyword(name);
+    for (const char *c = name; *c; c++)
+        plain &= text_is_name_byte(*c, c == name);
+    if (plain)
+        text_add(&p->out, name);
+    else
+        print_quoted(p, name);
+}
+
+// A read of a scalar input that is called like a size stands in backticks.
+static void print_input_name(struct printer *p, node_id n) {
+    for (uint32_t s = 0; s < p->g->symbols.n; s++)
+        if (!graph_node(p->g, n)->rank && p->g->symbols.at[s].name == p->names[n]) {
+            print_quoted(p, p->names[n]);
+            return;
+        }
+    print_name(p, p->names[n]);
 }
 
 static bool name_taken(const struct printer *p, uint32_t before, const char *name) {
@@ -420,7 +433,7 @@ static void print_read(struct printer *p, const struct expr *x) {
     if (p->numbers[x->node])
         text_printf(&p->out, "%%%u", p->numbers[x->node]);
     else if (p->names[x->node])
-        print_name(p, p->names[x->node]);
+        print_input_name(p, x->node);
     else
         text_printf(&p->out, "%%dead%u", x->node);
     if (!x->n_args)
@@ -666,9 +679,11 @@ static void print_head(struct printer *p) {
 
 static void print_origin(struct printer *p, origin_id id) {
     const struct origins *o = p->g->origins;
-    if (!o || !id || id >= o->at.n)
+    int line, column;
+    if (!o || !o->sources || !id || id >= o->at.n || !o->at.at[id].at.file)
         return;
-    text_printf(&p->out, "   # %u:%u", o->at.at[id].at.file, o->at.at[id].at.begin);
+    source_position(o->sources, o->at.at[id].at, &line, &column);
+    text_printf(&p->out, " # %s:%d", source_path(o->sources, o->at.at[id].at.file), line);
 }
 
 static void print_outputs(struct printer *p) {
