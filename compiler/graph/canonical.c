@@ -172,7 +172,10 @@ static enum step move_data_guard(struct graph *g, struct work *w) {
             continue;
         remove_guard(w, k);
         expr_id eq = expr_op2(g, OP_eq, expr_index(g, guard.index), expr_const(g, 0));
-        w->body = expr_op2(g, OP_mul, eq, w->body);
+        expr_id body = expr_op2(g, OP_mul, eq, w->body);
+        if (body == w->body)   // the range of a read, and the body says it already
+            return move_data_guard(g, w);
+        w->body = body;
         return STEP_changed;
     }
     return STEP_none;

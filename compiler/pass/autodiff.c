@@ -64,7 +64,7 @@ static node_id sum_contributions(struct sweep *s, node_id x) {
     sum.body = expr_const(g, 0);
     for (uint32_t i = c->from.n; i-- > 0;)
         sum.body = expr_op2(g, OP_add, sum.body, read_through(g, c->from.at[i], first.rank, at));
-    if (expr_is_zero(g, sum.body))
+    if (expr_cancels(g, sum.body))
         return 0;
     g->here = graph_node(g, x)->origin;
     return graph_comp(g, &sum);
@@ -169,6 +169,7 @@ static void sweep_group(struct graph *g, node_id y, uint32_t n, const node_id *x
 
 void autodiff_gradients(struct graph *g, node_id y, uint32_t n, const node_id *x, node_id *gradients) {
     origin_id here = g->here;
+    g->derived = true;
     node_id *group = NEW_ARRAY(g->arena, n, node_id), *made = NEW_ARRAY(g->arena, n, node_id);
     for (int by_sample = 0; by_sample < 2; by_sample++) {
         uint32_t m = 0;

@@ -220,37 +220,49 @@ static void differentiate(struct context *c, expr_id root, expr_id seed, bool ou
 }
 
 // ---- step 1: the reducer's weight
-// The row-major number of the reduction point; 0 where the extents do not allow one index.
-static index_id reduction_number(struct context *c, uint32_t first) {
+// The row-major number of the reduction point as an index; 0 where a run-time extent would be a coefficient.
+static index_id point_number(struct context *c) {
     index_id number = index_constant(c->g, 0);
     int64_t stride = 1;
     for (uint32_t k = c->comp.n_red; k-- > 0;) {
         if (!stride)
             return 0;
-        number = index_add(c->g, number, index_scale(c->g, index_axis(c->g, first + k), stride));
+        number = index_add(c->g, number, index_scale(c->g, index_axis(c->g, c->comp.n_out + k), stride));
         extent e = c->comp.extents[c->comp.n_out + k];
         stride = e < 0 ? 0 : stride * e;
     }
     return number;
 }
 
+// The same as a value.
+static expr_id point_value(struct context *c) {
+    expr_id value = expr_const(c->g, 0);
+    for (uint32_t k = 0; k < c->comp.n_red; k++) {
+        expr_id size = expr_extent(c->g, c->comp.extents[c->comp.n_out + k]);
+        expr_id axis = expr_index(c->g, index_axis(c->g, c->comp.n_out + k));
+        value = expr_op2(c->g, OP_add, expr_op2(c->g, OP_mul, value, size), axis);
+    }
+    return value;
+}
+
 // [the point's number == the number stored by an argmax node over the same body]
 static void choose_point(struct context *c) {
     struct comp arg = c->comp;
     arg.reducer = c->comp.reducer == RED_max ? RED_argmax : RED_argmin;
-    int64_t points = 1;
-    for (uint32_t k = 0; k < arg.n_red; k++)
-        points *= graph_extent_max(c->g, arg.extents[arg.n_out + k]);
-    arg.dtype = points <= 256 ? DTYPE_u8 : DTYPE_i32;
+    arg.dtype = DTYPE_i32;
     node_id chosen = graph_comp(c->g, &arg);
     index_id at[MAX_RANK];
     for (uint32_t a = 0; a < c->comp.n_out; a++)
         at[a] = index_axis(c->g, a);
     expr_id stored = expr_read(c->g, chosen, c->comp.n_out, at);
-    index_id number = reduction_number(c, c->comp.n_out);
-    CHECK(number, "a max over several axes of run-time extent has no derivative yet");
-    index_id difference = index_add(c->g, number, index_scale(c->g, index_data(c->g, stored), -1));
-    c->guards[c->n_guards++] = (struct guard){difference, 1};
+    index_id number = point_number(c);
+    if (number) {
+        index_id difference = index_add(c->g, number, index_scale(c->g, index_data(c->g, stored), -1));
+        c->guards[c->n_guards++] = (struct guard){difference, 1};
+    } else {
+        expr_id same = expr_op2(c->g, OP_eq, point_value(c), stored);
+        c->seed = expr_op2(c->g, OP_mul, c->seed, same);
+    }
 }
 
 // w[o, r] = prod[r'] of (r' == r ? 1 : body(o, r')): right with zeros, and differentiable again.

@@ -195,6 +195,12 @@ static node_id random_node(struct growth *w) {
     return graph_comp(w->g, &w->c);
 }
 
+// Random guards are often never true: then nothing is read.
+static bool is_trivial(const struct graph *g, node_id n) {
+    const struct node *node = graph_node(g, n);
+    return node->kind == NODE_comp && graph_expr(g, node->body)->kind == EXPR_const;
+}
+
 static void add_inputs(struct growth *w) {
     static const char *const names[] = {"a", "b", "c"};
     for (int i = 0; i < 3; i++) {
@@ -232,8 +238,9 @@ struct graph *random_graph(struct arena *a, uint64_t seed) {
     int64_t n = random_between(&w.r, 2, 6);
     for (int64_t i = 0; i < n; i++) {
         node_id made = random_node(&w);
-        if (graph_node(w.g, made)->rank <= 3)
-            w.nodes[w.n_nodes++] = made;
+        for (int again = 0; again < 8 && is_trivial(w.g, made); again++)
+            made = random_node(&w);
+        w.nodes[w.n_nodes++] = made;
     }
     uint32_t last = w.n_nodes - 1;
     node_id parts[3] = {total(&w, w.nodes[last]), total(&w, w.nodes[last - 1]), 0};
