@@ -81,10 +81,10 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
             type.rank = 0;
         struct program_field raw = {.name = field->text, .rank = type.rank};
         raw.classes = type.element == ELEMENT_class ? type.high + 1 : 0;
-        raw.dtype = type.element != ELEMENT_real ? DTYPE_i32 : strcmp(r.kind, "idx") == 0 ? DTYPE_u8 : p->real;
+        raw.dtype = type.element != ELEMENT_real ? DTYPE_i32 : strcmp(r.kind, "idx") == 0 ? DTYPE_u8 : s->options->real;
         for (uint32_t k = 0; k < type.rank; k++)
             raw.shape[k] = type.shape[k];
-        for (uint32_t k = 0; k < p->raw.n; k++)
+        for (uint32_t k = 0; s->mode == MODE_fit && k < p->raw.n; k++)
             if (p->raw.at[k].name == raw.name)
                 diag_defined_twice(s->diags, field->at, raw.name);
         extent shape[MAX_RANK] = {s->batch};
@@ -184,6 +184,7 @@ void sema_data(struct sema *s, struct ast *block) {
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
         s->n_fitted = 0;
+        s->program->real = round ? s->options->real : DTYPE_f64;   // statistics of many samples: always wide
         for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
             statement(s, &f, block->kid[0]->kid[i]);
         s->naming = NULL;

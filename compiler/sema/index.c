@@ -206,6 +206,10 @@ struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
         diag_not_compiled(s->diags, n->at, "an index over networks or instances");
         return value_poison(s);
     }
+    const struct ast *indices = n->kid[AST_element_indices];
+    bool only_rest = indices->n_kids == 1 && indices->kid[0]->kind == AST_rest;
+    if (only_rest && value_is_tensor(array) && (array->kind != VALUE_tensor || array->rank == 0))
+        return array;   // label[..] of one label
     if (array->kind != VALUE_tensor || array->rank == 0) {
         diag_not_an_array(s->diags, n->at, value_words(s, array));
         return value_poison(s);
