@@ -6,6 +6,10 @@
 //
 // An entry point is `void f(void *const *slot, int64_t n)`: n is the number of samples (1 where there is no batch), slot[i] the memory of
 // graph input i, then of the outputs, then the scratch arena (bytes: arena + arena_per_sample * n), then `nr_context`.
+// Memory of outputs never overlaps memory of inputs, though role and ref may be the same (theta, state, rule state, memory):
+// the runtime makes the output current afterwards. Outputs of NR_init are the exception that needs none.
+// Graphs of kind gradient and update run in the order of the table, every step: gradient, update, gradient.2, update.2.
+// The fit graph's n is the training split's size; n of init, update, rules and report is 1.
 // Arrays are row-major in the language's shapes, the batch first; bool and u8 one byte, i32, i64, f32, f64.
 #pragma once
 

@@ -1,0 +1,325 @@
+// The run's folder: config.json, metrics.csv, best.safetensors, last.safetensors, checkpoint. The checkpoint alone is
+// what a resume reads; it holds everything that decides the following bits (parameters, states, optimizer states,
+// memories of rules, the kept weights, sums of the running epoch, position) and the rows of metrics.csv. It is written
+// last, so that a killed run finds files that are at most newer than it, and makes the same ones again.
+#include "run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define P nr_program
+#define FORMAT "netc checkpoint 1"
+
+void text_add(struct text *t, const char *fmt, ...) {
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (t->n + n + 1 > t->capacity) {
+        int64_t capacity = 2 * t->capacity + n + 4096;
+        char *more = memory_get(capacity, 1);
+        if (t->n)
+            memcpy(more, t->at, (size_t)t->n);
+        free(t->at);
+        t->at = more;
+        t->capacity = capacity;
+    }
+    vsnprintf(t->at + t->n, (size_t)n + 1, fmt, again);
+    va_end(again);
+    t->n += n;
+}
+
+char *run_path(const struct run *r, const char *name) { return memory_text("%s/%s", r->folder, name); }
+
+// ---- the folder
+static const char *const run_files[] = {"checkpoint", "config.json", "metrics.csv", "best.safetensors", "last.safetensors"};
+enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
+
+bool run_exists(const char *folder) {
+    for (int i = 0; i < N_RUN_FILES; i++) {
+        char *path = memory_text("%s/%s", folder, run_files[i]);
+        bool there = access(path, F_OK) == 0;
+        free(path);
+        if (there)
+            return true;
+    }
+    return false;
+}
+
+void run_create_folder(struct run *r) {
+    struct problem p;
+    if (r->o->resume) {
+        nf_clean(r->folder);
+        return;
+    }
+    bool there = run_exists(r->folder);
+    if (there && !r->o->overwrite)
+        die_help(EXIT_usage, "--resume goes on with it, --overwrite replaces it, --out DIR writes elsewhere", "there is a run in `%s` already", r->folder);
+    if (!nf_make_folder(r->folder, &p))
+        die_problem(&p);
+    nf_clean(r->folder);
+}
+
+void run_clear_folder(const struct run *r) {
+    for (int i = 0; i < N_RUN_FILES; i++) {
+        char *path = run_path(r, run_files[i]);
+        unlink(path);
+        free(path);
+    }
+}
+
+void run_write_config(const struct run *r) {
+    json_t *hypers = json_object(), *splits = json_object();
+    for (int64_t i = 0; i < P.n_hypers; i++)
+        json_object_set_new(hypers, P.hypers[i].name, P.hypers[i].structural ? json_string(P.hypers[i].text) : json_real(r->m->hypers[i]));
+    for (int s = 0; s < NR_n_splits; s++)
+        if (r->d->splits[s].exists)
+            json_object_set_new(splits, split_names[s], json_integer((json_int_t)r->d->splits[s].n));
+    char *hash = memory_text("%016llx", (unsigned long long)P.hash), *data = memory_text("%016llx", (unsigned long long)r->d->hash);
+    json_t *config = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:s, s:s?, s:s, s:o}", "program", P.name, "source", P.source, "compiler", P.compiler,
+                               "hash", hash, "seed", (json_int_t)r->m->seed, "batch", (json_int_t)r->batch, "epochs", (json_int_t)r->epochs, "steps",
+                               (json_int_t)r->total, "hyperparameters", hypers, "data", P.data_name, "data_folder", r->data_folder, "data_hash", data, "splits", splits);
+    char *text = config ? json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL, *path = run_path(r, "config.json");
+    struct problem p;
+    if (!text)
+        die(EXIT_environment, "out of memory for the run's configuration");
+    char *line = memory_text("%s\n", text);
+    if (!nf_save(path, line, strlen(line), &p))
+        die_problem(&p);
+    json_decref(config);
+    free(text);
+    free(line);
+    free(path);
+    free(hash);
+    free(data);
+}
+
+// ---- the kept weights
+static int64_t real_bytes(void) { return dtype_bytes(P.real); }
+
+void run_keep_best(struct run *r) {
+    for (int64_t i = 0; i < P.n_params; i++)
+        memcpy(r->best_params + P.params[i].offset * real_bytes(), model_param(r->m, i), (size_t)(P.params[i].count * real_bytes()));
+    for (int64_t i = 0; i < P.n_states; i++)
+        memcpy(r->best_states + P.states[i].offset * 8, model_state(r->m, i), (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
+    r->best_epoch = r->epoch;
+    r->best_written = false;
+}
+
+void run_use_best(struct run *r) {
+    for (int64_t i = 0; i < P.n_params; i++)
+        memcpy(model_param(r->m, i), r->best_params + P.params[i].offset * real_bytes(), (size_t)(P.params[i].count * real_bytes()));
+    for (int64_t i = 0; i < P.n_states; i++)
+        memcpy(model_state(r->m, i), r->best_states + P.states[i].offset * 8, (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
+}
+
+// weights_collect names and places the tensors of now; here the same with the kept copies.
+static void collect_best(const struct run *r, struct arrays *set, const char *prefix) {
+    int64_t from = set->n;
+    weights_collect(r->m, set, prefix);
+    for (int64_t i = 0; i < P.n_params; i++)
+        set->at[from + i].data = r->best_params + P.params[i].offset * real_bytes();
+    for (int64_t i = 0; i < P.n_states; i++)
+        set->at[from + P.n_params + i].data = r->best_states + P.states[i].offset * 8;
+}
+
+static void release(struct arrays *set) {
+    for (int64_t i = 0; i < set->n; i++)
+        free(set->at[i].name);
+    free(set->at);
+    *set = (struct arrays){0};
+}
+
+static void set_number(json_t *metadata, const char *key, double v) {
+    char *text = memory_text("%.17g", v);
+    json_object_set_new(metadata, key, json_string(text));
+    free(text);
+}
+
+static void write_set(const struct run *r, const char *name, struct arrays *set, json_t *metadata) {
+    struct problem p;
+    char *path = run_path(r, name);
+    if (!safetensors_write(path, set, metadata, &p))
+        die_problem(&p);
+    json_decref(metadata);
+    release(set);
+    free(path);
+}
+
+static void write_weights(struct run *r, const char *name, bool best) {
+    struct arrays set = {0};
+    json_t *metadata = weights_metadata(r->m, r->d, "netc weights 1");
+    set_number(metadata, "epoch", (double)(best ? r->best_epoch : r->epoch));
+    if (best)
+        collect_best(r, &set, "");
+    else {
+        set_number(metadata, "step", (double)r->step);
+        weights_collect(r->m, &set, "");
+    }
+    write_set(r, name, &set, metadata);
+}
+
+// ---- the checkpoint: tensors `run/..` besides the weights and `best/..`
+static void add(struct arrays *set, char *name, int64_t dtype, int64_t count, void *data) {
+    struct array a = {.name = name, .dtype = dtype, .rank = 1, .shape = {count}, .count = count, .data = data};
+    arrays_add(set, &a);
+}
+
+static void visit_state(struct run *r, struct arrays *set) {
+    add(set, memory_text("run/sums"), NR_f64, P.n_measures + 1, r->sums);
+    add(set, memory_text("run/measures"), NR_f64, P.n_measures * NR_n_splits, r->m->measures);
+    add(set, memory_text("run/memories"), NR_f64, P.n_memories, r->m->memories);
+    for (int64_t i = 0; i < P.n_rule_states * P.n_segments; i++)
+        if (r->m->rule_states[i])
+            add(set, memory_text("run/%s/%lld", P.rule_states[i / P.n_segments].name, (long long)(i % P.n_segments)), P.real, r->m->rule_counts[i], r->m->rule_states[i]);
+}
+
+static void write_checkpoint(struct run *r) {
+    struct arrays set = {0};
+    json_t *metadata = weights_metadata(r->m, r->d, FORMAT);
+    weights_collect(r->m, &set, "");
+    if (r->best_epoch)
+        collect_best(r, &set, "best/");
+    for (int64_t i = 0; r->best_epoch && i < set.n; i++)
+        if (!set.at[i].data)
+            die(EXIT_bug, "tensor `%s` has no data", set.at[i].name);
+    visit_state(r, &set);
+    set_number(metadata, "epoch", (double)r->epoch);
+    set_number(metadata, "position", (double)r->position);
+    set_number(metadata, "step", (double)r->step);
+    set_number(metadata, "epochs", (double)r->epochs);
+    set_number(metadata, "steps", (double)r->total);
+    set_number(metadata, "batch", (double)r->batch);
+    set_number(metadata, "best_epoch", (double)r->best_epoch);
+    set_number(metadata, "stopped", r->stopped);
+    set_number(metadata, "seconds", r->spent + log_clock() - r->start);
+    char bits[32];
+    snprintf(bits, sizeof bits, "%a", r->best_loss);
+    json_object_set_new(metadata, "best_loss", json_string(bits));
+    json_object_set_new(metadata, "metrics", json_string(r->metrics.at ? r->metrics.at : ""));
+    if (r->data_folder)
+        json_object_set_new(metadata, "data_folder", json_string(r->data_folder));
+    write_set(r, "checkpoint", &set, metadata);
+}
+
+void run_save(struct run *r) {
+    struct problem p;
+    char *path = run_path(r, "metrics.csv");
+    write_weights(r, "last.safetensors", false);
+    if (r->best_epoch && !r->best_written)
+        write_weights(r, "best.safetensors", true);
+    r->best_written = true;
+    if (!nf_save(path, r->metrics.at, (size_t)r->metrics.n, &p))
+        die_problem(&p);
+    write_checkpoint(r);
+    r->written = log_clock();
+    free(path);
+}
+
+// ---- resuming
+static double number(const struct checkpoint *c, const char *key) {
+    double v;
+    if (!weights_number(c->metadata, key, &v))
+        die(EXIT_content, "`%s` has no `%s`", c->path, key);
+    return v;
+}
+
+static void check_hypers(const struct checkpoint *c, struct options *o) {
+    for (int64_t i = 0; i < P.n_hypers; i++) {
+        if (P.hypers[i].structural)
+            continue;
+        char *key = memory_text("hyper.%s", P.hypers[i].name);
+        double kept = number(c, key);
+        if (o->hyper_given[i] && o->hypers[i] != kept)
+            die_help(EXIT_usage, "leave the flag out, or start another run with --out", "the run was started with `--%s %.9g`, a resume cannot change it to %.9g",
+                     P.hypers[i].name, kept, o->hypers[i]);
+        o->hypers[i] = kept;
+        free(key);
+    }
+}
+
+void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o) {
+    struct problem p;
+    c->path = run_path(r, "checkpoint");
+    if (access(c->path, F_OK) != 0)
+        die_help(EXIT_environment, "start it without --resume", "there is no run in `%s` to resume", r->folder);
+    if (!safetensors_read(c->path, &c->set, &c->metadata, &p))
+        die_problem(&p);
+    const char *format = weights_text(c->metadata, "format"), *hash = weights_text(c->metadata, "hash"), *seed = weights_text(c->metadata, "seed");
+    char *own = memory_text("%016llx", (unsigned long long)P.hash);
+    if (!format || strcmp(format, FORMAT) != 0 || !seed)
+        die(EXIT_content, "`%s` is no checkpoint of this version", c->path);
+    if (!hash || strcmp(hash, own) != 0)
+        die_help(EXIT_content, "start a new run with --out, or compile the program as it was", "`%s` was written by another program (%s, this is %s)", c->path, hash ? hash : "?", own);
+    uint64_t kept = strtoull(seed, NULL, 10);
+    if (o->has_seed && o->seed != kept)
+        die_help(EXIT_usage, "leave --seed out, or start another run with --out", "the run has seed %llu, a resume cannot change it", (unsigned long long)kept);
+    o->seed = kept;
+    check_hypers(c, o);
+    if (o->batch && (double)o->batch != number(c, "batch"))
+        die_help(EXIT_usage, "leave --batch out, or start another run with --out", "the run has batches of %.0f, a resume cannot change it", number(c, "batch"));
+    if (!P.batch_all)
+        o->batch = (int64_t)number(c, "batch");
+    const char *folder = weights_text(c->metadata, "data_folder");
+    if (!o->data && folder)
+        o->data = memory_text("%s", folder);
+    free(own);
+}
+
+static void take(const struct checkpoint *c, const struct array *to) {
+    struct array *a = arrays_find(&c->set, to->name);
+    if (!a || a->dtype != to->dtype || a->count != to->count)
+        die(EXIT_content, "`%s` has no `%s` that fits the program", c->path, to->name);
+    memcpy(to->data, a->data, (size_t)(a->count * dtype_bytes(a->dtype)));
+}
+
+static void restore_weights(struct run *r, struct checkpoint *c) {
+    struct arrays mine = {0}, best = {0};
+    if (r->best_epoch) {
+        collect_best(r, &best, "best/");
+        for (int64_t i = 0; i < best.n; i++) {
+            struct array flat = best.at[i];
+            take(c, &flat);
+        }
+    }
+    weights_collect(r->m, &mine, "");
+    for (int64_t i = 0; i < mine.n; i++)
+        take(c, &mine.at[i]);
+    release(&best);
+    release(&mine);
+    r->m->has_fitted = true;
+}
+
+void checkpoint_restore(struct run *r, struct checkpoint *c) {
+    char *hash = memory_text("%016llx", (unsigned long long)r->d->hash);
+    const char *kept = weights_text(c->metadata, "data"), *metrics = weights_text(c->metadata, "metrics"), *loss = weights_text(c->metadata, "best_loss");
+    if (!kept || strcmp(kept, hash) != 0)
+        die_help(EXIT_content, "resume with the data it was started with, or start a new run with --out", "the data of `%s` has changed since the run in `%s` was started",
+                 P.data_name, r->folder);
+    free(hash);
+    r->epoch = (int64_t)number(c, "epoch");
+    r->position = (int64_t)number(c, "position");
+    r->step = (int64_t)number(c, "step");
+    r->best_epoch = (int64_t)number(c, "best_epoch");
+    r->spent = number(c, "seconds");
+    r->stopped = number(c, "stopped") != 0;
+    r->best_loss = loss ? strtod(loss, NULL) : (double)INFINITY;
+    if (!r->o->epochs) {
+        r->epochs = (int64_t)number(c, "epochs");
+        r->total = (int64_t)number(c, "steps");
+    }
+    if (r->epoch < 0 || r->position < 0 || r->position >= r->per_epoch || r->step != r->epoch * r->per_epoch + r->position || !metrics)
+        die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld", c->path, (long long)r->epoch, (long long)r->step);
+    restore_weights(r, c);
+    struct arrays set = {0};
+    visit_state(r, &set);
+    for (int64_t i = 0; i < set.n; i++)
+        take(c, &set.at[i]);
+    release(&set);
+    text_add(&r->metrics, "%s", metrics);
+    arrays_free(&c->set);
+    json_decref(c->metadata);
+}

@@ -1,0 +1,361 @@
+// The data block: each `read` line by its reader, the fields checked against their types, several lines joined row by
+// row, the splits made. Fields are kept as read (pictures stay bytes) with all samples in one array, the train files'
+// first; a split is a list of rows. A batch is gathered into the graph's buffers when it is needed.
+#include "runtime.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+const char *const split_names[NR_n_splits] = {"train", "validation", "test"};
+
+struct reading {
+    const struct nr_reader *reader;
+    const char *name, *folder;
+    struct dataset *d;
+    int64_t rows[NR_n_splits];   // that this reader brings
+};
+
+static NORETURN void die_at(struct problem *p, const char *path) {
+    if (!strstr(p->message, path)) {
+        char *said = memory_text("%s", p->message), *help = memory_text("%s", p->help);
+        problem_set(p, p->code, "`%s`: %s", path, said);
+        snprintf(p->help, sizeof p->help, "%s", help);
+    }
+    die_problem(p);
+}
+
+static const struct nr_field *field_at(const struct reading *r, int64_t i) { return &nr_program.raw[r->reader->first_field + i]; }
+
+// ---- checks against the field's type
+static void check_classes(const struct nr_field *f, const struct array *a, const char *path) {
+    int64_t width = f->rank ? shape_count(f->rank, f->shape) : 1;
+    for (int64_t i = 0; f->classes > 0 && i < a->count; i++) {
+        double v = array_value(a, i);
+        if (v < 0 || v >= (double)f->classes)
+            die(EXIT_content, "`%s`: sample %lld has `%s` = %.9g, outside `class(%lld)`", path, (long long)(i / width), f->name, v, (long long)f->classes);
+    }
+}
+
+// [rows, ..] as read becomes [rows] + the field's shape if they differ in extents of 1 only.
+static void fit_field(const struct nr_field *f, struct array *a, const char *path) {
+    struct problem p;
+    char have[160], want[160];
+    int64_t i = 1, j = 0;
+    for (;; i++, j++) {
+        while (i < a->rank && a->shape[i] == 1)
+            i++;
+        while (j < f->rank && f->shape[j] == 1)
+            j++;
+        if (i >= a->rank || j >= f->rank || a->shape[i] != f->shape[j])
+            break;
+    }
+    if (a->rank < 1 || i < a->rank || j < f->rank)
+        die(EXIT_content, "`%s` has samples of shape %s, `%s` is declared as %s", path, shape_text(have, a->rank > 0 ? a->rank - 1 : 0, a->shape + 1),
+            f->name, shape_text(want, f->rank, f->shape));
+    a->rank = 1 + f->rank;
+    memcpy(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape);
+    if (!array_convert(a, f->dtype, &p))
+        die_at(&p, path);
+    check_classes(f, a, path);
+}
+
+static void append_rows(struct array *to, struct array *more) {
+    int64_t bytes = dtype_bytes(to->dtype);
+    struct array joined;
+    struct problem p;
+    int64_t shape[MAX_RANK];
+    memcpy(shape, to->shape, sizeof shape);
+    shape[0] += more->shape[0];
+    if (!array_make(&joined, to->dtype, to->rank, shape, &p))
+        die_problem(&p);
+    memcpy(joined.data, to->data, (size_t)(to->count * bytes));
+    memcpy((char *)joined.data + to->count * bytes, more->data, (size_t)(more->count * bytes));
+    array_free(to);
+    array_free(more);
+    *to = joined;
+}
+
+// ---- readers
+static void set_classes(struct dataset *d, int64_t raw, int64_t n, const char *const *names, const char *path) {
+    const struct nr_field *f = &nr_program.raw[raw];
+    if (n != f->classes)
+        die(EXIT_content, "`%s` has %lld classes, `%s` is declared as `class(%lld)`", path, (long long)n, f->name, (long long)f->classes);
+    d->classes[raw] = (struct names){n, memory_get(n, sizeof(char *))};
+    for (int64_t i = 0; i < n; i++)
+        d->classes[raw].at[i] = memory_text("%s", names[i]);
+}
+
+// The train files, then the t10k files, each an image and a label file.
+static void read_idx(struct reading *r) {
+    static const char *const part[2] = {"train", "t10k"}, *const what[2] = {"images-idx3", "labels-idx1"};
+    struct problem p;
+    int64_t n_names, n_fields = r->reader->n_fields;
+    const char *const *names = locate_class_names(r->name, &n_names);
+    if (n_fields > 2)
+        die(EXIT_content, "reader `idx` gives two fields, a picture and a label; %lld are read", (long long)n_fields);
+    for (int64_t s = 0; s < 2; s++) {
+        for (int64_t i = 0; i < n_fields; i++) {
+            char *plain = memory_text("%s-%s-ubyte", part[s], what[i]), *packed = memory_text("%s.gz", plain), *path;
+            const char *const candidates[] = {packed, plain, NULL};
+            struct array a, *all = &r->d->raw[r->reader->first_field + i];
+            if (!locate(r->name, candidates, r->folder, &path, &p)) {
+                if (s == 1 && i == 0)
+                    return;   // no test files: no test split
+                die_problem(&p);
+            }
+            if (!idx_read(path, &a, &p))
+                die_at(&p, path);
+            fit_field(field_at(r, i), &a, path);
+            int64_t *rows = &r->rows[s == 0 ? NR_train : NR_test];
+            if (i > 0 && a.shape[0] != *rows)
+                die(EXIT_content, "`%s` has %lld samples, the pictures have %lld", path, (long long)a.shape[0], (long long)*rows);
+            *rows = a.shape[0];
+            if (s == 0)
+                *all = a;
+            else
+                append_rows(all, &a);
+            if (s == 0 && names && field_at(r, i)->classes == n_names)
+                set_classes(r->d, r->reader->first_field + i, n_names, names, path);
+        }
+    }
+}
+
+static int compare_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+// Classes written as words: the sorted words are the classes.
+static void read_words(const struct table *t, int64_t column, struct reading *r, int64_t i, struct array *a, const char *path) {
+    char **words = memory_get(t->rows, sizeof *words);
+    int64_t n = 0;
+    for (int64_t row = 0; row < t->rows; row++)
+        words[row] = t->cells[row * t->columns + column];
+    qsort(words, (size_t)t->rows, sizeof *words, compare_text);
+    for (int64_t row = 0; row < t->rows; row++)
+        if (row == 0 || strcmp(words[row], words[n - 1]) != 0)
+            words[n++] = words[row];
+    set_classes(r->d, r->reader->first_field + i, n, (const char *const *)words, path);
+    for (int64_t row = 0; row < t->rows; row++) {
+        char **found = bsearch(&t->cells[row * t->columns + column], words, (size_t)n, sizeof *words, compare_text);
+        value_set(a->data, a->dtype, row, (double)(found - words));
+    }
+    free(words);
+}
+
+static void read_cells(const struct table *t, const int64_t *columns, int64_t width, struct reading *r, int64_t i, const char *path) {
+    const struct nr_field *f = field_at(r, i);
+    struct array *a = &r->d->raw[r->reader->first_field + i];
+    struct problem p;
+    int64_t shape[MAX_RANK] = {t->rows};
+    double v;
+    memcpy(shape + 1, f->shape, (size_t)(f->rank < MAX_RANK ? f->rank : MAX_RANK - 1) * sizeof *shape);
+    if (!array_make(a, f->dtype, 1 + f->rank, shape, &p))
+        die_at(&p, path);
+    if (f->classes > 0 && width == 1 && !table_number(t->cells[columns[0]], &v)) {
+        read_words(t, columns[0], r, i, a, path);
+        return;
+    }
+    for (int64_t row = 0; row < t->rows; row++)
+        for (int64_t c = 0; c < width; c++) {
+            const char *cell = t->cells[row * t->columns + columns[c]];
+            bool whole = f->dtype != NR_f32 && f->dtype != NR_f64;
+            if (!table_number(cell, &v))
+                die(EXIT_content, "%s:%lld: `%s` in column %lld is no number (field `%s`)", path, (long long)t->lines[row], cell, (long long)columns[c] + 1, f->name);
+            if ((whole && v != floor(v)) || (f->classes > 0 && (v < 0 || v >= (double)f->classes)))
+                die(EXIT_content, "%s:%lld: `%s` in column %lld is outside `%s: class(%lld)`", path, (long long)t->lines[row], cell,
+                    (long long)columns[c] + 1, f->name, (long long)f->classes);
+            value_set(a->data, a->dtype, row * width + c, v);
+        }
+    if (t->class_names && f->classes > 0)
+        set_classes(r->d, r->reader->first_field + i, t->n_class_names, (const char *const *)t->class_names, path);
+}
+
+static int64_t named_column(const struct table *t, const char *name) {
+    for (int64_t c = 0; t->header && c < t->columns; c++)
+        if (strcmp(t->header[c], name) == 0)
+            return c;
+    return -1;
+}
+
+// A scalar field whose name is a column takes it; the others take the columns that are left, in order. If fields are
+// taken by position, they must use up the columns.
+static void read_table(struct reading *r) {
+    struct problem p;
+    struct table t;
+    char *packed = memory_text("%s.gz", r->name), *path;
+    const char *const candidates[] = {r->name, packed, NULL};
+    if (!locate(r->name, candidates, r->folder, &path, &p))
+        die_problem(&p);
+    if (!table_read(path, &t, &p))
+        die_at(&p, path);
+    int64_t n = r->reader->n_fields, wanted = 0, left = t.columns, used = 0;
+    int64_t *named = memory_get(n, sizeof *named), *rest = memory_get(t.columns, sizeof *rest);
+    bool *taken = memory_get(t.columns, sizeof *taken);
+    for (int64_t i = 0; i < n; i++) {
+        named[i] = field_at(r, i)->rank == 0 ? named_column(&t, field_at(r, i)->name) : -1;
+        if (named[i] >= 0) {
+            left -= !taken[named[i]];
+            taken[named[i]] = true;
+        } else {
+            wanted += shape_count(field_at(r, i)->rank, field_at(r, i)->shape);
+        }
+    }
+    if (wanted > 0 && wanted != left)
+        die(EXIT_content, "%s:%lld: %lld columns%s, the `read` line takes %lld", path, (long long)t.lines[0], (long long)left,
+            left < t.columns ? " besides those taken by name" : "", (long long)wanted);
+    for (int64_t c = 0, k = 0; c < t.columns; c++)
+        if (!taken[c])
+            rest[k++] = c;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t width = shape_count(field_at(r, i)->rank, field_at(r, i)->shape);
+        read_cells(&t, named[i] >= 0 ? &named[i] : rest + used, width, r, i, path);
+        used += named[i] >= 0 ? 0 : width;
+    }
+    r->rows[NR_train] = t.rows;
+    table_free(&t);
+    free(named);
+    free(rest);
+    free(taken);
+}
+
+static void read_npy(struct reading *r) {
+    struct problem p;
+    char *path;
+    const char *const candidates[] = {r->name, NULL};
+    if (r->reader->n_fields != 1)
+        die(EXIT_content, "reader `npy` gives one field; %lld are read from `%s`", (long long)r->reader->n_fields, r->name);
+    struct array *a = &r->d->raw[r->reader->first_field];
+    if (!locate(r->name, candidates, r->folder, &path, &p))
+        die_problem(&p);
+    if (!npy_read(path, a, &p))
+        die_at(&p, path);
+    fit_field(field_at(r, 0), a, path);
+    r->rows[NR_train] = a->shape[0];
+}
+
+static const struct { const char *kind; void (*read)(struct reading *); } readers[] = {
+    {"idx", read_idx}, {"csv", read_table}, {"tsv", read_table}, {"table", read_table}, {"npy", read_npy},
+};
+
+static void read_one(struct reading *r) {
+    const struct nr_reader *reader = r->reader;
+    for (int64_t i = 0; i < reader->n_arguments; i++) {
+        const struct nr_argument *a = &reader->arguments[i];
+        if (i == 0 && !a->name && a->text)
+            r->name = a->text;
+        else if (a->name)
+            die(EXIT_content, "argument `%s` of reader `%s` is not compiled yet", a->name, reader->kind);
+        else
+            die(EXIT_content, "reader `%s` takes one argument, the name of its file", reader->kind);
+    }
+    if (!r->name)
+        die(EXIT_content, "reader `%s` needs the name of its file", reader->kind);
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (strcmp(readers[i].kind, reader->kind) == 0) {
+            readers[i].read(r);
+            return;
+        }
+    die(EXIT_content, "reader `%s` is not compiled yet", reader->kind);
+}
+
+// ---- joining and hashing
+static uint64_t hash_arrays(const struct dataset *d) {
+    uint64_t h = 0x9E3779B97F4A7C15u;
+    for (int64_t i = 0; i < nr_program.n_raw; i++) {
+        const struct array *a = &d->raw[i];
+        uint64_t crc = crc32_z(0, a->data, (size_t)(a->count * dtype_bytes(a->dtype)));
+        h = (h ^ crc ^ (uint64_t)a->count << 32) * 0xD6E8FEB86659FD93u;
+        h ^= h >> 32;
+    }
+    return h;
+}
+
+void data_read(struct dataset *d, const char *folder) {
+    int64_t rows[NR_n_splits] = {0};
+    *d = (struct dataset){.raw = memory_get(nr_program.n_raw, sizeof *d->raw), .classes = memory_get(nr_program.n_raw, sizeof *d->classes)};
+    if (nr_program.n_readers == 0)
+        die(EXIT_content, "data block `%s` reads no files: `generate` is not compiled yet", nr_program.data_name);
+    for (int64_t i = 0; i < nr_program.n_readers; i++) {
+        struct reading r = {.reader = &nr_program.readers[i], .folder = folder, .d = d};
+        read_one(&r);
+        for (int s = 0; s < NR_n_splits; s++) {
+            if (i > 0 && r.rows[s] != rows[s])
+                die(EXIT_content, "`%s` has %lld samples in `%s`, the `read` line before it has %lld", r.name, (long long)r.rows[s], split_names[s], (long long)rows[s]);
+            rows[s] = r.rows[s];
+        }
+    }
+    for (int s = 0; s < NR_n_splits; s++) {
+        struct split *split = &d->splits[s];
+        split->exists = rows[s] > 0;
+        split->n = rows[s];
+        split->rows = memory_get(rows[s], sizeof *split->rows);
+        for (int64_t i = 0; i < rows[s]; i++)
+            split->rows[i] = d->rows++;
+    }
+    d->hash = hash_arrays(d);
+}
+
+// ---- splits
+// A whole number below n, of 64 random bits: the bias is below n / 2^64.
+static uint64_t random_below(struct philox_block r, uint64_t n) {
+    uint64_t bits = (uint64_t)r.word[0] << 32 | r.word[1];
+    return (uint64_t)(((unsigned __int128)bits * n) >> 64);
+}
+
+static void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t draw, uint32_t stream) {
+    for (int64_t i = n - 1; i > 0; i--) {
+        int64_t j = (int64_t)random_below(philox_draw(seed, stream, draw, (uint64_t)i), (uint64_t)i + 1), other = order[i];
+        order[i] = order[j];
+        order[j] = other;
+    }
+}
+
+static int split_index(const char *name) {
+    for (int s = 0; s < NR_n_splits; s++)
+        if (strcmp(split_names[s], name) == 0)
+            return s;
+    die(EXIT_content, "there is no split `%s`: train, validation and test are known", name);
+}
+
+static int compare_rows(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// `split validation = 5000 of train`: the chosen rows leave `from`; both stay in the files' order.
+static void apply_rule(struct dataset *d, const struct nr_split_rule *rule, uint64_t seed, uint32_t draw) {
+    struct split *from = &d->splits[split_index(rule->from)], *to = &d->splits[split_index(rule->name)];
+    int64_t n = rule->kind == 1 ? llround(rule->amount * (double)from->n) : (int64_t)rule->amount;
+    if (!from->exists)
+        die(EXIT_content, "`split %s`: the data has no split `%s`", rule->name, rule->from);
+    if (to->exists)
+        die(EXIT_content, "`split %s`: the data already brings a split `%s`", rule->name, rule->name);
+    if (n < 1 || n >= from->n)
+        die(EXIT_content, "`split %s = %lld of %s`: `%s` has %lld samples", rule->name, (long long)n, rule->from, rule->from, (long long)from->n);
+    if (rule->kind != 2)
+        permute(from->rows, from->n, seed, draw, STREAM_split);
+    from->n -= n;
+    *to = (struct split){true, n, from->rows + from->n};
+    qsort(from->rows, (size_t)from->n, sizeof *from->rows, compare_rows);
+    qsort(to->rows, (size_t)to->n, sizeof *to->rows, compare_rows);
+}
+
+void data_split(struct dataset *d, uint64_t seed) {
+    for (int64_t i = 0; i < nr_program.n_splits; i++)
+        apply_rule(d, &nr_program.splits[i], seed, (uint32_t)i);
+}
+
+// The order of an epoch: a permutation that depends on the seed and the epoch alone.
+void data_shuffle(const struct split *s, uint64_t seed, int64_t epoch, int64_t *order) {
+    memcpy(order, s->rows, (size_t)s->n * sizeof *order);
+    permute(order, s->n, seed, (uint32_t)epoch, STREAM_shuffle);
+}
+
+void data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw) {
+    for (int64_t f = 0; f < nr_program.n_raw; f++) {
+        const struct array *a = &d->raw[f];
+        int64_t bytes = dtype_bytes(a->dtype) * shape_count(a->rank - 1, a->shape + 1);
+        for (int64_t i = 0; i < n; i++)
+            memcpy((char *)raw[f] + i * bytes, (const char *)a->data + rows[i] * bytes, (size_t)bytes);
+    }
+}

@@ -1,0 +1,143 @@
+// `eval`, and what the commands share: opening a model with the seed and hyperparameters of a weights file, the checked
+// batch size, one pass over a split. Means over a split weigh every sample alike, whatever the batches.
+#include "runtime.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t batch_size(const struct options *o, int64_t samples) {
+    int64_t planned = nr_program.batch;
+    if (nr_program.batch_all) {
+        if (o->batch)
+            die(EXIT_usage, "the program trains on all samples in every step (`batch all`), so `--batch` does not apply");
+        return samples > 0 ? samples : planned > 0 ? planned : 1;
+    }
+    if (o->batch > planned)
+        die_help(EXIT_usage, memory_text("compile for it: netc build %s --batch %lld", nr_program.source, (long long)o->batch),
+                 "a batch of %lld is more than the %lld samples this trainer was compiled for", (long long)o->batch, (long long)planned);
+    return o->batch ? o->batch : planned;
+}
+
+struct model *model_open(const struct options *o, struct weights *w) {
+    bool kept = w && w->has_seed;
+    if (kept && o->has_seed && o->seed != w->seed)
+        die_help(EXIT_usage, "leave --seed out: the split and the statistics belong to the weights", "`%s` was made with seed %llu, not %llu", w->path,
+                 (unsigned long long)w->seed, (unsigned long long)o->seed);
+    struct model *m = model_create(kept ? w->seed : o->seed);
+    for (int64_t i = 0; i < nr_program.n_hypers; i++) {
+        char *key = memory_text("hyper.%s", nr_program.hypers[i].name);
+        double v;
+        m->hypers[i] = o->hyper_given[i] || !w || !weights_number(w->metadata, key, &v) ? o->hypers[i] : v;
+        free(key);
+    }
+    if (w) {
+        model_init(m);
+        weights_take(m, &w->set, "", w->path);
+    }
+    return m;
+}
+
+void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
+    const struct nr_graph *g = model_graph(NR_evaluate);
+    const struct split *s = &d->splits[split];
+    double *sums = memory_get(nr_program.n_measures + 1, sizeof *sums);
+    struct builtins kept = m->now;
+    m->now.draw_step = -1;          // draws of an evaluation are no step's
+    for (int64_t at = 0; g && at < s->n; at += batch) {
+        int64_t n = s->n - at < batch ? s->n - at : batch;
+        model_prepare(m, d, s->rows + at, n);
+        model_run(m, g, n);
+        for (int64_t k = 0; k < nr_program.n_measures; k++)
+            sums[k] += m->batch_measures[k] * (double)n;
+    }
+    for (int64_t k = 0; k < nr_program.n_measures; k++)
+        m->measures[k * NR_n_splits + split] = sums[k] / (double)s->n;
+    m->now = kept;
+    free(sums);
+}
+
+// ---- results as JSON
+json_t *array_json(const struct array *a) {
+    if (a->rank == 0 && (a->dtype == NR_f32 || a->dtype == NR_f64)) {
+        double v = array_value(a, 0);
+        return isfinite(v) ? json_real(v) : json_null();
+    }
+    if (a->rank == 0)
+        return json_integer((json_int_t)array_value(a, 0));
+    json_t *list = json_array();
+    for (int64_t i = 0; i < a->shape[0]; i++) {
+        struct array row = *a;
+        row.rank--;
+        row.count = a->count / a->shape[0];
+        memmove(row.shape, a->shape + 1, (MAX_RANK - 1) * sizeof *row.shape);
+        row.data = (char *)a->data + i * row.count * dtype_bytes(a->dtype);
+        json_array_append_new(list, array_json(&row));
+    }
+    return list;
+}
+
+void print_json(json_t *value) {
+    if (json_dumpf(value, stdout, JSON_REAL_PRECISION(9) | JSON_INDENT(0) | JSON_ENSURE_ASCII) != 0)
+        die(EXIT_environment, "cannot write to standard output");
+    putchar('\n');
+    json_decref(value);
+}
+
+json_t *report_values(struct model *m) {
+    const struct nr_graph *g = model_graph(NR_report);
+    json_t *report = json_object();
+    if (g)
+        model_run(m, g, 1);
+    for (int64_t i = 0; g && i < m->n_values; i++)
+        json_object_set_new(report, m->values[i].name, array_json(&m->values[i]));
+    return report;
+}
+
+// ---- the command
+static int64_t find_split(const struct options *o, const struct dataset *d) {
+    if (!o->split)
+        return d->splits[NR_test].exists ? NR_test : d->splits[NR_validation].exists ? NR_validation : NR_train;
+    for (int64_t s = 0; s < NR_n_splits; s++)
+        if (strcmp(o->split, split_names[s]) == 0) {
+            if (!d->splits[s].exists)
+                die(EXIT_usage, "the data has no split `%s`", o->split);
+            return s;
+        }
+    die(EXIT_usage, "`--split %s`: train, validation or test", o->split);
+}
+
+static void print_measures(const struct model *m, int64_t split) {
+    printf("%s:", split_names[split]);
+    for (int64_t k = 0; k < nr_program.n_measures; k++)
+        printf("%s %s %.6g", k ? "," : "", nr_program.measures[k].name, m->measures[k * NR_n_splits + split]);
+    putchar('\n');
+}
+
+int command_eval(const struct options *o) {
+    struct weights w;
+    struct dataset d;
+    if (!model_graph(NR_evaluate))
+        die(EXIT_content, "the program measures nothing");
+    weights_open(&w, o->weights);
+    struct model *m = model_open(o, &w);
+    data_read(&d, o->data);
+    data_split(&d, m->seed);
+    weights_check_data(&w, &d);
+    int64_t split = find_split(o, &d), batch = batch_size(o, d.splits[split].n);
+    if (!m->has_fitted)
+        model_fit(m, &d);
+    model_batch(m, batch);
+    evaluate_split(m, &d, split, batch);
+    if (!o->json) {
+        print_measures(m, split);
+        return EXIT_done;
+    }
+    json_t *result = json_pack("{s:s}", "split", split_names[split]);
+    for (int64_t k = 0; k < nr_program.n_measures; k++) {
+        double v = m->measures[k * NR_n_splits + split];
+        json_object_set_new(result, nr_program.measures[k].name, isfinite(v) ? json_real(v) : json_null());
+    }
+    print_json(result);
+    return EXIT_done;
+}

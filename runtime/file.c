@@ -1,0 +1,252 @@
+// The one file layer: whole files in, whole files out. A file is written under a temporary name in its own folder
+// (`.netc-PID-COUNT.tmp`), synced, renamed over the old one, and the folder is synced, so that at any moment the name
+// holds either the old or the new content. After a failed sync nothing is retried: the file is given up and the old
+// one stays. Built with NETC_FAULTS, the environment variable NETC_FAULT="K ERRNO" makes the K-th system call here
+// fail (`short`: a short write), which is how the tests walk through every failure.
+#include "runtime.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct file { char *path, *temporary; int fd; };
+
+// ---- system calls, with the fault counter
+enum fault { FAULT_none, FAULT_error, FAULT_short };
+static enum fault fault_now(void) {
+#ifdef NETC_FAULTS
+    static long count, at = -1;
+    static int error;
+    static bool is_short;
+    if (at < 0) {
+        const char *text = getenv("NETC_FAULT");
+        char *end = NULL;
+        at = text ? strtol(text, &end, 10) : 0;
+        while (end && *end == ' ')
+            end++;
+        is_short = end && strcmp(end, "short") == 0;
+        error = end ? atoi(end) : 0;
+    }
+    if (++count != at)
+        return FAULT_none;
+    errno = error;
+    return is_short ? FAULT_short : FAULT_error;
+#else
+    return FAULT_none;
+#endif
+}
+#define CALL(call) (fault_now() == FAULT_error ? -1 : (call))
+
+static ssize_t call_write(int fd, const void *data, size_t n) {
+    enum fault f = fault_now();
+    if (f == FAULT_error)
+        return -1;
+    return write(fd, data, f == FAULT_short && n > 1 ? n / 2 : n > 1 << 30 ? 1 << 30 : n);
+}
+
+static int sync_fd(int fd) {
+    int r;
+    do
+        r = CALL(fsync(fd));
+    while (r < 0 && errno == EINTR);
+    return r;
+}
+
+static bool refuse(struct problem *p, const char *doing, const char *path) {
+    int e = errno;
+    problem_set(p, EXIT_environment, "cannot %s `%s`: %s", doing, path, strerror(e));
+    if (e == ENOSPC || e == EDQUOT)
+        problem_help(p, "free some space, or write elsewhere with --out; nothing that was there before has been changed");
+    return false;
+}
+
+static char *folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? memory_text("%.*s", slash == path ? 1 : (int)(slash - path), path) : memory_text(".");
+}
+
+struct file *nf_open(const char *path, struct problem *p) {
+    static int count;
+    struct file *f = memory_get(1, sizeof *f);
+    char *folder = folder_of(path);
+    f->path = memory_text("%s", path);
+    struct stat old;
+    mode_t mode = stat(path, &old) == 0 ? old.st_mode & 0777 : 0;
+    if (mode && !S_ISREG(old.st_mode)) {
+        problem_set(p, EXIT_environment, "cannot write `%s`: it is not a regular file", path);
+        free(folder);
+        f->fd = -1;
+        nf_abandon(f);
+        return NULL;
+    }
+    f->temporary = memory_text("%s/.netc-%ld-%d.tmp", folder, (long)getpid(), count++);
+    free(folder);
+    do
+        f->fd = CALL(open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+    while (f->fd < 0 && errno == EINTR);
+    if (f->fd < 0) {
+        refuse(p, "write", path);
+        free(f->temporary);
+        f->temporary = NULL;
+        nf_abandon(f);
+        return NULL;
+    }
+    if (mode && fchmod(f->fd, mode) != 0)
+        log_warning("cannot keep the mode of `%s`: %s", path, strerror(errno));
+    return f;
+}
+
+bool nf_write(struct file *f, const void *data, size_t n, struct problem *p) {
+    const char *at = data;
+    while (n > 0) {
+        ssize_t written = call_write(f->fd, at, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written == 0)
+            errno = ENOSPC;
+        if (written <= 0)
+            return refuse(p, "write", f->path);
+        at += written;
+        n -= (size_t)written;
+    }
+    return true;
+}
+
+void nf_abandon(struct file *f) {
+    if (!f)
+        return;
+    if (f->fd >= 0)
+        close(f->fd);
+    if (f->temporary)
+        unlink(f->temporary);
+    free(f->temporary);
+    free(f->path);
+    free(f);
+}
+
+static bool sync_folder(const char *path, struct problem *p) {
+    char *folder = folder_of(path);
+    int fd = CALL(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    bool good = fd >= 0 && (sync_fd(fd) == 0 || errno == EINVAL);
+    if (!good)
+        refuse(p, "sync the folder of", path);
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return good;
+}
+
+bool nf_commit(struct file *f, struct problem *p) {
+    if (sync_fd(f->fd) != 0) {
+        refuse(p, "write", f->path);
+        nf_abandon(f);
+        return false;
+    }
+    int fd = f->fd;
+    f->fd = -1;
+    if (CALL(close(fd)) != 0 && errno != EINTR) {
+        refuse(p, "write", f->path);
+        nf_abandon(f);
+        return false;
+    }
+    if (CALL(rename(f->temporary, f->path)) != 0) {
+        refuse(p, "rename the finished file to", f->path);
+        nf_abandon(f);
+        return false;
+    }
+    free(f->temporary);
+    f->temporary = NULL;
+    bool good = sync_folder(f->path, p);
+    nf_abandon(f);
+    return good;
+}
+
+bool nf_save(const char *path, const void *data, size_t n, struct problem *p) {
+    struct file *f = nf_open(path, p);
+    if (!f)
+        return false;
+    if (!nf_write(f, data, n, p)) {
+        nf_abandon(f);
+        return false;
+    }
+    return nf_commit(f, p);
+}
+
+bool nf_make_folder(const char *path, struct problem *p) {
+    char *copy = memory_text("%s", path);
+    bool good = true;
+    for (char *s = copy + 1; good; s++) {
+        char was = *s;
+        if (was != '/' && was != 0)
+            continue;
+        *s = 0;
+        struct stat there;
+        if (CALL(mkdir(copy, 0777)) != 0 && !(errno == EEXIST && stat(copy, &there) == 0 && S_ISDIR(there.st_mode)))
+            good = refuse(p, "make the folder", copy);
+        *s = was;
+        if (was == 0)
+            break;
+    }
+    free(copy);
+    return good;
+}
+
+// Removes what killed processes left: files named like ours whose process does not exist any more.
+void nf_clean(const char *folder) {
+    DIR *d = opendir(folder);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        long pid;
+        int count, end = 0;
+        if (sscanf(e->d_name, ".netc-%ld-%d.tmp%n", &pid, &count, &end) != 2 || end == 0 || e->d_name[end] != 0)
+            continue;
+        if (pid != (long)getpid() && pid > 0 && kill((pid_t)pid, 0) == 0)
+            continue;
+        if (unlinkat(dirfd(d), e->d_name, 0) == 0)
+            log_note("removed `%s/%s`, left by an interrupted run", folder, e->d_name);
+    }
+    if (d)
+        closedir(d);
+}
+
+static bool read_all(int fd, char *data, int64_t size, const char *path, struct problem *p) {
+    for (int64_t got = 0; got < size;) {
+        ssize_t r = read(fd, data + got, (size_t)(size - got));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return refuse(p, "read", path);
+        if (r == 0)
+            return problem_set(p, EXIT_content, "`%s` became shorter while it was read", path);
+        got += r;
+    }
+    return true;
+}
+
+bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat s;
+    *data = NULL;
+    if (fd < 0)
+        return refuse(p, "read", path);
+    bool good = fstat(fd, &s) == 0 || refuse(p, "read", path);
+    if (good && !S_ISREG(s.st_mode))
+        good = problem_set(p, EXIT_environment, "cannot read `%s`: it is not a regular file", path);
+    if (good && s.st_size > limit)
+        good = problem_set(p, EXIT_content, "`%s` has %lld bytes; at most %lld are read", path, (long long)s.st_size, (long long)limit);
+    if (good && !(*data = memory_try(s.st_size + 1, 1)))
+        good = problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`", (long long)s.st_size, path);
+    good = good && read_all(fd, *data, s.st_size, path, p);
+    close(fd);
+    if (!good) {
+        free(*data);
+        *data = NULL;
+    }
+    *n = s.st_size;
+    return good;
+}

@@ -1,0 +1,102 @@
+// Where a data set lies. A name in a .net file is relative and stays below the folder it is looked for in: the one of
+// `--data NAME=DIR` (which may also be an extracted package), or else the program's own folder, then the places where
+// Debian's packages put their data. A data set that is not found names its package and the command that brings it.
+#include "runtime.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SKLEARN "usr/lib/python3/dist-packages/sklearn/datasets/data"
+#define DATASETS "usr/share/datasets"
+
+static const struct { const char *name, *package; } packages[] = {
+    {"fashion-mnist", "dataset-fashion-mnist"},     {"iris.csv", "python3-sklearn"},
+    {"wine_data.csv", "python3-sklearn"},           {"breast_cancer.csv", "python3-sklearn"},
+    {"digits.csv", "python3-sklearn"},              {"digits.csv.gz", "python3-sklearn"},
+    {"diabetes_data_raw.csv", "python3-sklearn"},   {"diabetes_data_raw.csv.gz", "python3-sklearn"},
+    {"diabetes_target.csv", "python3-sklearn"},     {"diabetes_target.csv.gz", "python3-sklearn"},
+    {"linnerud_exercise.csv", "python3-sklearn"},   {"linnerud_physiological.csv", "python3-sklearn"},
+};
+
+static const char *const fashion_classes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+
+const char *const *locate_class_names(const char *data_set, int64_t *n) {
+    bool known = strcmp(data_set, "fashion-mnist") == 0;
+    *n = known ? 10 : 0;
+    return known ? fashion_classes : NULL;
+}
+
+bool locate_name_is_safe(const char *name, struct problem *p) {
+    bool safe = *name && *name != '/' && strlen(name) < 4096;
+    for (const char *at = name; safe && *at;) {
+        const char *slash = strchrnul(at, '/');
+        if (slash - at == 2 && memcmp(at, "..", 2) == 0)
+            safe = false;
+        at = *slash ? slash + 1 : slash;
+    }
+    if (!safe) {
+        problem_set(p, EXIT_content, "`%s` is no name of a data set: it must be relative and stay below its folder", name);
+        problem_help(p, "keep the plain name in the .net file and give the folder with `--data %s=DIR`", nr_program.data_name);
+    }
+    return safe;
+}
+
+static bool try_folder(const char *folder, const char *const *candidates, char **path) {
+    for (; *candidates; candidates++) {
+        char *full = memory_text("%s/%s", folder, *candidates);
+        if (access(full, F_OK) == 0) {
+            *path = full;
+            return true;
+        }
+        free(full);
+    }
+    return false;
+}
+
+static char *program_folder(void) {
+    const char *source = nr_program.source ? nr_program.source : "", *slash = strrchr(source, '/');
+    return slash ? memory_text("%.*s", slash == source ? 1 : (int)(slash - source), source) : memory_text(".");
+}
+
+static bool missing(const char *name, const char *folder, struct problem *p) {
+    if (folder) {
+        problem_set(p, EXIT_environment, "the data set `%s` is not in `%s`", name, folder);
+        problem_help(p, "give the folder that holds its files with `--data %s=DIR`", nr_program.data_name);
+        return false;
+    }
+    problem_set(p, EXIT_environment, "the data set `%s` is not on this machine", name);
+    for (size_t i = 0; i < sizeof packages / sizeof *packages; i++)
+        if (strcmp(packages[i].name, name) == 0) {
+            problem_help(p, "`sudo apt-get install %s` brings it, or give its folder with `--data %s=DIR`", packages[i].package, nr_program.data_name);
+            return false;
+        }
+    problem_help(p, "give the folder that holds its files with `--data %s=DIR`", nr_program.data_name);
+    return false;
+}
+
+// candidates: the file names to try in each folder, NULL at the end. `name` is what the .net file says.
+bool locate(const char *name, const char *const *candidates, const char *folder, char **path, struct problem *p) {
+    if (!locate_name_is_safe(name, p))
+        return false;
+    char *folders[5];
+    int n = 0;
+    if (folder) {
+        folders[n++] = memory_text("%s", folder);
+        folders[n++] = memory_text("%s/%s", folder, name);
+        folders[n++] = memory_text("%s/" DATASETS "/%s", folder, name);
+        folders[n++] = memory_text("%s/" SKLEARN, folder);
+    } else {
+        char *own = program_folder();
+        folders[n++] = memory_text("%s/%s", own, name);
+        folders[n++] = memory_text("/" DATASETS "/%s", name);
+        folders[n++] = memory_text("/" SKLEARN);
+        folders[n++] = own;
+    }
+    bool found = false;
+    for (int i = 0; i < n && !found; i++)
+        found = try_folder(folders[i], candidates, path);
+    for (int i = 0; i < n; i++)
+        free(folders[i]);
+    return found || missing(name, folder, p);
+}

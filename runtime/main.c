@@ -1,0 +1,58 @@
+// The entry of every trainer: checks the descriptor, reads the command line, starts the threads, runs the command.
+#include "runtime.h"
+
+#include <locale.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void check_descriptor(void) {
+    if (nr_program.version != NR_VERSION)
+        die(EXIT_bug, "the program was compiled for runtime interface %lld, this runtime has %d", (long long)nr_program.version, NR_VERSION);
+}
+
+static void print_version(void) {
+    printf("%s, compiled from %s by %s, program %016llx\n", nr_program.name, nr_program.source, nr_program.compiler,
+           (unsigned long long)nr_program.hash);
+}
+
+static int run(const struct options *o) {
+    switch (o->command) {
+    case CMD_train: return command_train(o);
+    case CMD_eval: return command_eval(o);
+    case CMD_predict: return command_predict(o);
+    case CMD_info: return command_info(o);
+    case CMD_init: return command_init(o);
+    case CMD_trace: return command_trace(o);
+    case CMD_check_gradients: return command_check_gradients(o);
+    case CMD_bench: return command_bench(o);
+    case CMD_none: break;
+    }
+    return EXIT_bug;
+}
+
+int main(int argc, char **argv) {
+    struct options o;
+    signal(SIGPIPE, SIG_IGN);   // a closed pipe is a write error, reported as such
+    setlocale(LC_ALL, "C");
+    log_setup(false, COLOR_auto);
+    check_descriptor();
+    args_parse(&o, argc, argv);
+    log_setup(o.quiet, o.color);
+    if (o.command == CMD_none) {
+        if (strcmp(argv[1], "--version") == 0)
+            print_version();
+        else
+            args_help(CMD_none, o.program);
+    } else {
+        floating_point_setup();
+        gemm_setup();
+        if (o.command != CMD_info && o.command != CMD_init)
+            pool_start(o.threads ? o.threads : pool_cores());
+    }
+    int code = o.command == CMD_none ? EXIT_done : run(&o);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        die(EXIT_environment, "cannot write to standard output");
+    return code;
+}

@@ -1,0 +1,492 @@
+// The trainer's memory and how a graph is run on it: every slot of a graph is bound to a place by its role, then the
+// compiled entry is called. Parameters, gradients and states lie in flat buffers; batches in buffers made once for the
+// largest batch; each graph's scratch is the arena. No memory is asked for inside a step.
+#include "runtime.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define P nr_program
+
+static int64_t flat_count(int64_t n, const struct nr_tensor *t) {
+    int64_t end = 0;
+    for (int64_t i = 0; i < n; i++)
+        end = t[i].offset + t[i].count > end ? t[i].offset + t[i].count : end;
+    return end;
+}
+static int64_t field_bytes(const struct nr_field *f) { return dtype_bytes(f->dtype) * shape_count(f->rank, f->shape); }
+static bool is_alias(const struct nr_field *f) { return f->raw > 0 && P.raw[f->raw - 1].dtype == f->dtype; }
+
+const struct nr_graph *model_graph(int64_t kind) {
+    for (int64_t i = 0; i < P.n_graphs; i++)
+        if (P.graphs[i].kind == kind)
+            return &P.graphs[i];
+    return NULL;
+}
+
+// ---- making it
+static int64_t slot_count(const struct nr_slot *s, int64_t n) {
+    int64_t count = 1;
+    for (int64_t i = 0; i < s->rank; i++)
+        count *= s->shape[i] < 0 ? n : s->shape[i];
+    return count;
+}
+
+static void make_rule_states(struct model *m) {
+    int64_t cells = P.n_rule_states * P.n_segments;
+    m->rule_states = memory_get(cells, sizeof(void *));
+    m->rule_states_next = memory_get(cells, sizeof(void *));
+    m->rule_counts = memory_get(cells, sizeof(int64_t));
+    for (int64_t g = 0; g < P.n_graphs; g++)
+        for (int64_t i = 0; i < P.graphs[g].n_inputs + P.graphs[g].n_outputs; i++) {
+            const struct nr_slot *s = &P.graphs[g].slots[i];
+            int64_t cell = s->ref * P.n_segments + s->ref2;
+            if (s->role != NR_rule_state || m->rule_states[cell])
+                continue;
+            m->rule_counts[cell] = slot_count(s, 1);
+            m->rule_states[cell] = memory_get(m->rule_counts[cell], dtype_bytes(P.real));
+            m->rule_states_next[cell] = memory_get(m->rule_counts[cell], dtype_bytes(P.real));
+        }
+}
+
+static void find_segments(struct model *m) {
+    m->segment_side = memory_get(P.n_segments, 1);
+    m->segment_of = memory_get(P.n_params, sizeof(int64_t));
+    for (int64_t i = 0; i < P.n_segments; i++)
+        for (int64_t j = 0; j < i; j++)
+            if (P.segments[i].offset < P.segments[j].offset + P.segments[j].count && P.segments[j].offset < P.segments[i].offset + P.segments[i].count)
+                m->segments_overlap = true;
+    for (int64_t i = 0; i < P.n_params; i++) {
+        m->segment_of[i] = -1;
+        for (int64_t s = 0; s < P.n_segments; s++)
+            if (P.params[i].offset >= P.segments[s].offset && P.params[i].offset < P.segments[s].offset + P.segments[s].count)
+                m->segment_of[i] = s;
+    }
+}
+
+struct model *model_create(uint64_t seed) {
+    struct model *m = memory_get(1, sizeof *m);
+    int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params), states = flat_count(P.n_states, P.states);
+    m->seed = seed;
+    m->now.seed = (int64_t)seed;
+    m->now.epochs = m->now.steps = 1;
+    for (int i = 0; i < 2; i++)
+        m->params[i] = memory_get(count, real);
+    m->gradient = memory_get(count, real);
+    m->inner_gradient = model_graph(NR_objective) ? memory_get(count, real) : NULL;
+    m->state = memory_get(states, 8);
+    m->state_next = memory_get(states, 8);
+    find_segments(m);
+    make_rule_states(m);
+    m->hypers = memory_get(P.n_hypers, 8);
+    for (int64_t i = 0; i < P.n_hypers; i++)
+        m->hypers[i] = P.hypers[i].value;
+    m->memories = memory_get(P.n_memories, 8);
+    m->memories_next = memory_get(P.n_memories, 8);
+    m->measures = memory_get((P.n_measures + 1) * NR_n_splits, 8);
+    m->batch_measures = memory_get(P.n_measures + 1, 8);
+    m->fitted = memory_get(P.n_fitted, sizeof(void *));
+    for (int64_t i = 0; i < P.n_fitted; i++)
+        m->fitted[i] = memory_get(P.fitted[i].count, dtype_bytes(P.fitted[i].dtype));
+    m->raw = memory_get(P.n_raw, sizeof(void *));
+    m->fields = memory_get(P.n_fields, sizeof(void *));
+    m->fields_next = memory_get(P.n_fields, sizeof(void *));
+    m->slots = memory_get(P.n_graphs, sizeof(void **));
+    int64_t most = 1;
+    for (int64_t g = 0; g < P.n_graphs; g++) {
+        m->slots[g] = memory_get(P.graphs[g].n_inputs + P.graphs[g].n_outputs + 2, sizeof(void *));
+        most = P.graphs[g].n_outputs > most ? P.graphs[g].n_outputs : most;
+    }
+    m->values = memory_get(most, sizeof *m->values);
+    return m;
+}
+
+static int64_t arena_for(int64_t n, bool nested) {
+    int64_t most = 64;
+    for (int64_t i = 0; i < P.n_graphs; i++) {
+        const struct nr_graph *g = &P.graphs[i];
+        bool inner = g->kind == NR_objective || g->kind == NR_gradient_graph;
+        int64_t bytes = g->arena + g->arena_per_sample * n;
+        if (g->kind != NR_fit && (!nested || inner) && bytes > most)
+            most = bytes;
+    }
+    return most;
+}
+
+static void need_arena(struct model *m, int depth, int64_t bytes) {
+    if (bytes <= m->arena_bytes[depth])
+        return;
+    free(m->arena[depth]);
+    m->arena[depth] = memory_get(bytes, 1);
+    m->arena_bytes[depth] = bytes;
+}
+
+int64_t model_bytes(int64_t n) {
+    int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params);
+    int64_t bytes = count * real * (4 + 2 * P.n_rule_states) + arena_for(n, false);
+    if (model_graph(NR_objective))
+        bytes += arena_for(n, true);
+    for (int64_t i = 0; i < P.n_raw; i++)
+        bytes += field_bytes(&P.raw[i]) * n;
+    for (int64_t i = 0; i < P.n_fields; i++)
+        bytes += is_alias(&P.fields[i]) ? 0 : field_bytes(&P.fields[i]) * n;
+    return bytes;
+}
+
+void model_batch(struct model *m, int64_t n) {
+    if (n <= m->capacity)
+        return;
+    memory_require(model_bytes(n), "a batch of this size");
+    bool augments = model_graph(NR_augment);
+    for (int64_t i = 0; i < P.n_raw; i++) {
+        free(m->raw[i]);
+        m->raw[i] = memory_get(n, field_bytes(&P.raw[i]));
+    }
+    for (int64_t i = 0; i < P.n_fields; i++) {
+        const struct nr_field *f = &P.fields[i];
+        if (is_alias(f)) {
+            m->fields[i] = m->raw[f->raw - 1];
+        } else {
+            free(m->fields[i]);
+            m->fields[i] = memory_get(n, field_bytes(f));
+        }
+        if (augments) {
+            free(m->fields_next[i]);
+            m->fields_next[i] = memory_get(n, field_bytes(f));
+        }
+    }
+    need_arena(m, 0, arena_for(n, false));
+    if (model_graph(NR_objective))
+        need_arena(m, 1, arena_for(n, true));
+    m->capacity = n;
+}
+
+// ---- places
+static char *param_base(const struct model *m, int64_t segment) {
+    return m->params[segment >= 0 && !m->segments_overlap ? m->segment_side[segment] : 0];
+}
+void *model_param(const struct model *m, int64_t i) {
+    int64_t real = dtype_bytes(P.real), segment = m->segment_of[i];
+    if (m->theta && (segment == m->theta_segment || m->theta_segment < 0)) {
+        int64_t from = m->theta_segment < 0 ? 0 : P.segments[m->theta_segment].offset;
+        return m->theta + (P.params[i].offset - from) * real;
+    }
+    return param_base(m, segment) + P.params[i].offset * real;
+}
+void *model_state(const struct model *m, int64_t i) { return m->state + P.states[i].offset * 8; }
+
+static void *value_place(struct model *m, const struct nr_graph *g, const struct nr_slot *s, int64_t n) {
+    struct array *a = &m->values[m->n_values++];
+    int64_t shape[MAX_RANK], count = slot_count(s, n);
+    for (int64_t i = 0; i < s->rank; i++)
+        shape[i] = s->shape[i] < 0 ? n : s->shape[i];
+    if (!a->data || a->count != count || a->dtype != s->dtype) {
+        struct problem p;
+        free(a->data);
+        if (!array_make(a, s->dtype, s->rank, shape, &p))
+            die_problem(&p);
+    }
+    a->rank = s->rank;
+    memcpy(a->shape, shape, sizeof shape);
+    const char *name = s->role == NR_value && g->kind != NR_check ? P.values[s->ref].name : s->name;
+    a->name = (char *)(uintptr_t)(name ? name : "");   // borrowed from the descriptor
+    return a->data;
+}
+
+static void *builtin_place(struct model *m, int64_t which) {
+    void *const places[] = {&m->now.seed, &m->now.draw_step, &m->now.step, &m->now.steps, &m->now.epoch, &m->now.epochs};
+    return places[which];
+}
+
+static void *place(struct model *m, const struct nr_graph *g, const struct nr_slot *s, bool output, int64_t n) {
+    int64_t real = dtype_bytes(P.real), cell = s->ref * P.n_segments + s->ref2;
+    switch (s->role) {
+    case NR_raw: return m->raw[s->ref];
+    case NR_field: return output && g->kind == NR_augment ? m->fields_next[s->ref] : m->fields[s->ref];
+    case NR_fitted: return m->fitted[s->ref];
+    case NR_param: return model_param(m, s->ref);
+    case NR_gradient: return m->gradient + P.params[s->ref].offset * real;
+    case NR_state: return (output && g->kind != NR_init ? m->state_next : m->state) + P.states[s->ref].offset * 8;
+    case NR_theta: return (output ? m->params[m->segments_overlap || !m->segment_side[s->ref]] : param_base(m, s->ref)) + P.segments[s->ref].offset * real;
+    case NR_slope: return m->gradient + P.segments[s->ref].offset * real;
+    case NR_rule_state: return (output ? m->rule_states_next : m->rule_states)[cell];
+    case NR_hyper: return &m->hypers[s->ref];
+    case NR_builtin: return builtin_place(m, s->ref);
+    case NR_measure: return output ? &m->batch_measures[s->ref] : &m->measures[s->ref * NR_n_splits + s->ref2];
+    case NR_memory: return (output ? m->memories_next : m->memories) + s->ref;
+    case NR_loss: return &m->loss;
+    case NR_stop: return &m->stop;
+    case NR_keep: return &m->keep;
+    default: return value_place(m, g, s, n);
+    }
+}
+
+// ---- running
+static void read_numbers(struct model *m, const struct nr_graph *g, void *const *slot) {
+    bool has_loss = false, has_first = false;
+    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
+        const struct nr_slot *s = &g->slots[i];
+        if (s->role == NR_loss) {
+            m->loss = value_get(slot[i], s->dtype, 0);
+            has_loss = true;
+        } else if (s->role == NR_measure) {
+            m->batch_measures[s->ref] = value_get(slot[i], s->dtype, 0);
+            has_first |= s->ref == 0;
+        }
+    }
+    if (has_loss && !has_first)
+        m->batch_measures[0] = m->loss;
+    else if (has_first && !has_loss)
+        m->loss = m->batch_measures[0];
+}
+
+static void run_at(struct model *m, const struct nr_graph *g, int64_t n, int depth) {
+    void **slot = m->slots[g - P.graphs];
+    int64_t n_slots = g->n_inputs + g->n_outputs;
+    need_arena(m, depth, g->arena + g->arena_per_sample * n);
+    if (depth == 0)
+        m->n_values = 0;
+    for (int64_t i = 0; i < n_slots; i++)
+        slot[i] = place(m, g, &g->slots[i], i >= g->n_inputs, n);
+    slot[n_slots] = m->arena[depth];
+    slot[n_slots + 1] = m;
+    g->run(slot, n);
+    read_numbers(m, g, slot);
+}
+void model_run(struct model *m, const struct nr_graph *g, int64_t n) { run_at(m, g, n, 0); }
+
+static void reset_rule_states(struct model *m) {
+    for (int64_t i = 0; i < P.n_rule_states * P.n_segments; i++)
+        for (int64_t k = 0; k < m->rule_counts[i]; k++)
+            value_set(m->rule_states[i], P.real, k, P.rule_states[i / P.n_segments].initial);
+    for (int64_t i = 0; i < P.n_memories; i++)
+        m->memories[i] = P.memories[i].initial;
+}
+
+void model_init(struct model *m) {
+    const struct nr_graph *g = model_graph(NR_init);
+    memset(m->segment_side, 0, (size_t)P.n_segments);
+    if (g)
+        model_run(m, g, 1);
+    memcpy(m->params[1], m->params[0], (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
+    reset_rule_states(m);
+}
+
+void model_prepare_raw(struct model *m, int64_t n) {
+    const struct nr_graph *g = model_graph(NR_prepare);
+    for (int64_t i = 0; i < P.n_fields; i++) {
+        const struct nr_field *f = &P.fields[i];
+        if (f->raw == 0 || is_alias(f))
+            continue;
+        int64_t count = n * shape_count(f->rank, f->shape);
+        for (int64_t k = 0; k < count; k++)
+            value_set(m->fields[i], f->dtype, k, value_get(m->raw[f->raw - 1], P.raw[f->raw - 1].dtype, k));
+    }
+    if (g)
+        model_run(m, g, n);
+}
+
+void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n) {
+    data_gather(d, rows, n, m->raw);
+    model_prepare_raw(m, n);
+}
+
+// The statistics of the training split: the fit graph sees all of it at once.
+void model_fit(struct model *m, const struct dataset *d) {
+    const struct nr_graph *g = model_graph(NR_fit);
+    const struct split *train = &d->splits[NR_train];
+    if (!g)
+        return;
+    void **batch = m->raw;
+    int64_t bytes = g->arena + g->arena_per_sample * train->n;
+    char *arena = m->arena[0];
+    int64_t arena_bytes = m->arena_bytes[0];
+    for (int64_t i = 0; i < P.n_raw; i++)
+        bytes += field_bytes(&P.raw[i]) * train->n;
+    memory_require(bytes, "fitting the data block's statistics");
+    m->raw = memory_get(P.n_raw, sizeof(void *));
+    for (int64_t i = 0; i < P.n_raw; i++)
+        m->raw[i] = memory_get(train->n, field_bytes(&P.raw[i]));
+    m->arena[0] = NULL;
+    m->arena_bytes[0] = 0;
+    data_gather(d, train->rows, train->n, m->raw);
+    model_run(m, g, train->n);
+    for (int64_t i = 0; i < P.n_raw; i++)
+        free(m->raw[i]);
+    free(m->raw);
+    free(m->arena[0]);
+    m->raw = batch;
+    m->arena[0] = arena;
+    m->arena_bytes[0] = arena_bytes;
+}
+
+void model_augment(struct model *m, int64_t n) {
+    const struct nr_graph *g = model_graph(NR_augment);
+    if (!g)
+        return;
+    model_run(m, g, n);
+    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++)
+        if (g->slots[i].role == NR_field)
+            memcpy(m->fields[g->slots[i].ref], m->fields_next[g->slots[i].ref], (size_t)(field_bytes(&P.fields[g->slots[i].ref]) * n));
+}
+
+// What a graph made becomes what is: states, parameters of a segment, optimizer states, memories.
+static void accept(struct model *m, const struct nr_graph *g) {
+    int64_t real = dtype_bytes(P.real);
+    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
+        const struct nr_slot *s = &g->slots[i];
+        int64_t cell = s->ref * P.n_segments + s->ref2;
+        if (s->role == NR_state) {
+            int64_t at = P.states[s->ref].offset * 8;
+            memcpy(m->state + at, m->state_next + at, (size_t)(P.states[s->ref].count * dtype_bytes(P.states[s->ref].dtype)));
+        } else if (s->role == NR_theta && m->segments_overlap) {
+            int64_t at = P.segments[s->ref].offset * real;
+            memcpy(m->params[0] + at, m->params[1] + at, (size_t)(P.segments[s->ref].count * real));
+        } else if (s->role == NR_theta) {
+            m->segment_side[s->ref] ^= 1;
+        } else if (s->role == NR_rule_state) {
+            void *was = m->rule_states[cell];
+            m->rule_states[cell] = m->rule_states_next[cell];
+            m->rule_states_next[cell] = was;
+        } else if (s->role == NR_memory) {
+            m->memories[s->ref] = m->memories_next[s->ref];
+        }
+    }
+}
+
+static void remember_theta(struct model *m, const struct nr_graph *g) {
+    m->theta_segment = -1;
+    for (int64_t i = 0; i < g->n_inputs && m->theta_segment < 0; i++)
+        if (g->slots[i].role == NR_theta)
+            m->theta_segment = g->slots[i].ref;
+}
+
+void model_step(struct model *m, int64_t n) {
+    m->batch_n = n;
+    for (int64_t i = 0; i < P.n_graphs; i++) {
+        const struct nr_graph *g = &P.graphs[i];
+        if (g->kind == NR_gradient_graph) {
+            model_run(m, g, n);
+            m->gradient_norm = model_norm(m);
+            if (!isfinite(m->loss) || !isfinite(m->gradient_norm))
+                model_diagnose(m, n);
+            accept(m, g);
+        } else if (g->kind == NR_update) {
+            double loss = m->loss;
+            remember_theta(m, g);
+            model_run(m, g, n);
+            m->loss = loss;
+            accept(m, g);
+        }
+    }
+}
+
+bool model_rules(struct model *m) {
+    const struct nr_graph *g = model_graph(NR_rules);
+    m->stop = m->keep = 0;
+    if (!g)
+        return false;
+    model_run(m, g, 1);
+    accept(m, g);
+    return true;
+}
+
+// ---- the gradient's norm: blocks of fixed size, then their sums in order
+enum { BLOCK = 4096 };
+static void square_blocks(void *const *context, int64_t begin, int64_t end) {
+    const struct model *m = context[0];
+    double *sums = context[1], part[8] = {0};
+    const float *single = (const float *)m->gradient;
+    const double *twice = (const double *)m->gradient;
+    if (P.real == NR_f32)
+        for (int64_t i = begin; i < end; i++)
+            part[i & 7] += (double)single[i] * (double)single[i];
+    else
+        for (int64_t i = begin; i < end; i++)
+            part[i & 7] += twice[i] * twice[i];
+    sums[begin / BLOCK] = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+}
+double model_norm(const struct model *m) {
+    static double *sums;
+    int64_t count = flat_count(P.n_params, P.params), blocks = (count + BLOCK - 1) / BLOCK;
+    if (!sums)
+        sums = memory_get(blocks, sizeof *sums);
+    nr_parallel(square_blocks, (void *const[]){(void *)(uintptr_t)m, sums}, count, BLOCK);
+    double total = 0;
+    for (int64_t i = 0; i < blocks; i++)
+        total += sums[i];
+    return sqrt(total);
+}
+
+// ---- a value that is not finite
+static bool is_finite(const void *data, int64_t dtype, int64_t count) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(value_get(data, dtype, i)))
+            return false;
+    return true;
+}
+
+static const char *first_culprit(struct model *m, int64_t n) {
+    const struct nr_graph *g = model_graph(NR_check);
+    for (int64_t i = 0; i < P.n_fields; i++)
+        if (P.fields[i].used && !is_finite(m->fields[i], P.fields[i].dtype, n * shape_count(P.fields[i].rank, P.fields[i].shape)))
+            return memory_text("field `%s` of the batch", P.fields[i].name);
+    for (int64_t i = 0; i < P.n_params; i++)
+        if (!is_finite(model_param(m, i), P.real, P.params[i].count))
+            return memory_text("parameter `%s`, after the update of the step before", P.params[i].name);
+    double loss = m->loss;
+    if (g)
+        model_run(m, g, n);
+    for (int64_t i = 0; g && i < m->n_values; i++)
+        if (!is_finite(m->values[i].data, m->values[i].dtype, m->values[i].count))
+            return memory_text("the result of `%s`", m->values[i].name);
+    for (int64_t i = P.n_params - 1; i >= 0 && isfinite(loss); i--)
+        if (!is_finite(m->gradient + P.params[i].offset * dtype_bytes(P.real), P.real, P.params[i].count))
+            return memory_text("the gradient of `%s`", P.params[i].name);
+    return "the loss itself";
+}
+
+void model_diagnose(struct model *m, int64_t n) {
+    double loss = m->loss;
+    const char *what = isfinite(loss) ? "the gradient is" : "the loss is";
+    const char *culprit = first_culprit(m, n);
+    die_help(EXIT_numeric, "try a smaller learning rate; what was saved before this step is unchanged",
+             "%s not finite in step %.0f (epoch %.0f): the first value that is not finite is %s", what, m->now.step + 1, m->now.epoch + 1, culprit);
+}
+
+// ---- called by generated code
+static void run_inner(struct model *m, int64_t kind, const void *theta) {
+    const struct nr_graph *g = model_graph(kind);
+    if (!g)
+        die(EXIT_bug, "the program asks for its objective and has no graph for it");
+    double loss = m->loss, first = m->batch_measures[0];
+    m->theta = (char *)(uintptr_t)theta;
+    run_at(m, g, m->batch_n, 1);
+    m->theta = NULL;
+    m->inner_loss = m->loss;
+    m->loss = loss;
+    m->batch_measures[0] = first;
+}
+
+void nr_objective(void *context, const void *theta, void *value) {
+    struct model *m = context;
+    run_inner(m, NR_objective, theta);
+    value_set(value, P.real, 0, m->inner_loss);
+}
+
+void nr_objective_gradient(void *context, const void *theta, void *gradient) {
+    struct model *m = context;
+    int64_t real = dtype_bytes(P.real), segment = m->theta_segment;
+    char *kept = m->gradient;
+    m->gradient = m->inner_gradient;
+    run_inner(m, NR_gradient_graph, theta);
+    m->gradient = kept;
+    int64_t at = segment < 0 ? 0 : P.segments[segment].offset, count = segment < 0 ? flat_count(P.n_params, P.params) : P.segments[segment].count;
+    memcpy(gradient, m->inner_gradient + at * real, (size_t)(count * real));
+}
+
+void nr_fail(void *context, const char *what, const char *line) {
+    const struct model *m = context;
+    die(EXIT_numeric, "%s at %s, in step %.0f (epoch %.0f)", what, line, m->now.step + 1, m->now.epoch + 1);
+}

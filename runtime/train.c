@@ -1,0 +1,277 @@
+// `train`: epochs of steps over a shuffled split, the measurements after each, the rules that stop and keep, the run's
+// folder. Where a run stands is (epoch, position): everything random follows from it and the seed, so a resumed run
+// goes on to the same bits. SIGINT and SIGTERM end it after the running step with everything saved; a second one at
+// once.
+#include "run.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define P nr_program
+
+static volatile sig_atomic_t caught;
+static void on_signal(int number) {
+    if (caught)
+        _exit(128 + number);
+    caught = number;
+}
+static void catch_signals(void) {
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+// ---- what a run prints
+static void add_metrics_header(struct run *r) {
+    text_add(&r->metrics, "epoch,step");
+    for (int64_t k = 0; k < P.n_measures; k++)
+        text_add(&r->metrics, ",train.%s", P.measures[k].name);
+    text_add(&r->metrics, ",train.gradient");
+    for (int64_t k = 0; k < P.n_measures && r->d->splits[NR_validation].exists; k++)
+        text_add(&r->metrics, ",validation.%s", P.measures[k].name);
+    text_add(&r->metrics, ",kept,seconds\n");
+}
+
+static double measure(const struct run *r, int64_t k, int split) { return r->m->measures[k * NR_n_splits + split]; }
+
+static void add_metrics(struct run *r, double gradient, bool kept, double seconds) {
+    text_add(&r->metrics, "%lld,%lld", (long long)r->epoch, (long long)r->step);
+    for (int64_t k = 0; k < P.n_measures; k++)
+        text_add(&r->metrics, ",%.9g", measure(r, k, NR_train));
+    text_add(&r->metrics, ",%.9g", gradient);
+    for (int64_t k = 0; k < P.n_measures && r->d->splits[NR_validation].exists; k++)
+        text_add(&r->metrics, ",%.9g", measure(r, k, NR_validation));
+    text_add(&r->metrics, ",%d,%.3f\n", kept, seconds);
+}
+
+static void print_epoch(const struct run *r, bool kept, double seconds) {
+    struct text line = {0};
+    bool validates = r->d->splits[NR_validation].exists;
+    text_add(&line, "epoch %lld/%lld ", (long long)r->epoch, (long long)r->epochs);
+    for (int s = NR_train; s <= (validates ? NR_validation : NR_train); s++) {
+        text_add(&line, " %s", split_names[s]);
+        for (int64_t k = 0; k < P.n_measures; k++)
+            text_add(&line, " %s %.4f", P.measures[k].name, measure(r, k, s));
+        text_add(&line, " ");
+    }
+    text_add(&line, " %.1f s%s", seconds, kept && validates ? " *" : "");
+    log_note("%s", line.at);
+    free(line.at);
+}
+
+static void print_resume_command(const struct run *r) {
+    struct text line = {0};
+    text_add(&line, "%s train --resume --out %s", r->o->program, r->folder);
+    if (r->o->epochs)
+        text_add(&line, " --epochs %lld", (long long)r->o->epochs);
+    log_note("saved after step %lld; to go on: %s", (long long)r->step, line.at);
+    free(line.at);
+}
+
+// ---- an epoch
+static void set_builtins(struct run *r) {
+    r->m->now = (struct builtins){(int64_t)r->m->seed, r->step, (double)r->step, (double)r->total, (double)r->epoch, (double)r->epochs};
+}
+
+static void run_step(struct run *r) {
+    struct model *m = r->m;
+    const struct split *train = &r->d->splits[NR_train];
+    int64_t at = r->position * r->batch, n = train->n - at < r->batch ? train->n - at : r->batch;
+    set_builtins(r);
+    model_prepare(m, r->d, r->order + at, n);
+    model_augment(m, n);
+    model_step(m, n);
+    for (int64_t k = 0; k < P.n_measures; k++)
+        r->sums[k] += m->batch_measures[k];
+    r->sums[P.n_measures] += m->gradient_norm;
+    r->position++;
+    r->step++;
+}
+
+static bool keep_by_default(struct run *r) {
+    if (!r->d->splits[NR_validation].exists)
+        return true;
+    double loss = measure(r, 0, NR_validation);
+    if (!(loss < r->best_loss))
+        return false;
+    r->best_loss = loss;
+    return true;
+}
+
+// Measurements, rules, one line. The weights of the epoch are kept or not.
+static void end_epoch(struct run *r, double began) {
+    struct model *m = r->m;
+    double steps = (double)r->position, gradient = r->sums[P.n_measures] / steps;
+    for (int64_t k = 0; k < P.n_measures; k++)
+        m->measures[k * NR_n_splits + NR_train] = strcmp(P.measures[k].name, "gradient") == 0 ? gradient : r->sums[k] / steps;
+    memset(r->sums, 0, (size_t)(P.n_measures + 1) * sizeof *r->sums);
+    set_builtins(r);
+    if (r->d->splits[NR_validation].exists)
+        evaluate_split(m, r->d, NR_validation, r->batch);
+    bool ruled = model_rules(m), kept = ruled && P.has_keep ? m->keep : keep_by_default(r);
+    r->epoch++;
+    r->position = 0;
+    if (kept)
+        run_keep_best(r);
+    r->stopped = ruled && P.has_stop && m->stop;
+    double now = log_clock();
+    add_metrics(r, gradient, kept, r->spent + now - r->start);
+    print_epoch(r, kept, now - began);
+}
+
+static void run_epoch(struct run *r, struct progress *bar) {
+    double began = log_clock();
+    const struct split *train = &r->d->splits[NR_train];
+    if (P.batch_all)
+        memcpy(r->order, train->rows, (size_t)train->n * sizeof *r->order);
+    else
+        data_shuffle(train, r->m->seed, r->epoch, r->order);
+    while (r->position < r->per_epoch && r->step < r->total) {
+        run_step(r);
+        progress_step(bar, r->step, r->m->loss);
+        if (caught && (r->position < r->per_epoch && r->step < r->total))
+            return;
+    }
+    end_epoch(r, began);
+}
+
+// ---- the command
+static void plan(struct run *r) {
+    const struct split *train = &r->d->splits[NR_train];
+    r->batch = batch_size(r->o, train->n);
+    if (r->batch > train->n)
+        r->batch = train->n;
+    r->per_epoch = (train->n + r->batch - 1) / r->batch;
+    if (r->o->epochs || P.steps <= 0) {
+        r->epochs = r->o->epochs ? r->o->epochs : P.epochs > 0 ? P.epochs : 1;
+        r->total = r->epochs * r->per_epoch;
+    } else {
+        r->total = P.steps;
+        r->epochs = (r->total + r->per_epoch - 1) / r->per_epoch;
+    }
+}
+
+static void make_buffers(struct run *r) {
+    int64_t params = 0, states = 0;
+    for (int64_t i = 0; i < P.n_params; i++)
+        params = P.params[i].offset + P.params[i].count > params ? P.params[i].offset + P.params[i].count : params;
+    for (int64_t i = 0; i < P.n_states; i++)
+        states = P.states[i].offset + P.states[i].count > states ? P.states[i].offset + P.states[i].count : states;
+    r->order = memory_get(r->d->splits[NR_train].n, sizeof *r->order);
+    r->sums = memory_get(P.n_measures + 1, sizeof *r->sums);
+    r->best_params = memory_get(params, dtype_bytes(P.real));
+    r->best_states = memory_get(states, 8);
+    r->best_loss = (double)INFINITY;
+}
+
+static void check_program(void) {
+    if (!model_graph(NR_gradient_graph))
+        die(EXIT_content, "the program minimizes nothing, so there is nothing to train");
+}
+
+static void start_run(struct run *r, struct options *o) {
+    struct checkpoint c = {0};
+    r->folder = o->out ? o->out : memory_text("runs/%s", P.name);
+    run_create_folder(r);
+    if (o->resume)
+        checkpoint_open(r, &c, o);
+    data_read(r->d, o->data);
+    r->data_folder = o->data ? realpath(o->data, NULL) : NULL;
+    data_split(r->d, o->seed);
+    r->m = model_open(o, NULL);
+    plan(r);
+    make_buffers(r);
+    r->start = log_clock();
+    r->written = r->start;
+    model_batch(r->m, r->batch);
+    if (o->resume) {
+        checkpoint_restore(r, &c);
+        if (r->total < r->step)
+            die(EXIT_usage, "`--epochs %lld`: the run has done %lld steps, which is more", (long long)o->epochs, (long long)r->step);
+    } else {
+        model_init(r->m);
+        model_fit(r->m, r->d);
+        run_clear_folder(r);
+        add_metrics_header(r);
+    }
+    run_write_config(r);
+}
+
+static void describe(const struct run *r) {
+    int64_t params = 0;
+    for (int64_t i = 0; i < P.n_params; i++)
+        params += P.params[i].count;
+    struct text splits = {0};
+    for (int s = 0; s < NR_n_splits; s++)
+        if (r->d->splits[s].exists)
+            text_add(&splits, "%s%s %lld", splits.n ? ", " : "", split_names[s], (long long)r->d->splits[s].n);
+    log_note("%s: %lld parameters; %s samples; batches of %lld; %lld thread%s; seed %llu; run `%s`", P.name, (long long)params, splits.at, (long long)r->batch,
+             (long long)pool_threads(), pool_threads() == 1 ? "" : "s", (unsigned long long)r->m->seed, r->folder);
+    if (r->step)
+        log_note("resumed after step %lld, in epoch %lld of %lld", (long long)r->step, (long long)(r->epoch + 1), (long long)r->epochs);
+    free(splits.at);
+}
+
+// The report and the JSON result speak of the kept weights.
+static void print_results(struct run *r) {
+    json_t *result = json_object(), *value;
+    const char *name;
+    run_use_best(r);
+    for (int s = NR_validation; s < NR_n_splits; s++)
+        if (r->d->splits[s].exists)
+            evaluate_split(r->m, r->d, s, r->batch);
+    json_t *report = report_values(r->m);
+    if (r->o->json) {
+        json_object_set_new(result, "run", json_string(r->folder));
+        json_object_set_new(result, "epochs", json_integer((json_int_t)r->epoch));
+        json_object_set_new(result, "steps", json_integer((json_int_t)r->step));
+        json_object_set_new(result, "kept_epoch", json_integer((json_int_t)r->best_epoch));
+        json_object_set_new(result, "report", report);
+        print_json(result);
+        return;
+    }
+    json_object_foreach(report, name, value) {
+        if (json_is_real(value) || json_is_integer(value))
+            printf("%s = %.6g\n", name, json_number_value(value));
+        else {
+            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+            printf("%s = %s\n", name, text ? text : "");
+            free(text);
+        }
+    }
+    json_decref(report);
+    json_decref(result);
+}
+
+int command_train(const struct options *given) {
+    struct options o = *given;
+    struct dataset d;
+    struct run r = {.o = &o, .d = &d};
+    struct progress bar;
+    check_program();
+    catch_signals();
+    start_run(&r, &o);
+    describe(&r);
+    progress_start(&bar, r.step, r.total, r.per_epoch, r.epochs);
+    while (r.step < r.total && !r.stopped && !caught) {
+        run_epoch(&r, &bar);
+        if (log_clock() - r.written > 1 && r.position == 0)
+            run_save(&r);
+    }
+    progress_clear();
+    run_save(&r);
+    if (caught && r.step < r.total && !r.stopped) {
+        print_resume_command(&r);
+        return 128 + caught;
+    }
+    if (r.stopped)
+        log_note("stopped after epoch %lld by the program's rule; the weights of epoch %lld are kept", (long long)r.epoch, (long long)r.best_epoch);
+    if (!r.best_epoch)
+        run_keep_best(&r);
+    print_results(&r);
+    return EXIT_done;
+}
