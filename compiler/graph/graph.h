@@ -257,6 +257,7 @@ const char *graph_node_text(struct arena *a, const struct graph *g, node_id n); 
 
 // ---- verify.c: CORE.md section 10. NULL if legal, else what is wrong (in the graph's arena)
 const char *graph_verify(struct graph *g);
+const char *graph_verify_text(struct graph *g);   // 10.8: does the text read back as the same graph
 
 // ---- eval.c: the definition of what a graph means; slow, plain, f64 (integers exactly)
 struct tensor {               // row-major doubles
