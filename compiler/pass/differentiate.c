@@ -374,7 +374,7 @@ static void contribute(struct context *c, const struct partial *p) {
         d.guards[d.n_guards++] = (struct guard){difference, 1};
     }
     d.body = expr_substitute(g, p->value, n_by, by);
-    node_id made = graph_comp(g, &d);
+    node_id made = sum_hoist(g, graph_comp(g, &d));
     sweep_add(c->s, read.node, t.n == x.rank ? made : reshape_to(c, made, &x));
 }
 

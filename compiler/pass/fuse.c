@@ -145,19 +145,19 @@ struct operand_costs {
     struct plan *p;
     node_id host;
     double cost;
-    bool reads_anchor;
+    bool found;
 };
 
 static void ask_reads(expr_id read, void *context) {
     struct operand_costs *c = context;
     if (graph_expr(c->p->g, read)->node == c->host)
-        c->reads_anchor = true;
+        c->found = true;
 }
 
 static bool reads(struct plan *p, node_id user, node_id operand) {
     struct operand_costs c = {.p = p, .host = operand};
     expr_reads(p->g, graph_node(p->g, user)->body, ask_reads, &c);
-    return c.reads_anchor;
+    return c.found;
 }
 
 static void add_new_operand(node_id operand, void *context) {
@@ -166,24 +166,54 @@ static void add_new_operand(node_id operand, void *context) {
         c->cost += elements(c->p->g, operand) * element_cost;
 }
 
-static void ask_anchor(expr_id read, void *context) {
-    struct operand_costs *c = context;
-    const struct expr *e = graph_expr(c->p->g, read);
-    if (!node_is_anchor(c->p->g, e->node))
-        return;
-    for (uint32_t i = 0; i < e->n_args; i++) {
+static bool is_identity(const struct graph *g, const struct expr *read) {
+    for (uint32_t i = 0; i < read->n_args; i++) {
         uint32_t axis;
-        if (!index_is_axis(c->p->g, e->args[i], &axis) || axis != i)
-            return;
+        if (!index_is_axis(g, read->args[i], &axis) || axis != i)
+            return false;
     }
-    c->reads_anchor = true;
+    return true;
 }
 
-// Lowering computes it on the contraction's tile, for nothing.
+// A map that lowering computes on a contraction's tile, for nothing: it reads the contraction at the identity, or a
+// map that does and has no other user.
+static bool is_epilogue(struct plan *p, node_id n);
+
+static void ask_anchor(expr_id read, void *context) {
+    struct operand_costs *c = context;
+    struct plan *p = c->p;
+    const struct expr e = *graph_expr(p->g, read);
+    if (c->found || e.n_args != graph_node(p->g, c->host)->rank || !is_identity(p->g, &e))
+        return;
+    const struct place *at = &p->at[e.node];
+    bool only_here = at->uses.n == 1 && at->uses.at[0].n_reads == 1 && !p->kept[e.node];
+    c->found = node_is_anchor(p->g, e.node) || (only_here && is_epilogue(p, e.node));
+}
+
 static bool is_epilogue(struct plan *p, node_id n) {
-    struct operand_costs c = {.p = p};
+    if (!node_is_map(p->g, n))
+        return false;
+    struct operand_costs c = {.p = p, .host = n};
     expr_reads(p->g, graph_node(p->g, n)->body, ask_anchor, &c);
-    return c.reads_anchor;
+    return c.found;
+}
+
+static void ask_identity(expr_id read, void *context) {
+    struct operand_costs *c = context;
+    const struct expr *e = graph_expr(c->p->g, read);
+    if (e->node == c->host && e->n_args > 0 && !is_identity(c->p->g, e))
+        c->found = false;
+}
+
+// An epilogue goes into the one map that continues it, and nowhere else.
+static bool continues(struct plan *p, node_id n) {
+    const struct place *at = &p->at[n];
+    if (at->uses.n != 1 || !node_is_map(p->g, at->uses.at[0].user))
+        return false;
+    node_id user = at->uses.at[0].user;
+    struct operand_costs c = {.p = p, .host = n, .found = true};
+    expr_reads(p->g, graph_node(p->g, user)->body, ask_identity, &c);
+    return c.found && graph_node(p->g, n)->rank == graph_node(p->g, user)->rank;
 }
 
 static bool may_host(struct plan *p, node_id host, bool two_sided) {
@@ -236,7 +266,8 @@ static void decide(struct plan *p, node_id n) {
     struct place *at = &p->at[n];
     node_id hosts[MAX_HOSTS];
     uint32_t n_hosts = 0;
-    if (p->kept[n] || !node_is_map(p->g, n) || !dtype_is_real(graph_node(p->g, n)->dtype) || is_epilogue(p, n) ||
+    if (p->kept[n] || !node_is_map(p->g, n) || !dtype_is_real(graph_node(p->g, n)->dtype) ||
+        (is_epilogue(p, n) && !continues(p, n)) ||
         !collect_hosts(p, n, hosts, &n_hosts) || !pays(p, n, n_hosts, hosts))
         return;
     at->inlined = true;

@@ -97,6 +97,32 @@ static node_id cancel(struct graph *g, node_id n) {
     return !expr_is_zero(g, e) && expr_cancels(g, e) ? zeros_like(g, n) : n;
 }
 
+// ---- C9 through a map: sum[k] %1[n, k], %1[n, k] = a[n]*b[n, k] is a[n] times sum[k] b[n, k]
+static bool has_free_factor(const struct graph *g, expr_id body, uint32_t n_out) {
+    const struct expr *e = graph_expr(g, body);
+    if (e->kind != EXPR_op || e->op != OP_mul)
+        return false;
+    uint64_t outputs = ((uint64_t)1 << n_out) - 1;
+    for (uint32_t i = 0; i < e->n_args; i++)
+        if ((expr_axes(g, e->args[i]) & ~outputs) == 0)
+            return true;
+    return false;
+}
+
+node_id sum_hoist(struct graph *g, node_id n) {
+    if (graph_node(g, n)->reducer != RED_sum)
+        return n;
+    struct comp c = comp_of(g, n);
+    const struct expr read = *graph_expr(g, c.body);
+    if (read.kind != EXPR_read || !node_is_map(g, read.node))
+        return n;
+    expr_id body = map_body_at(g, read.node, read.args);
+    if (!has_free_factor(g, body, c.n_out))
+        return n;
+    c.body = body;
+    return rebuild(g, n, &c);
+}
+
 // ---- C13: a plain sum of a plain sum of one operand
 static bool is_plain_sum(const struct graph *g, node_id n) {
     const struct node *node = graph_node(g, n);
@@ -133,7 +159,7 @@ static bool changed;   // by the round in progress
 static node_id simplify_node(struct graph *g, node_id n) {
     if (graph_node(g, n)->kind != NODE_comp)
         return n;
-    static node_id (*const rules[])(struct graph *, node_id) = {read_views, cancel, merge_sums};
+    static node_id (*const rules[])(struct graph *, node_id) = {read_views, sum_hoist, cancel, merge_sums};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         node_id made = rules[i](g, n);
         changed |= made != n;
