@@ -1,0 +1,234 @@
+// The constant `nr_program` (runtime/netrt.h): the tables of a program, written into the module word by word.
+//
+// Every member of the runtime's structs is 8 bytes wide, so a struct is a row of words and an array of structs is a row of
+// rows. The order of the words here is the order of the members there; tests/unit/codegen_descriptor.c reads a
+// descriptor back through the header.
+#include "internal.h"
+
+#include <string.h>
+
+// ---- rows of words
+struct row {
+    struct codegen *c;
+    VEC(LLVMValueRef) words;
+};
+static void put(struct row *r, LLVMValueRef word) { VEC_PUSH(r->c->arena, &r->words, word); }
+static void put_int(struct row *r, int64_t value) { put(r, LLVMConstInt(r->c->i64, (uint64_t)value, true)); }
+static void put_real(struct row *r, double value) { put(r, LLVMConstReal(r->c->f64, value)); }
+
+static LLVMValueRef make_constant(struct codegen *c, LLVMValueRef value, const char *name) {
+    LLVMValueRef global = LLVMAddGlobal(c->module, LLVMTypeOf(value), name);
+    LLVMSetInitializer(global, value);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetLinkage(global, LLVMPrivateLinkage);
+    LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
+    return global;
+}
+static void put_string(struct row *r, const char *s) {   // NULL stays NULL
+    if (!s) {
+        put(r, LLVMConstNull(r->c->pointer));
+        return;
+    }
+    LLVMValueRef text = make_constant(r->c, LLVMConstStringInContext(r->c->context, s, (unsigned)strlen(s), false), "");
+    LLVMSetAlignment(text, 1);
+    put(r, text);
+}
+// A count and the address of an array of structs; `words` holds them one after the other.
+static void put_array(struct row *r, int64_t count, struct row *words) {
+    struct codegen *c = r->c;
+    put_int(r, count);
+    if (!count) {
+        put(r, LLVMConstNull(c->pointer));
+        return;
+    }
+    put(r, make_constant(c, LLVMConstStructInContext(c->context, words->words.at, words->words.n, false), ""));
+}
+static void put_shape(struct row *r, uint32_t rank, const int64_t *shape) {   // rank and shape
+    struct row words = {.c = r->c};
+    for (uint32_t i = 0; i < rank; i++) put_int(&words, shape[i]);
+    put_array(r, rank, &words);
+}
+
+// ---- one table each
+static void put_hypers(struct row *r, const struct program *p) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->hypers.n; i++) {
+        const struct program_hyper *h = &p->hypers.at[i];
+        put_string(&w, h->name);
+        put_string(&w, h->help);
+        put_string(&w, h->text);
+        put_real(&w, h->value);
+        put_int(&w, h->structural);
+        put_int(&w, h->integer);
+    }
+    put_array(r, p->hypers.n, &w);
+}
+static void put_readers(struct row *r, const struct program *p) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->readers.n; i++) {
+        const struct program_reader *reader = &p->readers.at[i];
+        struct row arguments = {.c = r->c};
+        for (uint32_t k = 0; k < reader->n_arguments; k++) {
+            const struct program_argument *a = &reader->arguments[k];
+            put_string(&arguments, a->name);
+            put_string(&arguments, a->is_text ? a->text : NULL);
+            put_real(&arguments, a->number);
+        }
+        put_string(&w, reader->kind);
+        put_array(&w, reader->n_arguments, &arguments);
+        put_int(&w, reader->first_field);
+        put_int(&w, reader->n_fields);
+    }
+    put_array(r, p->readers.n, &w);
+}
+static void put_fields(struct row *r, uint32_t n, const struct program_field *fields) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < n; i++) {
+        const struct program_field *f = &fields[i];
+        put_string(&w, f->name);
+        put_int(&w, f->dtype);
+        put_int(&w, f->classes);
+        put_shape(&w, f->rank, f->shape);
+        put_int(&w, f->raw);
+        put_int(&w, f->used);
+        put_int(&w, f->for_predict);
+    }
+    put_array(r, n, &w);
+}
+static void put_splits(struct row *r, const struct program *p) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->splits.n; i++) {
+        put_string(&w, p->splits.at[i].name);
+        put_string(&w, p->splits.at[i].from);
+        put_int(&w, p->splits.at[i].kind);
+        put_real(&w, p->splits.at[i].amount);
+    }
+    put_array(r, p->splits.n, &w);
+}
+static void put_tensors(struct row *r, uint32_t n, const struct program_tensor *tensors) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < n; i++) {
+        const struct program_tensor *t = &tensors[i];
+        put_string(&w, t->name);
+        put_int(&w, t->dtype);
+        put_shape(&w, t->rank, t->shape);
+        put_int(&w, t->count);
+        put_int(&w, t->offset);
+    }
+    put_array(r, n, &w);
+}
+static void put_segments(struct row *r, const struct program *p) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->segments.n; i++) {
+        put_int(&w, p->segments.at[i].offset);
+        put_int(&w, p->segments.at[i].count);
+    }
+    put_array(r, p->segments.n, &w);
+}
+static void put_named(struct row *w, const char *name, double initial) {
+    put_string(w, name);
+    put_real(w, initial);
+}
+static void put_named_tables(struct row *r, const struct program *p) {
+    struct row rule_states = {.c = r->c}, measures = {.c = r->c}, memories = {.c = r->c}, values = {.c = r->c};
+    for (uint32_t i = 0; i < p->rule_states.n; i++)
+        put_named(&rule_states, p->rule_states.at[i].name, p->rule_states.at[i].initial);
+    for (uint32_t i = 0; i < p->measures.n; i++) put_named(&measures, p->measures.at[i].name, 0);
+    for (uint32_t i = 0; i < p->memories.n; i++)
+        put_named(&memories, p->memories.at[i].name, p->memories.at[i].initial);
+    for (uint32_t i = 0; i < p->values.n; i++) put_named(&values, p->values.at[i], 0);
+    put_array(r, p->rule_states.n, &rule_states);
+    put_array(r, p->measures.n, &measures);
+    put_array(r, p->memories.n, &memories);
+    put_array(r, p->values.n, &values);
+}
+
+// ---- graphs
+// enum role and enum nr_role name the same things; this is the one place where they meet.
+static int64_t role_number(enum role role) {
+    static const int64_t numbers[] = {
+        [ROLE_none] = 0,      [ROLE_raw] = 1,    [ROLE_field] = 2,  [ROLE_fitted] = 3,   [ROLE_param] = 4,
+        [ROLE_gradient] = 5,  [ROLE_state] = 6,  [ROLE_theta] = 7,  [ROLE_slope] = 8,    [ROLE_rule_state] = 9,
+        [ROLE_hyper] = 10,    [ROLE_builtin] = 11, [ROLE_measure] = 12, [ROLE_memory] = 13, [ROLE_value] = 14,
+        [ROLE_loss] = 15,     [ROLE_stop] = 16,  [ROLE_keep] = 17,
+    };
+    return numbers[role];
+}
+static void put_slot(struct row *w, const struct graph *g, node_id id, const char *name, enum role role, uint32_t ref,
+                     uint32_t ref2) {
+    const struct node *n = graph_node(g, id);
+    int64_t shape[MAX_RANK];
+    for (uint32_t i = 0; i < n->rank; i++) shape[i] = n->shape[i] > 0 ? n->shape[i] : -1;
+    put_int(w, role_number(role));
+    put_int(w, ref);
+    put_int(w, ref2);
+    put_int(w, n->dtype);
+    put_shape(w, n->rank, shape);
+    put_string(w, name);
+}
+static void put_graphs(struct row *r, const struct program *p, const struct loop_module *m) {
+    struct codegen *c = r->c;
+    struct row w = {.c = c};
+    for (uint32_t i = 0; i < p->graphs.n; i++) {
+        const struct loop_entry *e = m->entries.at[i];
+        const struct graph *g = e->graph;
+        struct row slots = {.c = c};
+        for (uint32_t k = 0; k < g->inputs.n; k++) {
+            const struct node *n = graph_node(g, g->inputs.at[k]);
+            put_slot(&slots, g, g->inputs.at[k], n->name, n->role, n->ref, n->ref2);
+        }
+        for (uint32_t k = 0; k < g->outputs.n; k++) {
+            const struct output *o = &g->outputs.at[k];
+            put_slot(&slots, g, o->node, o->name, o->role, o->ref, o->ref2);
+        }
+        put_int(&w, p->graphs.at[i].kind);
+        put_string(&w, p->graphs.at[i].name);
+        LLVMValueRef run = LLVMGetNamedFunction(c->module, arena_printf(c->arena, "net.%s", e->name));
+        CHECK(run, "graph `%s` has no entry", e->name);
+        put(&w, run);
+        put_int(&w, g->inputs.n);
+        struct row both = {.c = c};
+        put_array(&both, g->inputs.n + g->outputs.n, &slots);
+        put_int(&w, g->outputs.n);
+        put(&w, both.words.at[1]);
+        put_int(&w, e->arena);
+        put_int(&w, e->arena_per_sample);
+        put_real(&w, e->flops);
+        put_real(&w, e->flops_per_sample);
+    }
+    put_array(r, p->graphs.n, &w);
+}
+
+void codegen_add_program(struct codegen *c, const struct program *p, const struct loop_module *m) {
+    CHECK(p->graphs.n == m->entries.n, "%u graphs, %u entries", p->graphs.n, m->entries.n);
+    struct row r = {.c = c};
+    put_int(&r, 1);   // NR_VERSION
+    put_string(&r, p->name);
+    put_string(&r, p->data_name);
+    put_string(&r, p->source);
+    put_string(&r, c->options.producer ? c->options.producer : "netc");
+    put_int(&r, (int64_t)p->hash);
+    put_int(&r, p->real);
+    put_int(&r, p->batch);
+    put_int(&r, p->batch_all);
+    put_int(&r, p->epochs);
+    put_int(&r, p->steps);
+    put_int(&r, p->has_keep);
+    put_int(&r, p->has_stop);
+    put_hypers(&r, p);
+    put_readers(&r, p);
+    put_fields(&r, p->raw.n, p->raw.at);
+    put_fields(&r, p->fields.n, p->fields.at);
+    put_splits(&r, p);
+    put_tensors(&r, p->fitted.n, p->fitted.at);
+    put_tensors(&r, p->params.n, p->params.at);
+    put_tensors(&r, p->states.n, p->states.at);
+    put_segments(&r, p);
+    put_named_tables(&r, p);
+    put_graphs(&r, p, m);
+    LLVMValueRef value = LLVMConstStructInContext(c->context, r.words.at, r.words.n, false);
+    LLVMValueRef program = make_constant(c, value, "nr_program");
+    LLVMSetLinkage(program, LLVMExternalLinkage);
+    LLVMSetUnnamedAddress(program, LLVMNoUnnamedAddr);
+    LLVMSetAlignment(program, 8);
+}

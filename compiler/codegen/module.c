@@ -1,0 +1,127 @@
+// The life of one LLVM module: made for a target, verified, optimized by a short list of passes, written, disposed.
+//
+// Loop IR is already vectorized, tiled and in SSA form; what is left to LLVM is to clean up address arithmetic, hoist
+// what does not change, and unroll where the loop says so. A short list of passes does that in a fraction of the time of
+// `default<O3>`, whose vectorizers would only undo the tiles.
+#include "internal.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const pipelines[] = {
+    [0] = "",
+    [1] = "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm))",
+    [2] = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),"
+          "loop-unroll<O2;no-runtime;no-partial;no-peeling>,gvn,instcombine<no-verify-fixpoint>,simplifycfg)",
+    [3] = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),indvars,"
+          "loop-unroll<O3>,gvn,instcombine<no-verify-fixpoint>,loop-mssa(licm),dse,adce,simplifycfg)",
+};
+
+static bool create_machine(struct codegen *c, const char **error) {
+    static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
+                                                 LLVMCodeGenLevelAggressive};
+    LLVMTargetRef target;
+    char *message = NULL;
+    if (LLVMGetTargetFromTriple(c->target.triple, &target, &message)) {
+        *error = arena_strdup(c->arena, message);
+        LLVMDisposeMessage(message);
+        return false;
+    }
+    c->machine = LLVMCreateTargetMachine(target, c->target.triple, c->target.cpu, c->target.features,
+                                         levels[c->options.level], LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!c->machine) *error = arena_printf(c->arena, "LLVM makes no code for `%s`", c->target.triple);
+    return c->machine != NULL;
+}
+
+struct codegen *codegen_create(struct arena *a, const char *name, const struct codegen_target *t,
+                               const struct codegen_options *o, const char **error) {
+    struct codegen *c = NEW(a, struct codegen);
+    c->arena = a;
+    c->options = *o;
+    c->target = *t;
+    if (!create_machine(c, error)) return NULL;
+    c->context = LLVMContextCreate();
+    c->module = LLVMModuleCreateWithNameInContext(name, c->context);
+    c->builder = LLVMCreateBuilderInContext(c->context);
+    LLVMSetTarget(c->module, t->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(c->machine);
+    LLVMSetModuleDataLayout(c->module, layout);
+    LLVMDisposeTargetData(layout);
+    c->i1 = LLVMInt1TypeInContext(c->context);
+    c->i8 = LLVMInt8TypeInContext(c->context);
+    c->i32 = LLVMInt32TypeInContext(c->context);
+    c->i64 = LLVMInt64TypeInContext(c->context);
+    c->f32 = LLVMFloatTypeInContext(c->context);
+    c->f64 = LLVMDoubleTypeInContext(c->context);
+    c->pointer = LLVMPointerTypeInContext(c->context, 0);
+    c->nothing = LLVMVoidTypeInContext(c->context);
+    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, "PIC Level", 9,
+                      LLVMValueAsMetadata(LLVMConstInt(c->i32, 2, false)));
+    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, "PIE Level", 9,
+                      LLVMValueAsMetadata(LLVMConstInt(c->i32, 2, false)));
+    debug_create(c, name);
+    return c;
+}
+
+void codegen_destroy(struct codegen *c) {
+    if (c->debug) LLVMDisposeDIBuilder(c->debug);
+    LLVMDisposeBuilder(c->builder);
+    LLVMDisposeModule(c->module);
+    LLVMContextDispose(c->context);
+    LLVMDisposeTargetMachine(c->machine);
+}
+
+static void verify(struct codegen *c, const char *when) {
+    char *message = NULL;
+    if (!LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message)) {
+        LLVMDisposeMessage(message);
+        return;
+    }
+    const char *dump = getenv("NETC_DUMP");   // a file for the module that LLVM refused
+    char *ignored = NULL;
+    if (dump && LLVMPrintModuleToFile(c->module, dump, &ignored)) LLVMDisposeMessage(ignored);
+    BUG("LLVM refuses the module %s: %s", when, message);
+}
+
+static void run_passes(struct codegen *c, const char *passes) {
+    if (!*passes) return;
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMPassBuilderOptionsSetLoopVectorization(options, false);
+    LLVMPassBuilderOptionsSetSLPVectorization(options, false);
+    LLVMErrorRef failure = LLVMRunPasses(c->module, passes, c->machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (failure) BUG("LLVM's passes `%s`: %s", passes, LLVMGetErrorMessage(failure));
+}
+
+void codegen_optimize(struct codegen *c) {
+    if (c->debug) LLVMDIBuilderFinalize(c->debug);
+    verify(c, "before optimization");
+    run_passes(c, pipelines[c->options.level]);
+    verify(c, "after optimization");
+}
+
+static bool write_out(struct arena *a, const char *path, const char *data, size_t n, const char **error) {
+    if (path) return file_write(a, path, data, n, error);
+    if (fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0) return true;
+    *error = "standard output cannot be written";
+    return false;
+}
+
+bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path, const char **error) {
+    if (kind == CODEGEN_llvm) {
+        char *text = LLVMPrintModuleToString(c->module);
+        bool is_written = write_out(c->arena, path, text, strlen(text), error);
+        LLVMDisposeMessage(text);
+        return is_written;
+    }
+    LLVMMemoryBufferRef buffer;
+    char *message = NULL;
+    LLVMCodeGenFileType type = kind == CODEGEN_asm ? LLVMAssemblyFile : LLVMObjectFile;
+    if (LLVMTargetMachineEmitToMemoryBuffer(c->machine, c->module, type, &message, &buffer))
+        BUG("LLVM makes no code: %s", message);
+    bool is_written = write_out(c->arena, path, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer), error);
+    LLVMDisposeMemoryBuffer(buffer);
+    return is_written;
+}

@@ -1,0 +1,69 @@
+#include "compiled.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void give_up(const char *what, const char *why) {
+    fprintf(stderr, "%s: %s\n", what, why);
+    exit(1);
+}
+
+struct codegen_target compiled_target(struct arena *a, int level) {
+    struct codegen_target t;
+    const char *error;
+    if (!codegen_find_target(a, NULL, level, &t, &error)) give_up("target", error);
+    return t;
+}
+
+struct compiled compiled_open(struct arena *a, const struct loop_module *m, const struct codegen_target *t, int level,
+                              const char *runtime) {
+    const char *error, *wrong = loop_verify(a, m);
+    if (wrong) give_up("loop_verify", wrong);
+    struct codegen_options options = {.level = level};
+    struct codegen *c = codegen_create(a, "test", t, &options, &error);
+    if (!c) give_up("codegen_create", error);
+    codegen_add_module(c, m);
+    codegen_optimize(c);
+    const char *object = link_temporary(a, ".o", &error);
+    if (!object) give_up("object", error);
+    if (!codegen_write(c, CODEGEN_obj, object, &error)) give_up(object, error);
+    codegen_destroy(c);
+    struct compiled made = {.path = link_temporary(a, ".so", &error)};
+    if (!made.path) give_up("library", error);
+    struct link_options link = {.runtime = runtime, .shared = true};
+    if (!link_trainer(a, object, made.path, &link, &error)) give_up(made.path, error);
+    unlink(object);
+    made.library = dlopen(made.path, RTLD_NOW | RTLD_LOCAL);
+    if (!made.library) give_up(made.path, dlerror());
+    unlink(made.path);
+    return made;
+}
+
+compiled_entry *compiled_find(struct compiled c, const char *entry) {
+    char name[200];
+    snprintf(name, sizeof name, "net.%s", entry);
+    void *found = dlsym(c.library, name);
+    if (!found) give_up(name, "no such entry");
+    return (compiled_entry *)(uintptr_t)found;
+}
+
+void compiled_close(struct compiled c) { dlclose(c.library); }
+
+void compiled_add_entry(struct arena *a, struct loop_module *m, const char *name, uint32_t kernel) {
+    const struct loop_kernel *k = m->kernels.at[kernel];
+    struct loop_entry *e = NEW(a, struct loop_entry);
+    struct loop_step step = {.kernel = 1 + kernel, .n_args = k->params.n};
+    step.args = NEW_ARRAY(a, k->params.n, struct loop_argument);
+    e->name = name;
+    for (uint32_t i = 0; i < k->params.n; i++) {
+        const struct loop_param *p = &k->params.at[i];
+        struct loop_buffer b = {.name = p->name, .dtype = p->dtype, .per_sample = 1, .place = PLACE_slot, .slot = i};
+        VEC_PUSH(a, &e->buffers, b);
+        step.args[i] = (struct loop_argument){.kind = ARGUMENT_buffer, .buffer = i};
+        if (p->access == ACCESS_in) e->n_inputs++;
+        else e->n_outputs++;
+    }
+    VEC_PUSH(a, &e->steps, step);
+    VEC_PUSH(a, &m->entries, e);
+}
