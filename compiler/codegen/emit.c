@@ -1,8 +1,8 @@
 // Kernels: a walk over the loop IR that writes one LLVM function for each kernel, statement by statement.
 //
 // A loop becomes a guard and a body that tests at its end; carried values become phis. A parallel loop's body becomes
-// two functions: `KERNEL.part`, which has the buffers as parameters so that they are known not to overlap, and
-// `KERNEL.chunk`, which takes them out of the context that nr_parallel hands on. Nothing is decided here: vectors,
+// two functions: `kernel.NAME.part`, which has the buffers as parameters so that they are known not to overlap, and
+// `kernel.NAME.chunk`, which takes them out of the context that nr_parallel hands on. Nothing is decided here: vectors,
 // tiles and masks stand in the loop IR (loop.h).
 #include "internal.h"
 
@@ -502,7 +502,7 @@ static LLVMTypeRef *kernel_params(struct codegen *c, const struct loop_kernel *k
 
 // The rounds [begin, end) of a parallel loop, as a function of its own.
 static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k, const struct loop_stmt *s) {
-    const char *name = arena_printf(c->arena, "%s.part", k->name);
+    const char *name = arena_printf(c->arena, "kernel.%s.part", k->name);
     LLVMValueRef function = emit_function(c, name, k->params.n + 3, kernel_params(c, k), true);
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
     struct frame f = open_frame(c, k, function);
@@ -514,10 +514,10 @@ static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k, co
     LLVMBuildRetVoid(B);
     return function;
 }
-// void KERNEL.chunk(void *const *context, begin, end): the context holds the buffers, then n.
+// void kernel.NAME.chunk(void *const *context, begin, end): the context holds the buffers, then n.
 static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k, LLVMValueRef part) {
     LLVMTypeRef params[] = {c->pointer, c->i64, c->i64};
-    LLVMValueRef function = emit_function(c, arena_printf(c->arena, "%s.chunk", k->name), 3, params, true);
+    LLVMValueRef function = emit_function(c, arena_printf(c->arena, "kernel.%s.chunk", k->name), 3, params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     uint32_t n = k->params.n;
     LLVMValueRef *args = NEW_ARRAY(c->arena, n + 3, LLVMValueRef), context = LLVMGetParam(function, 0);
@@ -573,7 +573,8 @@ static bool has_parallel(const struct loop_kernel *k) {
     return false;
 }
 static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k) {
-    LLVMValueRef function = emit_function(c, k->name, k->params.n + 1, kernel_params(c, k), true);
+    const char *name = arena_printf(c->arena, "kernel.%s", k->name);   // never a C function's name
+    LLVMValueRef function = emit_function(c, name, k->params.n + 1, kernel_params(c, k), true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     struct frame f = open_frame(c, k, function);
     if (!has_parallel(k)) make_locals(&f);

@@ -118,7 +118,7 @@ static LLVMValueRef math_exp(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef value = add(c, r.expm1, K(x, 1));
     return mul(c, mul(c, value, power_of_two(c, half, x)), power_of_two(c, other, x));
 }
-// 2 ulp. 2^n (expm1(r) + 1) - 1 without cancellation, as 2 (s expm1(r) + (s - 1/2)), s = 2^(n-1).
+// 1.5 ulp, in f64 2.5. 2^n (expm1(r) + 1) - 1 without cancellation, as 2 (s expm1(r) + (s - 1/2)), s = 2^(n-1).
 static LLVMValueRef math_expm1(struct codegen *c, LLVMValueRef x) {
     const struct format *f = format_of(x);
     struct reduced r = reduce(c, clamp(c, x, -64, f->high));
@@ -126,7 +126,7 @@ static LLVMValueRef math_expm1(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef half = value_fma(c, s, r.expm1, sub(c, s, K(x, 0.5)));
     return pick(c, equal(c, r.n, K(x, 0)), with_sign(c, r.expm1, x), mul(c, half, K(x, 2)));
 }
-// 2 ulp. From exp(-|x|), which never overflows; also right where the result is tiny.
+// 2.5 ulp. From exp(-|x|), which never overflows; also right where the result is tiny.
 static LLVMValueRef math_sigmoid(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef t = math_exp(c, neg(c, magnitude(c, x)));
     LLVMValueRef s = quo(c, K(x, 1), add(c, t, K(x, 1)));
@@ -146,7 +146,7 @@ static LLVMValueRef log_core(struct codegen *c, LLVMValueRef f) {
     LLVMValueRef p = mul(c, mul(c, f, square), polynomial(c, f, format->n_log, format->log));
     return value_fma(c, square, K(f, -0.5), p);
 }
-// 2 ulp of the result. x = 2^k (1 + f); log x = k ln 2 + log(1 + f). `beside`: added before the last rounding.
+// 1 ulp, in f64 2.5. x = 2^k (1 + f); log x = k ln 2 + log(1 + f). `beside`: added before the last rounding.
 static LLVMValueRef log_with(struct codegen *c, LLVMValueRef x, LLVMValueRef beside) {
     const struct format *format = format_of(x);
     LLVMValueRef is_small = less(c, x, K(x, format->least));
@@ -167,7 +167,7 @@ static LLVMValueRef log_with(struct codegen *c, LLVMValueRef x, LLVMValueRef bes
     return pick(c, LLVMBuildFCmp(B, LLVMRealOLE, x, K(x, 0), ""), edge, value);
 }
 LLVMValueRef math_log(struct codegen *c, LLVMValueRef x) { return log_with(c, x, NULL); }
-// 2 ulp. log(u) + (x - (u - 1)) / u with u = 1 + x rounded; the difference is exact.
+// 1 ulp, in f64 2.5. log(u) + (x - (u - 1)) / u with u = 1 + x rounded; the difference is exact.
 static LLVMValueRef math_log1p(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef u = add(c, x, K(x, 1));
     LLVMValueRef lost = quo(c, sub(c, x, sub(c, u, K(x, 1))), u);
@@ -175,7 +175,7 @@ static LLVMValueRef math_log1p(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef is_tiny = less(c, magnitude(c, x), K(x, is_f64(x) ? 0x1p-54 : 0x1p-25));
     return pick(c, is_tiny, x, value);
 }
-// 2 ulp. log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))
+// 1.5 ulp, in f64 3. log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))
 static LLVMValueRef math_softplus(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef positive = pick(c, less(c, x, K(x, 0)), K(x, 0), x);
     LLVMValueRef t = math_log1p(c, math_exp(c, neg(c, magnitude(c, x))));
@@ -197,7 +197,7 @@ static LLVMValueRef math_tanh(struct codegen *c, LLVMValueRef x) {
     LLVMValueRef value = quo(c, mul(c, a, polynomial(c, square, 7, p)), polynomial(c, square, 4, q));
     return clamp(c, value, -1, 1);
 }
-// f32: 3 ulp. Below 1 x P(x^2), above 1 - exp(R(|x|)). f64: the C library.
+// f32: 2.5 ulp. Below 1 x P(x^2), above 1 - exp(R(|x|)). f64: the C library.
 static LLVMValueRef math_erf(struct codegen *c, LLVMValueRef x) {
     if (is_f64(x)) return value_libm(c, "erf", 1, &x);
     static const double near[] = {1.1283791657209398, -0.37612625714280648, 0.11283583560804137,
