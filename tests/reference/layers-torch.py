@@ -5,10 +5,10 @@ torch, numpy = need("torch", "numpy")
 F = torch.nn.functional
 # layer text on x: [6, 9, 9]; the same in PyTorch, given x and the parameters in the order of their paths
 IMAGES = {
-    "conv(4, kernel = 3)": lambda x, b, W: F.conv2d(x, W, b),
-    "conv(4, kernel = 3, stride = 2, pad = 1)": lambda x, b, W: F.conv2d(x, W, b, stride=2, padding=1),
-    "conv(4, kernel = 2, stride = 3, round = floor)": lambda x, b, W: F.conv2d(x, W, b, stride=3),
-    "conv(4, kernel = 3, dilation = 2, pad = 2)": lambda x, b, W: F.conv2d(x, W, b, dilation=2, padding=2),
+    "conv(4, kernel = 3)": lambda x, W, b: F.conv2d(x, W, b),
+    "conv(4, kernel = 3, stride = 2, pad = 1)": lambda x, W, b: F.conv2d(x, W, b, stride=2, padding=1),
+    "conv(4, kernel = 2, stride = 3, round = floor)": lambda x, W, b: F.conv2d(x, W, b, stride=3),
+    "conv(4, kernel = 3, dilation = 2, pad = 2)": lambda x, W, b: F.conv2d(x, W, b, dilation=2, padding=2),
     "conv(6, kernel = 3, groups = 3, bias = none)": lambda x, W: F.conv2d(x, W, groups=3),
     "max_pool(3)": lambda x: F.max_pool2d(x, 3),
     "max_pool(3, stride = 2)": lambda x: F.max_pool2d(x, 3, 2),
@@ -25,7 +25,7 @@ VECTORS = {
     "relu": F.relu, "leaky_relu(0.2)": lambda x: F.leaky_relu(x, 0.2), "sigmoid": torch.sigmoid, "tanh": torch.tanh,
     "softplus": F.softplus, "elu(0.7)": lambda x: F.elu(x, 0.7), "gelu": F.gelu, "softmax": lambda x: F.softmax(x, -1),
     "log_sum_exp": lambda x: torch.logsumexp(x, -1), "norm": lambda x: x.norm(dim=-1),
-    "dense(5)": lambda x, b, W: F.linear(x, W, b), "dense(5, bias = none)": lambda x, W: F.linear(x, W),
+    "dense(5)": lambda x, W, b: F.linear(x, W, b), "dense(5, bias = none)": lambda x, W: F.linear(x, W),
     "layer_norm": lambda x, beta, gamma: F.layer_norm(x, x.shape[-1:], gamma, beta),
 }
 LOSSES = {
