@@ -53,14 +53,13 @@ static struct value *constant_value(struct sema *s, struct definition *d, struct
     return d->constant = v;
 }
 
-static struct value *definition_value(struct sema *s, struct definition *d, struct span at) {
+static struct value *definition_value(struct sema *s, struct frame *f, struct definition *d, struct span at) {
     switch (d->ast->kind) {
     case AST_hyper: return hyper_value(s, d);
     case AST_constant: return constant_value(s, d, at);
     case AST_network: {
         if (d->ast->kid[AST_network_replicas]) {
-            diag_not_compiled(s->diags, at, "`network M[n]`, a family of networks");
-            return value_poison(s);
+            return sema_not_compiled(s, f, at, "`network M[n]`, a family of networks");
         }
         struct value *v = template_of(s, d, 0);
         v->kind = VALUE_network;
@@ -68,8 +67,7 @@ static struct value *definition_value(struct sema *s, struct definition *d, stru
         return v;
     }
     case AST_procedure:
-        diag_not_compiled(s->diags, at, "a call of a `procedure`");
-        return value_poison(s);
+        return sema_not_compiled(s, f, at, "a call of a `procedure`");
     default: return template_of(s, d, 0);
     }
 }
@@ -109,7 +107,7 @@ static struct value *find_name(struct sema *s, struct frame *f, const struct ast
         return v;
     struct definition *d = sema_find_definition(s, n->text);
     if (d)
-        return definition_value(s, d, n->at);
+        return definition_value(s, f, d, n->at);
     v = special_name(s, f, n);
     if (v)
         return v;
@@ -120,9 +118,13 @@ static struct value *find_name(struct sema *s, struct frame *f, const struct ast
 }
 
 struct value *sema_name(struct sema *s, struct frame *f, const struct ast *n) {
+    static const char *const later[] = {"words", "characters", "spell", "tiles", "scatter", "bars", "curves"};
     struct value *v = find_name(s, f, n);
     if (v)
         return v;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (strcmp(n->text, later[i]) == 0)
+            return sema_not_compiled(s, f, n->at, arena_printf(s->arena, "`%s`", n->text));
     struct diag *d = diag_unknown_name(s->diags, n->at, n->text);
     const char *near = s->diags ? sema_near(s, f->scope, n->text) : NULL;
     if (near)

@@ -77,8 +77,10 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         struct value type;
         const struct ast *field = fields->kid[i];
         sema_type(s, f, field->kid[AST_field_type], &type);
-        if (type.kind == VALUE_poison)
-            type.rank = 0;
+        if (type.kind == VALUE_poison) {
+            scope_bind(s, f->scope, field->text, value_poison(s), field->at);
+            continue;
+        }
         struct program_field raw = {.name = field->text, .rank = type.rank};
         raw.classes = type.element == ELEMENT_class ? type.high + 1 : 0;
         raw.dtype = type.element != ELEMENT_real ? DTYPE_i32 : strcmp(r.kind, "idx") == 0 ? DTYPE_u8 : s->options->real;

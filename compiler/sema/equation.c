@@ -46,6 +46,11 @@ static void infer_element(struct sema *s, struct frame *f, const struct ast *n, 
     s->diags = NULL;
     struct value *v = sema_expr(s, f, array);
     s->diags = keep;
+    if (value_is_bad(v)) {
+        sema_expr(s, f, array);   // says what is wrong with it
+        w->failed = true;
+        return;
+    }
     if (v->kind != VALUE_tensor)
         return;
     for (uint32_t i = 0, axis = 0; i < list->n_kids && axis < v->rank; i++) {
@@ -241,7 +246,7 @@ static bool letter_range(struct sema *s, struct frame *f, const struct ast *inde
     infer(s, f, n->kid[AST_reduce_operand], &w);
     infer(s, f, n->kid[AST_reduce_where], &w);
     *bound = w.bound;
-    if (w.bound == 0)
+    if (w.bound == 0 && !w.failed)
         diag_help(diag_range_unknown(s->diags, index->at, index->text), "write it: `%s < n`", index->text);
     return w.bound != 0 && !w.failed;
 }

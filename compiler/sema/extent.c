@@ -56,7 +56,7 @@ static void names_in(struct sema *s, const struct ast *n, const char **names, ui
         names_in(s, n->kid[i], names, count);
 }
 
-static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct diag *d) {
+static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct diag *d, bool is_whole) {
     const char *names[16];
     uint32_t n = 0;
     struct text t;
@@ -86,19 +86,34 @@ static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct
     }
     if (t.n)
         diag_help(d, "it would fit with %s", text_string(&t));
-    if (scope_find(f->scope, intern("round"), true))
+    if (!is_whole && scope_find(f->scope, intern("round"), true))
         diag_help(d, "or let the size be rounded: `round = floor` or `round = ceil`");
 }
 
+void sema_blame(struct sema *s, const struct frame *f, struct diag *d) {
+    if (!d || !s->program->origins)
+        return;
+    for (origin_id o = f->origin; o; o = s->program->origins->at.at[o].parent) {
+        const struct origin *at = &s->program->origins->at.at[o];
+        if (at->what && at->parent)
+            diag_note(d, at->at, "in %s", at->what);
+    }
+}
+
+struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at, const char *what) {
+    sema_blame(s, f, diag_not_compiled(s->diags, at, what));
+    return value_poison(s);
+}
+
 bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out) {
-    struct value *v = sema_expr(s, f, e);
     int64_t n;
-    if (value_is_bad(v))
-        return false;
     if (e->kind == AST_binary && strcmp(e->text, "<=") == 0) {
-        diag_not_compiled(s->diags, e->at, "a bounded axis");
+        sema_not_compiled(s, f, e->at, "a bounded axis");
         return false;
     }
+    struct value *v = sema_expr(s, f, e);
+    if (value_is_bad(v))
+        return false;
     if (v->kind != VALUE_number) {
         diag_not_compile_time(s->diags, e->at, "an extent", value_words(s, v));
         return false;
@@ -116,14 +131,9 @@ bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *o
     struct diag *d = number_is_whole(v->number, &n)
                          ? diag_extent_not_positive(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number))
                          : diag_extent_not_whole(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number));
-    if (f->origin && s->program->origins)
-        for (origin_id o = f->origin; o; o = s->program->origins->at.at[o].parent) {
-            const struct origin *at = &s->program->origins->at.at[o];
-            if (at->what && at->parent)
-                diag_note(d, at->at, "in %s", at->what);
-        }
+    sema_blame(s, f, d);
     if (d)
-        repairs(s, f, e, d);
+        repairs(s, f, e, d, number_is_whole(v->number, &n));
     return false;
 }
 

@@ -100,6 +100,8 @@ static void read_file(struct sema *s, struct import_list *list, const char *path
         struct ast *n = all->kid[i];
         if (n->kind == AST_import) {
             const char *name = n->kid[AST_import_path]->text;
+            if (!name[0] && diags_errors(s->diags))
+                continue;   // the parser has complained about the string
             if (name[0] == '/' || strstr(name, ".."))
                 diag_import_outside(s->diags, n->kid[0]->at, name);
             else

@@ -263,6 +263,10 @@ struct value *sema_pack_results(struct sema *s, struct frame *f, struct value *v
 struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *n);   // the statement's value, or NULL
 void sema_type(struct sema *s, struct frame *f, const struct ast *type, struct value *out);   // shape, element
 bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank, extent *extents, const char **axis);
+void sema_forbid_test(struct sema *s, struct span at, const char *what);   // train.c: the graph reads no measurement of the test split
+// `d` gains a note for each call around: "in layer `dense`".
+void sema_blame(struct sema *s, const struct frame *f, struct diag *d);
+struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at, const char *what);   // poison
 bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out);
 
 // ---- param.c

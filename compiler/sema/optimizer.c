@@ -99,6 +99,7 @@ static void update_graph(struct sema *s, const struct ast *part, struct frame *o
     } else if (!value_is_bad(rule)) {
         diag_not_an_optimizer(s->diags, part->at, value_words(s, rule));
     }
+    sema_forbid_test(s, part->kid[AST_part_rule]->at, "using");
     sema_end_graph(s);
 }
 

@@ -316,11 +316,11 @@ struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *
     case AST_instance: instance(s, f, n); return NULL;
     case AST_for: return unroll(s, f, n);
     case AST_require: require(s, f, n); return NULL;
-    case AST_scan: diag_not_compiled(s->diags, n->at, "`scan`"); return value_poison(s);
-    case AST_repeat: diag_not_compiled(s->diags, n->at, "`repeat up to`"); return value_poison(s);
-    case AST_stage: diag_not_compiled(s->diags, n->at, "`stage`"); return value_poison(s);
-    case AST_step: diag_not_compiled(s->diags, n->at, "a `step` block"); return value_poison(s);
-    case AST_generate: diag_not_compiled(s->diags, n->at, "`generate`"); return value_poison(s);
+    case AST_scan: return sema_not_compiled(s, f, n->at, "`scan`");
+    case AST_repeat: return sema_not_compiled(s, f, n->at, "`repeat up to`");
+    case AST_stage: return sema_not_compiled(s, f, n->at, "`stage`");
+    case AST_step: return sema_not_compiled(s, f, n->at, "a `step` block");
+    case AST_generate: return sema_not_compiled(s, f, n->at, "`generate`");
     case AST_stop: case AST_keep:
     default: diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), room_of(n->kind)); return value_poison(s);
     }

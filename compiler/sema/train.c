@@ -380,11 +380,12 @@ static struct value *default_keep(struct sema *s, struct frame *f, struct span a
     return sema_invoke(s, f, lowest, 1, &arg, at);
 }
 
-static void forbid_test(struct sema *s, const struct ast *n) {
+// A rule or schedule that has just been built into the graph.
+void sema_forbid_test(struct sema *s, struct span at, const char *what) {
     for (uint32_t i = 0; i < s->graph->inputs.n; i++) {
         const struct node *in = graph_node(s->graph, s->graph->inputs.at[i]);
         if (in->role == ROLE_measure && in->ref2 == 2) {
-            diag_test_decides(s->diags, n->at, ast_kind_words(n->kind));
+            diag_test_decides(s->diags, at, what);
             return;
         }
     }
@@ -408,7 +409,7 @@ static void rules_graph(struct sema *s, const struct train *t) {
             diag_bad_condition(s->diags, n->at, value_words(s, v));
             continue;
         }
-        forbid_test(s, n);
+        sema_forbid_test(s, n->at, keep ? "keep if" : "stop if");
         verdict[keep] = verdict[keep] ? sema_binary(s, &f, "or", verdict[keep], v, n->at) : v;
     }
     if (!t->n_keep)
