@@ -100,9 +100,12 @@ struct arrays { int64_t n; struct array *at; };
 void arrays_free(struct arrays *set);
 struct array *arrays_find(const struct arrays *set, const char *name);
 void arrays_add(struct arrays *set, const struct array *a);
+bool npz_parse(const void *data, int64_t n, struct arrays *set, struct problem *p);
 bool npz_read(const char *path, struct arrays *set, struct problem *p);
 bool npz_write(const char *path, const struct arrays *set, struct problem *p);
-bool image_read(const char *path, struct array *rgba, struct problem *p);   // u8[height, width, 4]
+bool image_parse(const void *data, int64_t n, struct array *rgba, struct problem *p);   // u8[height, width, 4]
+bool image_read(const char *path, struct array *rgba, struct problem *p);
+bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path, struct problem *p);
 bool safetensors_read(const char *path, struct arrays *set, json_t **metadata, struct problem *p);
 bool safetensors_parse(const char *data, int64_t n, struct arrays *set, json_t **metadata, struct problem *p);
 bool safetensors_write(const char *path, const struct arrays *set, json_t *metadata, struct problem *p);
@@ -180,6 +183,8 @@ struct model {
     double loss, inner_loss;
     char *inner_gradient;           // of nr_objective_gradient
     int64_t batch_n;                // samples of the step that is running
+    bool unchecked;                 // a loss that is not finite is no failure (bench)
+    double *graph_seconds;          // time spent in each graph, NULL: not measured
     bool has_fitted;                // fitted values are there
     uint8_t stop, keep;
     void ***slots;                  // of each graph
@@ -246,6 +251,7 @@ int command_init(const struct options *o);
 int command_trace(const struct options *o);
 int command_check_gradients(const struct options *o);
 int command_bench(const struct options *o);
+void synthetic_fields(struct model *m, int64_t n);         // bench.c: a batch without data
 
 // ---- evaluate.c: a split, batch by batch, into m->measures; and what commands have in common
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch);

@@ -1,0 +1,277 @@
+// `predict`: inputs are pictures (.png), arrays of one sample or many (.npy, .npz by field name) or text files with the
+// numbers of a sample on each line. Each sample goes through the data block's preprocessing, with the statistics of the
+// weights file, and the predict graph. Items that are one number a sample are printed, with the class name where one is
+// known; the others are written as DIR/ITEM.npy, like all items under --output DIR.
+#include "runtime.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define P nr_program
+
+struct sample_set { const char *path; int64_t n; struct array *raw; bool many; };   // raw[i].data: NULL where it is not given
+struct results { struct arrays items; json_t *list; struct names names; };
+
+// ---- which raw fields have to be given
+static bool is_wanted(int64_t raw) {
+    bool marked = false;
+    for (int64_t i = 0; i < P.n_raw; i++)
+        marked |= P.raw[i].for_predict != 0;
+    return marked ? P.raw[raw].for_predict != 0 : P.raw[raw].classes == 0;
+}
+static int64_t only_wanted(void) {   // -1: several
+    int64_t found = -1;
+    for (int64_t i = 0; i < P.n_raw; i++)
+        if (is_wanted(i)) {
+            if (found >= 0)
+                return -1;
+            found = i;
+        }
+    return found;
+}
+
+// ---- reading
+static bool ends_with(const char *path, const char *end) {
+    size_t n = strlen(path), k = strlen(end);
+    return n >= k && strcasecmp(path + n - k, end) == 0;
+}
+
+static void make_field(struct sample_set *s, int64_t raw) {
+    struct problem p;
+    int64_t shape[MAX_RANK] = {s->n};
+    memcpy(shape + 1, P.raw[raw].shape, (size_t)P.raw[raw].rank * sizeof *shape);
+    if (!array_make(&s->raw[raw], P.raw[raw].dtype, 1 + P.raw[raw].rank, shape, &p))
+        die_problem(&p);
+}
+
+static void read_picture(struct sample_set *s, int64_t raw) {
+    struct array rgba;
+    struct problem p;
+    s->n = 1;
+    make_field(s, raw);
+    if (!image_read(s->path, &rgba, &p) || !image_to_field(&rgba, &P.raw[raw], s->raw[raw].data, s->path, &p))
+        die_problem(&p);
+    array_free(&rgba);
+}
+
+static void read_rows(struct sample_set *s, int64_t raw) {
+    struct table t;
+    struct problem p;
+    const struct nr_field *f = &P.raw[raw];
+    int64_t width = shape_count(f->rank, f->shape);
+    if (!table_read(s->path, &t, &p))
+        die_problem(&p);
+    if (t.columns != width)
+        die(EXIT_content, "%s:%lld: %lld numbers, `%s` has %lld", s->path, (long long)t.lines[0], (long long)t.columns, f->name, (long long)width);
+    s->n = t.rows;
+    s->many = t.rows > 1;
+    make_field(s, raw);
+    for (int64_t i = 0; i < t.rows * width; i++) {
+        double v;
+        if (!table_number(t.cells[i], &v))
+            die(EXIT_content, "%s:%lld: `%s` is no number", s->path, (long long)t.lines[i / width], t.cells[i]);
+        if (f->dtype == NR_u8 && (v < 0 || v > 255 || v != floor(v)))
+            die(EXIT_content, "%s:%lld: `%s` is no whole number from 0 to 255, as `%s` has them", s->path, (long long)t.lines[i / width], t.cells[i], f->name);
+        value_set(s->raw[raw].data, f->dtype, i, v);
+    }
+    table_free(&t);
+}
+
+// An array of one sample or of many; extents of 1 may be left out.
+static void take_array(struct sample_set *s, int64_t raw, struct array *a) {
+    const struct nr_field *f = &P.raw[raw];
+    struct problem p;
+    char have[160], want[160];
+    int64_t width = shape_count(f->rank, f->shape);
+    bool one = a->rank <= f->rank && a->count == width && (a->rank == f->rank || a->rank == 0 || a->shape[0] != 1 || width == 1 || a->rank + 1 == f->rank);
+    bool many = a->rank >= 1 && width > 0 && a->count == a->shape[0] * width && a->rank <= f->rank + 1 && !(one && a->rank == f->rank);
+    if (!one && !many)
+        die(EXIT_content, "`%s` has the shape %s, `%s` is %s for each sample", s->path, shape_text(have, a->rank, a->shape), f->name, shape_text(want, f->rank, f->shape));
+    int64_t n = many ? a->shape[0] : 1;
+    if (s->n && s->n != n)
+        die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", s->path, f->name, (long long)n, (long long)s->n);
+    if (!array_convert(a, f->dtype, &p))
+        die(EXIT_content, "`%s`: `%s`: %s", s->path, f->name, p.message);
+    s->n = n;
+    s->many = many;
+    a->rank = 1 + f->rank;
+    a->shape[0] = n;
+    memcpy(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape);
+    s->raw[raw] = *a;
+}
+
+static void read_archive(struct sample_set *s) {
+    struct arrays set;
+    struct problem p;
+    if (!npz_read(s->path, &set, &p))
+        die_problem(&p);
+    for (int64_t i = 0; i < P.n_raw; i++) {
+        struct array *a = arrays_find(&set, P.raw[i].name);
+        if (a)
+            take_array(s, i, a);
+        else if (is_wanted(i))
+            die(EXIT_content, "`%s` has no array `%s`", s->path, P.raw[i].name);
+    }
+}
+
+static void read_input(struct sample_set *s, const char *path) {
+    struct problem p;
+    struct array a;
+    int64_t raw = only_wanted();
+    *s = (struct sample_set){.path = path, .raw = memory_get(P.n_raw, sizeof *s->raw)};
+    if (ends_with(path, ".npz")) {
+        read_archive(s);
+    } else if (raw < 0) {
+        die(EXIT_usage, "the program predicts from several fields: give an .npz file with an array for each, not `%s`", path);
+    } else if (ends_with(path, ".png")) {
+        read_picture(s, raw);
+    } else if (ends_with(path, ".npy")) {
+        if (!npy_read(path, &a, &p))
+            die_problem(&p);
+        take_array(s, raw, &a);
+    } else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg") || ends_with(path, ".gif") || ends_with(path, ".webp")) {
+        die_help(EXIT_content, "turn it into a .png first", "`%s`: only PNG pictures are read", path);
+    } else {
+        read_rows(s, raw);
+    }
+    if (s->n < 1)
+        die(EXIT_content, "`%s` holds no samples", path);
+}
+
+// ---- class names of the weights file
+static struct names class_names(const struct weights *w) {
+    struct names names = {0};
+    for (int64_t i = 0; i < P.n_raw && names.n == 0; i++) {
+        char *key = memory_text("classes.%s", P.raw[i].name);
+        const char *text = weights_text(w->metadata, key);
+        json_t *list = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        if (json_is_array(list) && (int64_t)json_array_size(list) == P.raw[i].classes) {
+            names = (struct names){P.raw[i].classes, memory_get(P.raw[i].classes, sizeof(char *))};
+            for (int64_t k = 0; k < names.n; k++)
+                names.at[k] = memory_text("%s", json_is_string(json_array_get(list, (size_t)k)) ? json_string_value(json_array_get(list, (size_t)k)) : "");
+        }
+        json_decref(list);
+        free(key);
+    }
+    return names;
+}
+
+// ---- results
+static void keep_item(struct results *r, const struct array *a, int64_t at, int64_t total) {
+    struct array *all = arrays_find(&r->items, a->name);
+    struct problem p;
+    if (!all) {
+        struct array made;
+        int64_t shape[MAX_RANK] = {total};
+        memcpy(shape + 1, a->shape + 1, (MAX_RANK - 1) * sizeof *shape);
+        if (!array_make(&made, a->dtype, a->rank, shape, &p))
+            die_problem(&p);
+        made.name = memory_text("%s", a->name);
+        arrays_add(&r->items, &made);
+        all = &r->items.at[r->items.n - 1];
+    }
+    int64_t bytes = a->count / a->shape[0] * dtype_bytes(a->dtype);
+    memcpy((char *)all->data + at * bytes, a->data, (size_t)(a->shape[0] * bytes));
+}
+
+static const char *name_of(const struct results *r, const struct array *a, double v) {
+    bool whole = a->dtype == NR_i32 || a->dtype == NR_i64 || a->dtype == NR_u8;
+    return whole && v >= 0 && v < (double)r->names.n ? r->names.at[(int64_t)v] : NULL;
+}
+
+static void print_sample(struct results *r, const struct model *m, const struct sample_set *s, int64_t in_batch, int64_t in_file) {
+    json_t *object = r->list ? json_pack("{s:s}", "input", s->path) : NULL;
+    if (object && s->many)
+        json_object_set_new(object, "sample", json_integer((json_int_t)in_file));
+    if (!object)
+        printf(s->many ? "%s[%lld]:" : "%s:", s->path, (long long)in_file);
+    bool first = true;
+    for (int64_t i = 0; i < m->n_values; i++) {
+        const struct array *a = &m->values[i];
+        if (a->rank != 1)
+            continue;
+        double v = array_value(a, in_batch);
+        const char *name = name_of(r, a, v);
+        if (object) {
+            struct array one = {.dtype = a->dtype, .count = 1, .data = (char *)a->data + in_batch * dtype_bytes(a->dtype)};
+            json_object_set_new(object, a->name, array_json(&one));
+            char *key = memory_text("%s_name", a->name);
+            if (name)
+                json_object_set_new(object, key, json_string(name));
+            free(key);
+        } else {
+            printf("%s %s = %.6g", first ? "" : ",", a->name, v);
+            if (name)
+                printf(" (%s)", name);
+        }
+        first = false;
+    }
+    if (object)
+        json_array_append_new(r->list, object);
+    else
+        putchar('\n');
+}
+
+static void predict_set(struct model *m, struct results *r, struct sample_set *s, int64_t batch, int64_t at, int64_t total) {
+    const struct nr_graph *g = model_graph(NR_predict);
+    for (int64_t from = 0; from < s->n; from += batch) {
+        int64_t n = s->n - from < batch ? s->n - from : batch;
+        for (int64_t i = 0; i < P.n_raw; i++) {
+            int64_t bytes = shape_count(P.raw[i].rank, P.raw[i].shape) * dtype_bytes(P.raw[i].dtype);
+            if (s->raw[i].data)
+                memcpy(m->raw[i], (char *)s->raw[i].data + from * bytes, (size_t)(n * bytes));
+            else
+                memset(m->raw[i], 0, (size_t)(n * bytes));
+        }
+        model_prepare_raw(m, n);
+        model_run(m, g, n);
+        for (int64_t i = 0; i < n; i++)
+            print_sample(r, m, s, i, from + i);
+        for (int64_t i = 0; i < m->n_values; i++)
+            if (m->values[i].rank >= 1)
+                keep_item(r, &m->values[i], at + from, total);
+    }
+}
+
+static void write_items(const struct results *r, const struct options *o) {
+    struct problem p;
+    if (o->output && !nf_make_folder(o->output, &p))
+        die_problem(&p);
+    for (int64_t i = 0; i < r->items.n; i++) {
+        const struct array *a = &r->items.at[i];
+        if (a->rank == 1 && !o->output)
+            continue;
+        char *path = memory_text("%s/%s.npy", o->output ? o->output : ".", a->name), shape[160];
+        if (!npy_write(path, a, &p))
+            die_problem(&p);
+        log_note("wrote `%s`, %s %s", path, dtype_name(a->dtype), shape_text(shape, a->rank, a->shape));
+        free(path);
+    }
+}
+
+int command_predict(const struct options *o) {
+    struct weights w;
+    if (!model_graph(NR_predict))
+        die(EXIT_content, "the program has no `predict` line");
+    weights_open(&w, o->weights);
+    struct model *m = model_open(o, &w);
+    if (model_graph(NR_fit) && !m->has_fitted)
+        die_help(EXIT_content, "use a file that `train` wrote", "`%s` lacks the statistics of the training data", o->weights);
+    struct sample_set *sets = memory_get(o->n_inputs, sizeof *sets);
+    struct results r = {.list = o->json ? json_array() : NULL, .names = class_names(&w)};
+    int64_t total = 0, most = 1, at = 0, planned = P.batch > 0 && !P.batch_all ? P.batch : 256;
+    for (int64_t i = 0; i < o->n_inputs; i++) {
+        read_input(&sets[i], o->inputs[i]);
+        total += sets[i].n;
+        most = sets[i].n > most ? sets[i].n : most;
+    }
+    int64_t batch = most < planned ? most : planned;
+    model_batch(m, batch);
+    for (int64_t i = 0; i < o->n_inputs; at += sets[i++].n)
+        predict_set(m, &r, &sets[i], batch, at, total);
+    if (r.list)
+        print_json(r.list);
+    write_items(&r, o);
+    return EXIT_done;
+}
