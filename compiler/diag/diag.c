@@ -50,6 +50,33 @@ bool diag_known_code(const char *code) {
     return false;
 }
 
+bool diags_has(const struct diags *d, enum diag_id id) {
+    for (uint32_t i = 0; i < d->all.n; i++) {
+        if (d->all.at[i]->id == id) return true;
+    }
+    return false;
+}
+
+uint32_t diags_count(const struct diags *d) {
+    return d ? d->all.n : 0;
+}
+
+static bool in_library(const struct diags *d, struct span at) {
+    return at.file && source_path(d->sources, at.file)[0] == '<';
+}
+
+void diags_inside(struct diags *d, uint32_t from, struct span call, const char *what) {
+    for (uint32_t i = from; d && i < d->all.n; i++) {
+        struct diag *m = d->all.at[i];
+        if (in_library(d, m->at)) {
+            diag_note(m, m->at, "in %s", what);
+            m->at = call;
+        } else if (m->severity == SEVERITY_error && m->at.file != call.file) {
+            diag_note(m, call, "in %s, called here", what);
+        }
+    }
+}
+
 static bool same_place(struct span x, struct span y) {
     return x.file == y.file && x.begin == y.begin && x.end == y.end;
 }

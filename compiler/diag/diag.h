@@ -39,6 +39,11 @@ struct diags;
 struct diags *diags_create(struct arena *a, const struct sources *s);
 int diags_errors(const struct diags *d);
 bool diags_full(const struct diags *d);   // the cap of 20 is reached
+bool diags_has(const struct diags *d, enum diag_id id);
+uint32_t diags_count(const struct diags *d);   // all messages so far; d may be NULL
+// The messages from number `from` on arose inside `what`, called at `call`. One whose place is in the library moves to the
+// call and keeps its place as a note; one in the user's own file gets the call as a note.
+void diags_inside(struct diags *d, uint32_t from, struct span call, const char *what);
 
 // One function for each row: adds the message, returns it so that notes can follow.
 // Equal messages at the same place are kept once. d == NULL is allowed (a trial evaluation): returns NULL.

@@ -153,6 +153,7 @@ struct origin {
     struct span at;
     const char *what;         // "layer `dense`" or NULL
     origin_id parent;         // 0: the outermost
+    const char *path;         // the layer that it belongs to, `LeNet.conv_1`, or NULL
 };
 struct origins {
     struct arena *arena;

@@ -507,14 +507,12 @@ static void note_layer(struct sema *s, const char *path, struct value *v, struct
 static bool owns_parameters(enum ast_kind k) { return k == AST_layer || k == AST_network; }
 
 // `caller` may be NULL (top level). `path`: an instance's own, else NULL.
-static struct value *run(struct sema *s, struct frame *caller, struct object *o, const char *path, struct given *slot, struct span at) {
+static struct value *run_body(struct sema *s, struct frame *caller, struct object *o, const char *path, struct given *slot, struct span at) {
     const struct ast *def = o->def->ast, *params = params_of(def), *body = body_of(def);
     struct frame f = {.scope = scope_new(s, o->scope, true), .lift = caller ? caller->lift : 0};
     struct binding_run b = {.f = &f};
-    f.origin = s->program->origins
-                   ? origin_add(s->program->origins, at, intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text)),
-                                caller && caller->origin ? caller->origin : origin_add(s->program->origins, at, NULL, 0))
-                   : 0;
+    f.what = intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text));
+    f.origin = f.site = sema_origin(s, caller ? caller : &f, at);
     f.path = def->kind == AST_network ? o->def->name : path ? path
              : def->kind == AST_layer && caller && caller->path ? count_layer(s, caller, def->text) : caller ? caller->path : NULL;
     if (def->kind == AST_layer && !f.path) {
@@ -587,6 +585,15 @@ bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *resul
     memcpy(p->shape, shape, rank * sizeof *shape);
     f->results = p;
     return true;
+}
+
+static struct value *run(struct sema *s, struct frame *caller, struct object *o, const char *path, struct given *slot, struct span at) {
+    uint32_t before = diags_count(s->diags);
+    struct value *v = run_body(s, caller, o, path, slot, at);
+    if (diags_count(s->diags) > before)
+        diags_inside(s->diags, before, at,
+                     arena_printf(s->arena, "%s `%s`", ast_kind_words(o->def->ast->kind), o->def->name));
+    return v;
 }
 
 static struct value *make_template(struct sema *s, struct value *callee, uint32_t n, const struct given *args) {

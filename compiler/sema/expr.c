@@ -564,6 +564,12 @@ static struct value *number(struct sema *s, const struct ast *n) {
     return r;
 }
 
+origin_id sema_origin(struct sema *s, const struct frame *f, struct span at) {
+    origin_id o = origin_add(s->program->origins, at, f->what, f->site);
+    s->program->origins->at.at[o].path = f->path;
+    return o;
+}
+
 static struct value *evaluate(struct sema *s, struct frame *f, const struct ast *n) {
     switch (n->kind) {
     case AST_name: return sema_name(s, f, n);
@@ -607,10 +613,8 @@ struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n) {
         return value_poison(s);
     }
     origin_id before = f->origin;
-    if (n->kind != AST_name && n->kind != AST_number && s->program->origins) {
-        const struct origin *o = before ? &s->program->origins->at.at[before] : NULL;
-        f->origin = origin_add(s->program->origins, n->at, o && o->what ? o->what : NULL, o ? o->parent : 0);
-    }
+    if (n->kind != AST_name && n->kind != AST_number)
+        f->origin = sema_origin(s, f, n->at);
     struct value *v = evaluate(s, f, n);
     f->origin = before;
     s->depth--;

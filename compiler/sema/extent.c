@@ -90,18 +90,8 @@ static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct
         diag_help(d, "or let the size be rounded: `round = floor` or `round = ceil`");
 }
 
-void sema_blame(struct sema *s, const struct frame *f, struct diag *d) {
-    if (!d || !s->program->origins)
-        return;
-    for (origin_id o = f->origin; o; o = s->program->origins->at.at[o].parent) {
-        const struct origin *at = &s->program->origins->at.at[o];
-        if (at->what && at->parent)
-            diag_note(d, at->at, "in %s", at->what);
-    }
-}
-
 struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at, const char *what) {
-    sema_blame(s, f, diag_not_compiled(s->diags, at, what));
+    diag_not_compiled(s->diags, at, what);
     return value_poison(s);
 }
 
@@ -131,7 +121,6 @@ bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *o
     struct diag *d = number_is_whole(v->number, &n)
                          ? diag_extent_not_positive(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number))
                          : diag_extent_not_whole(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number));
-    sema_blame(s, f, d);
     if (d)
         repairs(s, f, e, d, number_is_whole(v->number, &n));
     return false;

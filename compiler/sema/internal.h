@@ -146,7 +146,9 @@ struct frame {
     uint64_t lift;                // letters over which draws here are fresh
     struct assumption *assumed;   // what the conditions around say about indices
     struct promised *results;     // shapes that the signature gives to results
-    origin_id origin;
+    origin_id origin;             // of the expression under evaluation
+    origin_id site;               // where this body was called
+    const char *what;             // "layer `conv`"; NULL at the top
     const char *state_key;        // instantiation path for states of functions
     const char *optimizer_path;   // in an optimizer's body: `clip_norm.adam`
 };
@@ -230,6 +232,7 @@ void scope_bind(struct sema *s, struct scope *scope, const char *name, struct va
 struct binding *scope_find(struct scope *scope, const char *name, bool stop_at_function);
 
 // ---- expr.c
+origin_id sema_origin(struct sema *s, const struct frame *f, struct span at);
 struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struct value *a, struct value *b, struct span at);
 struct value *sema_apply(struct sema *s, struct frame *f, enum op op, uint32_t n, struct value **args, struct span at);
@@ -264,8 +267,6 @@ struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *
 void sema_type(struct sema *s, struct frame *f, const struct ast *type, struct value *out);   // shape, element
 bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank, extent *extents, const char **axis);
 void sema_forbid_test(struct sema *s, struct span at, const char *what);   // train.c: the graph reads no measurement of the test split
-// `d` gains a note for each call around: "in layer `dense`".
-void sema_blame(struct sema *s, const struct frame *f, struct diag *d);
 struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at, const char *what);   // poison
 bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out);
 

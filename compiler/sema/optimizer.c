@@ -56,7 +56,8 @@ struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule,
         diag_rule_arguments(s->diags, at, def->text);
         return value_poison(s);
     }
-    inner.origin = origin_add(s->program->origins, at, intern(arena_printf(s->arena, "optimizer `%s`", def->text)), f->origin);
+    inner.what = intern(arena_printf(s->arena, "optimizer `%s`", def->text));
+    inner.origin = inner.site = sema_origin(s, f, at);
     inner.optimizer_path = intern(f->optimizer_path && *f->optimizer_path ? arena_printf(s->arena, "%s.%s", f->optimizer_path, def->text) : def->text);
     if (!sema_bind_given(s, f, &inner, rule->object, at))
         return value_poison(s);

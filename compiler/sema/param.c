@@ -66,7 +66,7 @@ static void leave_init(struct sema *s, struct other_graph old) {
 static bool initialize(struct sema *s, struct frame *f, const struct ast *own, struct value *value, const struct value *shape,
                        enum role role, uint32_t ref, const char *path) {
     struct other_graph old = enter_init(s);
-    struct frame inner = {.scope = f->scope, .origin = f->origin};
+    struct frame inner = {.scope = f->scope, .origin = f->origin, .site = f->site, .what = f->what, .path = f->path};
     struct value *v = value;
     bool fits = true;
     if (own->flags & AST_drawn)
@@ -343,7 +343,9 @@ static struct value *draw_defined(struct sema *s, struct frame *f, const struct 
                                   const char *const *axis, struct span at) {
     const struct ast *def = o->def->ast, *results = def->kid[AST_draw_def_results];
     struct frame inner = {.lift = f->lift, .state_key = f->state_key};
-    inner.origin = s->program->origins ? origin_add(s->program->origins, at, intern(arena_printf(s->arena, "draw `%s`", o->def->name)), f->origin) : 0;
+    inner.what = intern(arena_printf(s->arena, "draw `%s`", o->def->name));
+    inner.path = f->path;
+    inner.origin = inner.site = sema_origin(s, f, at);
     if (!sema_bind_given(s, f, &inner, o, at))
         return value_poison(s);
     if (results && results->n_kids == 1) {   // the demanded shape binds the result's dims
