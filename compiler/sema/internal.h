@@ -148,7 +148,7 @@ struct frame {
     struct promised *results;     // shapes that the signature gives to results
     origin_id origin;             // of the expression under evaluation
     origin_id site;               // where this body was called
-    const char *what;             // "layer `conv`"; NULL at the top
+    const char *what, *function;  // "layer `conv`", `conv`; NULL at the top
     const char *state_key;        // instantiation path for states of functions
     const char *optimizer_path;   // in an optimizer's body: `clip_norm.adam`
 };
@@ -192,6 +192,7 @@ struct sema {
     struct layer_list { VEC(struct program_layer) at; } layers;
     VEC(struct layer_value) layer_values;   // results of layers, for the check graph
     VEC(struct value *) field_values;       // like program.fields: element, bounds, axis names
+    VEC(const char *) memory_keys;          // like program.memories: the call that owns each
     bool *reached;                // parameters that the objective depends on
     bool needs_shape;             // the optimizer just evaluated is not elementwise
     bool uses_objective;          // an optimizer asks for J itself

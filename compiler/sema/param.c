@@ -45,18 +45,21 @@ static bool own_shape(struct sema *s, struct frame *f, const struct ast *own, co
     return true;
 }
 
-struct other_graph { struct graph *graph; enum mode mode; uint32_t next_letter; struct state_slot *states; };
+struct other_graph { struct graph *graph; enum mode mode; uint32_t next_letter, next_draw; struct state_slot *states; };
 
 static struct other_graph enter_init(struct sema *s) {
-    struct other_graph old = {s->graph, s->mode, s->next_letter, s->states};
+    struct other_graph old = {s->graph, s->mode, s->next_letter, s->next_draw, s->states};
     s->graph = s->init;
+    s->next_draw = s->next_init_draw;
     s->mode = MODE_init;
     s->next_letter = LETTER_FIRST;
     s->states = NULL;
     return old;
 }
 static void leave_init(struct sema *s, struct other_graph old) {
+    s->next_init_draw = s->next_draw;
     s->graph = old.graph;
+    s->next_draw = old.next_draw;
     s->mode = old.mode;
     s->next_letter = old.next_letter;
     s->states = old.states;
@@ -195,6 +198,19 @@ static struct state_slot *layer_state(struct sema *s, struct frame *f, const str
     return add_state(s, path, ROLE_state, ref, 0, tensor_input(s, &p->states.at[ref], ROLE_state, ref, &shape));
 }
 
+// `stalled.best`, and `stalled_2.best` for a second call in the text.
+static const char *memory_name(struct sema *s, const struct frame *f, const char *state) {
+    for (uint32_t k = 1;; k++) {
+        const char *of = f->function ? f->function : "rule";
+        const char *name = k > 1 ? arena_printf(s->arena, "%s_%u.%s", of, k, state) : arena_printf(s->arena, "%s.%s", of, state);
+        bool taken = false;
+        for (uint32_t i = 0; i < s->program->memories.n; i++)
+            taken |= strcmp(s->program->memories.at[i].name, name) == 0;
+        if (!taken)
+            return intern(name);
+    }
+}
+
 // In an optimizer: one flat buffer; in a rule: one number.
 static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own, struct value *value) {
     struct program *p = s->program;
@@ -218,13 +234,14 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
         return add_state(s, path, ROLE_rule_state, ref, s->segment, sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
     }
     uint32_t ref = 0;
-    while (ref < p->memories.n && p->memories.at[ref].name != path)
+    while (ref < p->memories.n && s->memory_keys.at[ref] != path)
         ref++;
     if (ref == p->memories.n) {
-        struct program_memory m = {path, value->number.real};
+        struct program_memory m = {memory_name(s, f, own->text), value->number.real};
         VEC_PUSH(p->arena, &p->memories, m);
+        VEC_PUSH(s->arena, &s->memory_keys, path);
     }
-    node_id in = graph_input(s->graph, path, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
+    node_id in = graph_input(s->graph, p->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
     return add_state(s, path, ROLE_memory, ref, 0, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
 }
 

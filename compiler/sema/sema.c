@@ -58,8 +58,11 @@ static const struct sema_setting *setting(struct sema *s, const char *name) {
 }
 
 static const char *value_as_text(struct sema *s, const struct value *v, const char *spelled) {
-    if (v->kind == VALUE_number)
-        return arena_printf(s->arena, "%.17g", v->number.real);
+    for (int digits = 6; v->kind == VALUE_number; digits++) {   // the shortest that reads back
+        const char *text = arena_printf(s->arena, "%.*g", digits, v->number.real);
+        if (digits >= 17 || strtod(text, NULL) == v->number.real)
+            return text;
+    }
     if (v->kind == VALUE_template)
         return v->object->def ? v->object->def->name : builtins[v->object->builtin].name;
     return spelled;
@@ -185,6 +188,7 @@ static bool pass(struct sema *s, bool first) {
     s->program = new_program(s);
     s->first_pass = first;
     s->field_values.n = 0;
+    s->memory_keys.n = 0;
     s->layers.at.n = 0;
     s->data_scope = NULL;
     s->uses_objective = false;

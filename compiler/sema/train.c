@@ -175,8 +175,6 @@ static void output_measures(struct sema *s, struct frame *f, const struct train 
                 diag_bad_operand(s->diags, items->kid[k]->at, "measure", value_words(s, v));
                 continue;
             }
-            if (v->kind == VALUE_tensor && !value_batched(s, v) && value_batched(s, v))
-                continue;
             v = sema_mean_all(s, f, v, true, items->kid[k]->at);
             if (value_is_bad(v))
                 continue;
@@ -375,7 +373,9 @@ static struct value *default_keep(struct sema *s, struct frame *f, struct span a
     struct value *lowest = value_new(s, VALUE_template);
     lowest->object = NEW(s->arena, struct object);
     lowest->object->def = d;
-    node_id in = graph_input(s->graph, intern("validation.loss"), ROLE_measure, 0, 1, DTYPE_f64, 0, NULL);
+    node_id in = sema_find_input(s, ROLE_measure, 0, 1);
+    if (!in)
+        in = graph_input(s->graph, intern("validation.loss"), ROLE_measure, 0, 1, DTYPE_f64, 0, NULL);
     struct given arg = {NULL, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real), at};
     return sema_invoke(s, f, lowest, 1, &arg, at);
 }
