@@ -265,7 +265,7 @@ struct ast *parse_parens(struct parser *p, struct ast *inner, struct span at) {
 
 // ---- the doors
 
-struct parser *parser_open(struct arena *a, struct sources *s, file_id f, struct diags *d) {
+struct parser *parser_open(struct arena *a, const struct sources *s, file_id f, struct diags *d) {
     struct parser *p = NEW(a, struct parser);
     size_t n;
     p->arena = a;

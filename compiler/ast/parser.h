@@ -20,7 +20,7 @@ struct bracket {
 
 struct parser {
     struct arena *arena;
-    struct sources *sources;
+    const struct sources *sources;
     file_id file;
     struct diags *diags;
     const char *source;
@@ -76,7 +76,7 @@ struct ast *parse_truth(struct parser *p, int truth, struct span at);
 struct ast *parse_parens(struct parser *p, struct ast *inner, struct span at);
 
 // ---- the tokens as the parser sees them, for --emit=tokens and the formatter
-struct parser *parser_open(struct arena *a, struct sources *s, file_id f, struct diags *d);
+struct parser *parser_open(struct arena *a, const struct sources *s, file_id f, struct diags *d);
 void parser_close(struct parser *p);
 bool token_is_head(int kind);
 const char *token_kind_name(int kind);
