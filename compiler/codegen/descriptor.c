@@ -1,11 +1,17 @@
 // The constant `nr_program` (runtime/netrt.h): the tables of a program, written into the module word by word.
 //
 // Every member of the runtime's structs is 8 bytes wide, so a struct is a row of words and an array of structs is a row of
-// rows. The order of the words here is the order of the members there; tests/unit/codegen_descriptor.c reads a
-// descriptor back through the header.
+// rows. The order of the words here is the order of the members there; the number of words is checked against the header's
+// structs, and tests/unit/codegen_descriptor.c reads a descriptor back through the header.
 #include "internal.h"
 
+#include "../../runtime/netrt.h"
+
 #include <string.h>
+
+_Static_assert(NR_bool == (int)DTYPE_bool && NR_f64 == (int)DTYPE_f64, "enum nr_dtype is enum dtype");
+_Static_assert(NR_fit == (int)GRAPH_fit && NR_check == (int)GRAPH_check, "enum nr_graph_kind is enum graph_kind");
+_Static_assert(NR_seed == (int)BUILTIN_seed && NR_epochs == (int)BUILTIN_epochs, "enum nr_builtin is enum builtin");
 
 // ---- rows of words
 struct row {
@@ -33,20 +39,22 @@ static void put_string(struct row *r, const char *s) {   // NULL stays NULL
     LLVMSetAlignment(text, 1);
     put(r, text);
 }
-// A count and the address of an array of structs; `words` holds them one after the other.
-static void put_array(struct row *r, int64_t count, struct row *words) {
-    struct codegen *c = r->c;
+// The address of an array of `count` structs of `size` bytes; `words` holds them one after the other.
+static LLVMValueRef make_array(int64_t count, size_t size, struct row *words) {
+    struct codegen *c = words->c;
+    CHECK(words->words.n * 8 == (size_t)count * size, "%u words in %lld structs of %zu bytes", words->words.n,
+          (long long)count, size);
+    if (!count) return LLVMConstNull(c->pointer);
+    return make_constant(c, LLVMConstStructInContext(c->context, words->words.at, words->words.n, false), "");
+}
+static void put_array(struct row *r, int64_t count, size_t size, struct row *words) {   // the count, then the address
     put_int(r, count);
-    if (!count) {
-        put(r, LLVMConstNull(c->pointer));
-        return;
-    }
-    put(r, make_constant(c, LLVMConstStructInContext(c->context, words->words.at, words->words.n, false), ""));
+    put(r, make_array(count, size, words));
 }
 static void put_shape(struct row *r, uint32_t rank, const int64_t *shape) {   // rank and shape
     struct row words = {.c = r->c};
     for (uint32_t i = 0; i < rank; i++) put_int(&words, shape[i]);
-    put_array(r, rank, &words);
+    put_array(r, rank, sizeof(int64_t), &words);
 }
 
 // ---- one table each
@@ -61,7 +69,7 @@ static void put_hypers(struct row *r, const struct program *p) {
         put_int(&w, h->structural);
         put_int(&w, h->integer);
     }
-    put_array(r, p->hypers.n, &w);
+    put_array(r, p->hypers.n, sizeof(struct nr_hyper), &w);
 }
 static void put_readers(struct row *r, const struct program *p) {
     struct row w = {.c = r->c};
@@ -75,11 +83,11 @@ static void put_readers(struct row *r, const struct program *p) {
             put_real(&arguments, a->number);
         }
         put_string(&w, reader->kind);
-        put_array(&w, reader->n_arguments, &arguments);
+        put_array(&w, reader->n_arguments, sizeof(struct nr_argument), &arguments);
         put_int(&w, reader->first_field);
         put_int(&w, reader->n_fields);
     }
-    put_array(r, p->readers.n, &w);
+    put_array(r, p->readers.n, sizeof(struct nr_reader), &w);
 }
 static void put_fields(struct row *r, uint32_t n, const struct program_field *fields) {
     struct row w = {.c = r->c};
@@ -93,7 +101,7 @@ static void put_fields(struct row *r, uint32_t n, const struct program_field *fi
         put_int(&w, f->used);
         put_int(&w, f->for_predict);
     }
-    put_array(r, n, &w);
+    put_array(r, n, sizeof(struct nr_field), &w);
 }
 static void put_splits(struct row *r, const struct program *p) {
     struct row w = {.c = r->c};
@@ -103,7 +111,7 @@ static void put_splits(struct row *r, const struct program *p) {
         put_int(&w, p->splits.at[i].kind);
         put_real(&w, p->splits.at[i].amount);
     }
-    put_array(r, p->splits.n, &w);
+    put_array(r, p->splits.n, sizeof(struct nr_split_rule), &w);
 }
 static void put_tensors(struct row *r, uint32_t n, const struct program_tensor *tensors) {
     struct row w = {.c = r->c};
@@ -115,7 +123,7 @@ static void put_tensors(struct row *r, uint32_t n, const struct program_tensor *
         put_int(&w, t->count);
         put_int(&w, t->offset);
     }
-    put_array(r, n, &w);
+    put_array(r, n, sizeof(struct nr_tensor), &w);
 }
 static void put_segments(struct row *r, const struct program *p) {
     struct row w = {.c = r->c};
@@ -123,7 +131,7 @@ static void put_segments(struct row *r, const struct program *p) {
         put_int(&w, p->segments.at[i].offset);
         put_int(&w, p->segments.at[i].count);
     }
-    put_array(r, p->segments.n, &w);
+    put_array(r, p->segments.n, sizeof(struct nr_segment), &w);
 }
 static void put_named(struct row *w, const char *name, double initial) {
     put_string(w, name);
@@ -137,20 +145,22 @@ static void put_named_tables(struct row *r, const struct program *p) {
     for (uint32_t i = 0; i < p->memories.n; i++)
         put_named(&memories, p->memories.at[i].name, p->memories.at[i].initial);
     for (uint32_t i = 0; i < p->values.n; i++) put_named(&values, p->values.at[i], 0);
-    put_array(r, p->rule_states.n, &rule_states);
-    put_array(r, p->measures.n, &measures);
-    put_array(r, p->memories.n, &memories);
-    put_array(r, p->values.n, &values);
+    put_array(r, p->rule_states.n, sizeof(struct nr_named), &rule_states);
+    put_array(r, p->measures.n, sizeof(struct nr_named), &measures);
+    put_array(r, p->memories.n, sizeof(struct nr_named), &memories);
+    put_array(r, p->values.n, sizeof(struct nr_named), &values);
 }
 
 // ---- graphs
 // enum role and enum nr_role name the same things; this is the one place where they meet.
 static int64_t role_number(enum role role) {
     static const int64_t numbers[] = {
-        [ROLE_none] = 0,      [ROLE_raw] = 1,    [ROLE_field] = 2,  [ROLE_fitted] = 3,   [ROLE_param] = 4,
-        [ROLE_gradient] = 5,  [ROLE_state] = 6,  [ROLE_theta] = 7,  [ROLE_slope] = 8,    [ROLE_rule_state] = 9,
-        [ROLE_hyper] = 10,    [ROLE_builtin] = 11, [ROLE_measure] = 12, [ROLE_memory] = 13, [ROLE_value] = 14,
-        [ROLE_loss] = 15,     [ROLE_stop] = 16,  [ROLE_keep] = 17,
+        [ROLE_none] = NR_none, [ROLE_raw] = NR_raw, [ROLE_field] = NR_field,
+        [ROLE_fitted] = NR_fitted, [ROLE_param] = NR_param, [ROLE_gradient] = NR_gradient,
+        [ROLE_state] = NR_state, [ROLE_theta] = NR_theta, [ROLE_slope] = NR_slope,
+        [ROLE_rule_state] = NR_rule_state, [ROLE_hyper] = NR_hyper, [ROLE_builtin] = NR_builtin,
+        [ROLE_measure] = NR_measure, [ROLE_memory] = NR_memory, [ROLE_value] = NR_value,
+        [ROLE_loss] = NR_loss, [ROLE_stop] = NR_stop, [ROLE_keep] = NR_keep,
     };
     return numbers[role];
 }
@@ -187,22 +197,20 @@ static void put_graphs(struct row *r, const struct program *p, const struct loop
         CHECK(run, "graph `%s` has no entry", e->name);
         put(&w, run);
         put_int(&w, g->inputs.n);
-        struct row both = {.c = c};
-        put_array(&both, g->inputs.n + g->outputs.n, &slots);
         put_int(&w, g->outputs.n);
-        put(&w, both.words.at[1]);
+        put(&w, make_array(g->inputs.n + g->outputs.n, sizeof(struct nr_slot), &slots));
         put_int(&w, e->arena);
         put_int(&w, e->arena_per_sample);
         put_real(&w, e->flops);
         put_real(&w, e->flops_per_sample);
     }
-    put_array(r, p->graphs.n, &w);
+    put_array(r, p->graphs.n, sizeof(struct nr_graph), &w);
 }
 
 void codegen_add_program(struct codegen *c, const struct program *p, const struct loop_module *m) {
     CHECK(p->graphs.n == m->entries.n, "%u graphs, %u entries", p->graphs.n, m->entries.n);
     struct row r = {.c = c};
-    put_int(&r, 1);   // NR_VERSION
+    put_int(&r, NR_VERSION);
     put_string(&r, p->name);
     put_string(&r, p->data_name);
     put_string(&r, p->source);
@@ -226,6 +234,7 @@ void codegen_add_program(struct codegen *c, const struct program *p, const struc
     put_segments(&r, p);
     put_named_tables(&r, p);
     put_graphs(&r, p, m);
+    CHECK(r.words.n * 8 == sizeof(struct nr_program), "%u words in the descriptor", r.words.n);
     LLVMValueRef value = LLVMConstStructInContext(c->context, r.words.at, r.words.n, false);
     LLVMValueRef program = make_constant(c, value, "nr_program");
     LLVMSetLinkage(program, LLVMExternalLinkage);

@@ -16,14 +16,15 @@ struct codegen_target compiled_target(struct arena *a, int level) {
     return t;
 }
 
-struct compiled compiled_open(struct arena *a, const struct loop_module *m, const struct codegen_target *t, int level,
-                              const char *runtime) {
+struct compiled compiled_open_program(struct arena *a, const struct program *p, const struct loop_module *m,
+                                      const struct codegen_target *t, int level, const char *runtime) {
     const char *error, *wrong = NULL; // loop_verify(a, m);
     if (wrong) give_up("loop_verify", wrong);
     struct codegen_options options = {.level = level};
     struct codegen *c = codegen_create(a, "test", t, &options, &error);
     if (!c) give_up("codegen_create", error);
     codegen_add_module(c, m);
+    if (p) codegen_add_program(c, p, m);
     codegen_optimize(c);
     const char *object = link_temporary(a, ".o", &error);
     if (!object) give_up("object", error);
@@ -38,6 +39,11 @@ struct compiled compiled_open(struct arena *a, const struct loop_module *m, cons
     if (!made.library) give_up(made.path, dlerror());
     unlink(made.path);
     return made;
+}
+
+struct compiled compiled_open(struct arena *a, const struct loop_module *m, const struct codegen_target *t, int level,
+                              const char *runtime) {
+    return compiled_open_program(a, NULL, m, t, level, runtime);
 }
 
 compiled_entry *compiled_find(struct compiled c, const char *entry) {

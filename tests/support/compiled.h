@@ -12,6 +12,9 @@ struct compiled {
 // Ends the program with a message on any failure. `runtime`: path of libnetrt.a, NULL if nothing of it is called.
 struct compiled compiled_open(struct arena *a, const struct loop_module *m, const struct codegen_target *t, int level,
                               const char *runtime);
+// The same with the descriptor of `p` in it.
+struct compiled compiled_open_program(struct arena *a, const struct program *p, const struct loop_module *m,
+                                      const struct codegen_target *t, int level, const char *runtime);
 compiled_entry *compiled_find(struct compiled c, const char *entry);
 void compiled_close(struct compiled c);
 struct codegen_target compiled_target(struct arena *a, int level);   // of the machine at hand
