@@ -1,7 +1,9 @@
 #include "compiled.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void give_up(const char *what, const char *why) {
@@ -72,4 +74,14 @@ void compiled_add_entry(struct arena *a, struct loop_module *m, const char *name
     }
     VEC_PUSH(a, &e->steps, step);
     VEC_PUSH(a, &m->entries, e);
+}
+
+const char *compiled_runtime(void) {   // tests stand in build/tests
+    static char path[PATH_MAX + 32];
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    if (n < 0) give_up("/proc/self/exe", "cannot be read");
+    path[n] = 0;
+    for (int i = 0; i < 2; i++) *strrchr(path, '/') = 0;
+    strcat(path, "/lib/libnetrt.a");
+    return path;
 }
