@@ -50,6 +50,7 @@ expr_id map_body_at(struct graph *g, node_id n, const index_id *at);
 expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *at);
 // ---- simplify.c, fuse.c
 bool expr_cancels(struct graph *g, expr_id e);            // a sum that is 0 once maps are read through
+node_id sink_reshape(struct graph *g, node_id n);         // reshape.c: a map over a reshape becomes a reshape of a map
 node_id sum_hoist(struct graph *g, node_id n);            // a sum of a map with a factor free of the reduction
 bool body_has_two_sides(struct graph *g, expr_id body);   // a product that no single factor spans
 bool node_is_anchor(struct graph *g, node_id n);          // a sum of such a product: contraction, convolution

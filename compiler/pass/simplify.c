@@ -159,7 +159,8 @@ static bool changed;   // by the round in progress
 static node_id simplify_node(struct graph *g, node_id n) {
     if (graph_node(g, n)->kind != NODE_comp)
         return n;
-    static node_id (*const rules[])(struct graph *, node_id) = {read_views, sum_hoist, cancel, merge_sums};
+    static node_id (*const rules[])(struct graph *, node_id) = {read_views, sum_hoist, cancel, merge_sums,
+                                                                sink_reshape};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         node_id made = rules[i](g, n);
         changed |= made != n;
