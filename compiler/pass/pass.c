@@ -36,8 +36,13 @@ static void check(struct arena *scratch, const char *pass, struct graph *g) {
     const char *wrong = graph_verify(g);
     CHECK(!wrong, "pass `%s` made an illegal graph: %s\n%s", pass, wrong, graph_text(scratch, g));
     const char *text = graph_text(scratch, g);
-    size_t used;
-    struct graph *again = graph_parse(scratch, text, strlen(text), &used, NULL, 0);
+    size_t used = 0;
+    struct sources *sources = sources_create(scratch);
+    file_id file = source_add(sources, arena_printf(scratch, "after-%s.tg", pass), text, strlen(text));
+    struct diags *d = diags_create(scratch, sources);
+    struct graph *again = graph_parse(scratch, text, strlen(text), &used, d, file);
+    if (!again)
+        diags_print(d, stderr, FORMAT_human, false);
     CHECK(again, "after pass `%s` the graph does not read back:\n%s", pass, text);
     const char *printed = graph_text(scratch, again);
     CHECK(strcmp(text, printed) == 0, "after pass `%s` the graph reads back as another one:\n%s\n%s", pass,
