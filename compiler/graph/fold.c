@@ -363,6 +363,12 @@ static expr_id lone_factor(struct graph *g, struct fraction *by, expr_id e) {
     return e;
 }
 
+static expr_id factor_power(struct graph *g, const struct factor *f) {
+    if (f->exponent != 1 && is_op(g, f->base, OP_exp))   // exp(x)^2 is exp(2*x)
+        return expr_op2(g, OP_pow, f->base, expr_const(g, f->exponent));
+    return raw_power(g, f->base, f->exponent);
+}
+
 static expr_id build_product(struct graph *g, struct product *p) {
     uint32_t m = 0;
     if (!p->factors.n)
@@ -371,7 +377,7 @@ static expr_id build_product(struct graph *g, struct product *p) {
     expr_id *rest = parts + 2;
     for (uint32_t k = 0; k < p->factors.n; k++)
         if (p->factors.at[k].exponent != 0)
-            rest[m++] = raw_power(g, p->factors.at[k].base, p->factors.at[k].exponent);
+            rest[m++] = factor_power(g, &p->factors.at[k]);
     if (m == 1)
         rest[0] = lone_factor(g, &p->by, rest[0]);
     expr_sort(g, m, rest);

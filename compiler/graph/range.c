@@ -1,5 +1,5 @@
 // Which reads are provably in range: intervals over the box, and over each guard that stands around
-// the read. A guard 0 <= I < h proves a read at R if R - c*I, c an integer that cancels an axis, is
+// the read. A guard 0 <= I < h proves a read at R if R - c*I, c an integer that cancels an axis or data, is
 // bounded by itself.
 #include "tables.h"
 
@@ -14,10 +14,18 @@ struct walk {
     uint32_t n_brackets;
 };
 
-// c with R - c*I free of the axis; 0 if there is no integer
-static int64_t ratio(const struct graph *g, index_id r, index_id i, uint32_t axis) {
-    int64_t a = index_coefficient(g, r, axis), b = index_coefficient(g, i, axis), top, bottom;
-    if (!a || !b || !mul_i64(a, graph_index(g, i)->divisor, &top) ||
+static int64_t coefficient_of(const struct graph *g, index_id i, const struct term *like) {
+    const struct index *x = graph_index(g, i);
+    for (uint32_t k = 0; k < x->n_terms; k++)
+        if (x->terms[k].kind == like->kind && x->terms[k].ref == like->ref)
+            return x->terms[k].coefficient;
+    return 0;
+}
+
+// c with R - c*I free of the term (an axis or data), one of I; 0 if there is no integer
+static int64_t ratio(const struct graph *g, index_id r, index_id i, const struct term *term) {
+    int64_t a = coefficient_of(g, r, term), b = term->coefficient, top, bottom;
+    if (!a || !mul_i64(a, graph_index(g, i)->divisor, &top) ||
         !mul_i64(b, graph_index(g, r)->divisor, &bottom))
         return 0;
     return top % bottom ? 0 : top / bottom;
@@ -42,8 +50,8 @@ bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
         if (known[k].index == wanted->index && known[k].bound == wanted->bound)
             return true;
         struct index x = *graph_index(g, known[k].index);
-        for (uint32_t t = 0; t < x.n_terms && x.terms[t].kind == TERM_axis; t++) {
-            int64_t c = ratio(g, wanted->index, known[k].index, x.terms[t].ref);
+        for (uint32_t t = 0; t < x.n_terms; t++) {
+            int64_t c = x.terms[t].kind == TERM_symbol ? 0 : ratio(g, wanted->index, known[k].index, &x.terms[t]);
             if (c && proves(g, wanted, &known[k], c, n_axes, extents))
                 return true;
         }
@@ -86,6 +94,18 @@ static void walk_bracket(struct walk *w, const struct expr *x, uint32_t bracket)
     w->known.n = outside;
 }
 
+// Where select([guards](1), b, c) takes b, the guards are true.
+static void walk_select(struct walk *w, const struct expr *x, uint32_t bracket) {
+    const struct expr condition = *graph_expr(w->g, x->args[0]);
+    uint32_t outside = w->known.n;
+    walk_expr(w, x->args[0], bracket);
+    walk_expr(w, x->args[2], bracket);
+    for (uint32_t k = 0; k < condition.n_guards; k++)
+        VEC_PUSH(w->g->arena, &w->known, condition.guards[k]);
+    walk_expr(w, x->args[1], condition.n_guards ? ++w->n_brackets : bracket);
+    w->known.n = outside;
+}
+
 static void walk_expr(struct walk *w, expr_id e, uint32_t bracket) {
     uint64_t key = (uint64_t)bracket << 32 | e;
     if (map_get(&w->seen, key, NULL))
@@ -98,6 +118,8 @@ static void walk_expr(struct walk *w, expr_id e, uint32_t bracket) {
         walk_bracket(w, &x, bracket);
     else if (x.kind == EXPR_index)
         walk_index(w, x.index, bracket);
+    else if (x.kind == EXPR_op && x.op == OP_select)
+        walk_select(w, &x, bracket);
     else
         for (uint32_t k = 0; k < x.n_args; k++)
             walk_expr(w, x.args[k], bracket);

@@ -287,7 +287,8 @@ static expr_id inline_read(struct graph *g, expr_id e, void *context) {
     const struct expr x = *graph_expr(g, e);
     if (x.kind != EXPR_read || !p->at[x.node].inlined)
         return e;
-    return expr_rewrite(g, map_body_at(g, x.node, x.args), inline_read, p);
+    expr_id body = map_body_at(g, x.node, x.args);
+    return body == e ? e : expr_rewrite(g, body, inline_read, p);
 }
 
 struct graph *pass_fuse(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o) {

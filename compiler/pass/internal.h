@@ -44,7 +44,7 @@ uint32_t expr_operations(struct graph *g, expr_id e);     // scalar operations, 
 bool expr_is_zero(const struct graph *g, expr_id e);
 bool node_is_zero(const struct graph *g, node_id n);
 bool node_is_map(const struct graph *g, node_id n);       // a comprehension without reducer
-// The body of the map `n` at `at`; the read itself where n is no map.
+// The body of the map `n` at `at`; the read itself where n is no map, or where data would leave what is known of it.
 expr_id map_body_at(struct graph *g, node_id n, const index_id *at);
 // A read of `n`, replaced by its body where `n` is a view: a constant, a multiple, a slice, a diagonal (CORE C1).
 expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *at);

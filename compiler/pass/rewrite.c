@@ -258,16 +258,40 @@ uint32_t expr_operations(struct graph *g, expr_id e) {
     return c.n;
 }
 
-expr_id map_body_at(struct graph *g, node_id n, const index_id *at) {
-    const struct node *node = graph_node(g, n);
-    if (!node_is_map(g, n))
-        return expr_read(g, n, node->rank, at);
-    return expr_substitute(g, node->body, node->rank, at);
-}
-
 static bool has_data(const struct graph *g, index_id i) {
     const struct index *index = graph_index(g, i);
     return index->n_terms && index->terms[index->n_terms - 1].kind == TERM_data;
+}
+
+struct data_axes {
+    struct graph *g;
+    uint64_t axes;            // of the map, which the reader indexes by data
+    bool mixed;
+};
+
+static void ask_mixed(expr_id read, void *context) {
+    struct data_axes *d = context;
+    const struct expr *e = graph_expr(d->g, read);
+    for (uint32_t i = 0; i < e->n_args; i++)
+        d->mixed |= (index_axes(d->g, e->args[i]) & d->axes) && !index_is_axis(d->g, e->args[i], NULL);
+}
+
+// Data is known to be in range only where it stands alone: x[k[n]] may be read through to e[k[n]], not to e[k[n]+1].
+static bool reads_in_range(struct graph *g, node_id n, const index_id *at) {
+    struct data_axes d = {.g = g};
+    for (uint32_t i = 0; i < graph_node(g, n)->rank; i++)
+        if (has_data(g, at[i]))
+            d.axes |= (uint64_t)1 << i;
+    if (d.axes)
+        expr_reads(g, graph_node(g, n)->body, ask_mixed, &d);
+    return !d.mixed;
+}
+
+expr_id map_body_at(struct graph *g, node_id n, const index_id *at) {
+    const struct node *node = graph_node(g, n);
+    if (!node_is_map(g, n) || !reads_in_range(g, n, at))
+        return expr_read(g, n, node->rank, at);
+    return expr_substitute(g, node->body, node->rank, at);
 }
 
 // A view costs its reader nothing: at most one direct read, times numbers, in brackets.
