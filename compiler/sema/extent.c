@@ -117,10 +117,11 @@ bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *o
         *out = n;
         return true;
     }
-    const char *equation = ast_spelling(s->arena, with_numbers(s, f, e));
-    struct diag *d = number_is_whole(v->number, &n)
-                         ? diag_extent_not_positive(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number))
-                         : diag_extent_not_whole(s->diags, e->at, ast_spelling(s->arena, e), equation, number_text(s->arena, v->number));
+    const char *size = ast_spelling(s->arena, e), *equation = ast_spelling(s->arena, with_numbers(s, f, e)), *result = number_text(s->arena, v->number);
+    if (strcmp(equation, result) != 0)
+        equation = arena_printf(s->arena, "%s = %s", equation, result);
+    struct diag *d = number_is_whole(v->number, &n) ? diag_extent_not_positive(s->diags, e->at, size, equation)
+                                                    : diag_extent_not_whole(s->diags, e->at, size, equation);
     if (d)
         repairs(s, f, e, d, number_is_whole(v->number, &n));
     return false;

@@ -76,7 +76,7 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
         v = sema_draw(s, &inner, value, shape->rank, shape->shape, shape->axis, own->at);
     if (value_is_bad(v))
         fits = false;
-    else if (!value_is_tensor(v)) {
+    else if (!value_is_tensor(v) || !value_is_portable(s, v)) {
         diag_initial_value(s->diags, own->at, own->text, value_words(s, v));
         fits = false;
     } else {

@@ -135,6 +135,27 @@ static node_id import_input(struct sema *s, const struct node *n) {
     return found ? found : graph_input(s->graph, n->name, n->role, n->ref, n->ref2, n->dtype, n->rank, n->shape);
 }
 
+static bool is_portable(const struct graph *from, expr_id e) {
+    const struct expr *x = graph_expr(from, e);
+    if (x->kind == EXPR_const)
+        return true;
+    if (x->kind == EXPR_read) {
+        const struct node *n = graph_node(from, x->node);
+        return n->rank == 0 && (n->kind == NODE_input || (n->kind == NODE_comp && n->reducer == RED_none && is_portable(from, n->body)));
+    }
+    if (x->kind != EXPR_op)
+        return false;
+    for (uint32_t i = 0; i < x->n_args; i++)
+        if (!is_portable(from, graph_expr(from, e)->args[i]))
+            return false;
+    return true;
+}
+
+// Whether another graph may use it: a number made of hyperparameters and the like.
+bool value_is_portable(const struct sema *s, const struct value *v) {
+    return v->kind != VALUE_tensor || v->graph == s->graph || is_portable(v->graph, v->expr);
+}
+
 // Values that are known outside the graph under construction are numbers made of hyperparameters and the like.
 static expr_id import_expr(struct sema *s, const struct graph *from, expr_id e) {
     struct expr x = *graph_expr(from, e);
