@@ -9,6 +9,7 @@ struct loop_scope {
     struct loop_block *block;
     struct loop_stmt *owner;     // the loop or `if`; NULL: the kernel's body
     struct map known;            // interned content of a statement -> value
+    bool isolated;               // a parallel loop's: no value from outside may be used
 };
 
 static struct loop_scope *scope_open(struct build *b, struct loop_block *block, struct loop_stmt *owner) {
@@ -85,7 +86,7 @@ static value_id add_value(struct build *b, struct loop_stmt s) {
     bool reusable = is_reusable(b, &s);
     const char *key = reusable ? key_of(b, &s) : NULL;
     uint32_t known;
-    for (struct loop_scope *at = reusable ? b->scope : NULL; at; at = at->outer)
+    for (struct loop_scope *at = reusable ? b->scope : NULL; at; at = at->isolated ? NULL : at->outer)
         if (map_get(&at->known, MAP_PTR(key), &known))
             return known;
     struct loop_stmt *made = add(b, s);
@@ -229,6 +230,14 @@ struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop
     open_carried(b, s, n_carried, carried);
     scope_open(b, &s->body, s);
     return s;
+}
+
+bool build_is_outside(const struct build *b) { return !b->scope->owner; }
+
+void build_parallel(struct build *b, int64_t chunk) {
+    CHECK(b->scope->owner && b->scope->owner->kind == LOOP_for && !b->scope->outer->owner, "a parallel loop inside another statement");
+    b->scope->owner->chunk = chunk;
+    b->scope->isolated = true;
 }
 
 struct loop_stmt *build_if(struct build *b, value_id condition, uint32_t n_carried, struct loop_carried *carried) {

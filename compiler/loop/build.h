@@ -43,7 +43,9 @@ static inline struct loop_type build_type(const struct build *b, value_id v) { r
 // A loop: open, build the body, close with the next values. carried[i].first is given, .inside and .result are made.
 struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop_bounds high, int64_t step,
                             uint32_t n_carried, struct loop_carried *carried);
+void build_parallel(struct build *b, int64_t chunk);   // makes the loop just opened parallel: nothing of outside is reused in it
 struct loop_stmt *build_if(struct build *b, value_id condition, uint32_t n_carried, struct loop_carried *carried);
 void build_close(struct build *b, uint32_t n_carried, const value_id *next);
+bool build_is_outside(const struct build *b);   // in no loop yet
 struct loop_bounds build_bound(struct build *b, struct loop_affine at);   // one bound
 void build_add_bound(struct build *b, struct loop_bounds *to, struct loop_affine at, int64_t divisor, int64_t multiple);

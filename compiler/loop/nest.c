@@ -1,0 +1,616 @@
+// The nest generator (nest.h): walks the output axes from the outside in, cuts each into full tiles and a smaller rest,
+// and emits a tile at the innermost point.
+//
+// Sums keep one order per result whatever the tile that computes it: a tile's row count never changes the order in which
+// a row's terms are added, so a sample's result does not depend on its place in the batch.
+#include <math.h>
+#include <string.h>
+
+#include "nest.h"
+
+struct axis_point {          // of an output axis: count elements at base, base + scale, ..; of a reduction axis: one
+    struct loop_affine base;
+    uint32_t count;
+    int64_t scale, shift;    // the axis is scale * (loop variable) + shift (residue classes)
+};
+struct run {
+    struct build *b;
+    const struct nest *k;
+    const struct nest_plan *p;
+    struct body body;
+    struct axis_point at[MAX_AXES];
+    int64_t whole_lanes;     // of the tile's last vector; 0: all
+    value_id tail;           // mask of the last vector where the extent is known at run time only
+    // the reduction under way
+    const struct node *node;
+    uint32_t slots;          // accumulators an element: 1, or 2 for arg (best, its index)
+    value_id reduction_tail; // lanes of a reduction lane axis
+    bool empty;              // a class of residues that no term reaches
+};
+
+static bool is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
+static bool lane_is_output(const struct run *r) { return r->p->lane >= 0 && (uint32_t)r->p->lane < r->p->n_out; }
+static bool lane_is_reduction(const struct run *r) { return r->p->lane >= (int)r->p->n_out; }
+
+static uint32_t tile_elements(const struct run *r) {
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < r->p->n_order; i++)
+        n *= r->at[r->p->order[i]].count;
+    return n;
+}
+
+// ---- points
+static value_id lanes_below(struct run *r, struct loop_affine at, struct loop_affine bound) {
+    return build_inside(r->b, r->p->lanes, at, 1, bound);
+}
+
+static struct loop_affine extent_of(struct run *r, uint32_t axis) {
+    const struct nest_axis *x = &r->p->axis[axis];
+    return affine_shift(affine_scale(r->b->arena, affine_n(r->b->arena), x->per_n), x->extent);
+}
+
+// Sets the body's axes for element `e` of the tile; e is a mixed-radix number over the tile's axes, the last fastest.
+static void point_at(struct run *r, uint32_t e, bool vector) {
+    struct body *c = &r->body;
+    c->lanes = vector ? r->p->lanes : 1;
+    c->mask = vector ? r->reduction_tail : 0;
+    for (uint32_t a = 0; a < r->p->n_out + r->p->n_red; a++) {
+        c->axis[a] = r->at[a].base;
+        c->ramp[a] = 0;
+    }
+    for (uint32_t i = r->p->n_order; i-- > 0;) {
+        uint32_t a = r->p->order[i], u = e % r->at[a].count;
+        e /= r->at[a].count;
+        bool lane = vector && (int)a == r->p->lane;
+        c->axis[a] = affine_shift(r->at[a].base, r->at[a].scale * u * (lane ? r->p->lanes : 1));
+        if (!lane || u + 1 < r->at[a].count)
+            continue;
+        if (r->whole_lanes)
+            c->mask = lanes_below(r, affine_constant(0), affine_constant(r->whole_lanes));
+        else
+            c->mask = r->tail;
+    }
+    if (vector && r->p->lane >= 0)
+        c->ramp[r->p->lane] = r->at[r->p->lane].scale;
+    body_move(c);
+}
+
+// What a node is computed in, where it is not f64: the widest real that it reads.
+static bool reads_f64_only(const struct graph *g, expr_id e, bool *f32) {
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind == EXPR_read) {
+        *f32 |= graph_node(g, x->node)->dtype == DTYPE_f32;
+        return graph_node(g, x->node)->dtype == DTYPE_f64;
+    }
+    bool f64 = false;
+    for (uint32_t i = 0; (x->kind == EXPR_op || x->kind == EXPR_bracket) && i < x->n_args; i++)
+        f64 |= reads_f64_only(g, x->args[i], f32);
+    return f64;
+}
+
+static enum dtype real_of(const struct graph *g, const struct node *n) {
+    bool f32 = n->dtype == DTYPE_f32;
+    if (dtype_is_real(n->dtype))
+        return n->dtype;
+    bool f64 = reads_f64_only(g, n->body, &f32);
+    return f64 || !f32 ? DTYPE_f64 : DTYPE_f32;
+}
+
+static void enter_node(struct run *r, node_id n, extent *extents) {
+    const struct node *x = graph_node(r->k->g, n);
+    r->node = x;
+    r->body.real = real_of(r->k->g, x);
+    r->body.n_axes = x->rank + x->n_red;
+    memcpy(extents, x->shape, x->rank * sizeof *extents);
+    if (x->n_red)
+        memcpy(extents + x->rank, x->red, x->n_red * sizeof *extents);
+    r->body.extents = extents;
+}
+
+// ---- one step of a reduction
+static enum dtype accumulator_of(const struct run *r) {
+    enum dtype t = r->node->dtype;
+    if (is_arg(r->node->reducer))
+        return body_dtype((struct body *)&r->body, r->node->body);
+    if (!dtype_is_real(t))
+        return DTYPE_i64;
+    return t == DTYPE_f32 && r->node->reducer == RED_sum ? r->p->accumulator : t;
+}
+
+// Where the terms' zero of a masked read is enough: a product with a factor that is read under the whole mask.
+static bool read_carries_mask(struct run *r, expr_id e, bool lanes) {
+    const struct expr *x = graph_expr(r->k->g, e);
+    if (x->kind != EXPR_read)
+        return false;
+    for (uint32_t i = 0; i < r->body.n_bindings; i++)
+        if (r->body.bindings[i].node == x->node)
+            return false;
+    return !lanes || body_address(&r->body, x->node, x->n_args, x->args, 0).stride != 0;
+}
+
+static bool product_carries_mask(struct run *r, const struct expr *x, value_id mask) {
+    bool lanes = mask && build_type(r->b, mask).lanes > 1;
+    for (uint32_t i = 0; i < x->n_args; i++)
+        if (read_carries_mask(r, x->args[i], lanes))
+            return true;
+    return false;
+}
+
+static value_id select_value(struct run *r, enum dtype t, value_id condition, value_id x, value_id y) {
+    return condition ? build_apply(r->b, OP_select, t, 3, (value_id[]){condition, x, y}) : x;
+}
+
+static value_id scalar(struct run *r, enum dtype t, double x) { return build_number(r->b, (struct loop_type){t, 1}, x); }
+
+static value_id add_term(struct run *r, value_id acc, enum dtype t, value_id mask, value_id condition) {
+    const struct expr *x = graph_expr(r->k->g, r->node->body);
+    bool product = x->kind == EXPR_op && x->op == OP_mul && x->n_args >= 2 && dtype_is_real(t) && r->body.real == t;
+    for (uint32_t i = 0; product && i < x->n_args; i++) {
+        const struct expr *f = graph_expr(r->k->g, x->args[i]);
+        product = f->kind != EXPR_op || f->op != OP_pow;
+    }
+    if (product && (!condition || product_carries_mask(r, x, condition))) {
+        value_id left = body_value(&r->body, x->args[0], t, mask);
+        for (uint32_t i = 1; i + 1 < x->n_args; i++)
+            left = build_apply2(r->b, OP_mul, t, left, body_value(&r->body, x->args[i], t, mask));
+        return build_plain(r->b, LOOP_fma, left, body_value(&r->body, x->args[x->n_args - 1], t, mask), acc);
+    }
+    value_id term = build_cast(r->b, t, body_value(&r->body, r->node->body, dtype_is_real(t) ? r->body.real : t, mask));
+    if (condition && !(x->kind == EXPR_read && read_carries_mask(r, r->node->body, build_type(r->b, condition).lanes > 1)))
+        term = select_value(r, t, condition, term, scalar(r, t, 0));
+    return build_apply2(r->b, OP_add, t, acc, term);
+}
+
+static value_id row_major_index(struct run *r) {
+    const struct node *n = r->node;
+    struct loop_affine at = affine_constant(0);
+    int64_t stride = 1;
+    for (uint32_t i = n->n_red; i-- > 0;) {
+        at = affine_add(r->b->arena, at, affine_scale(r->b->arena, r->at[n->rank + i].base, stride));
+        stride *= graph_extent_max(r->k->g, n->red[i]);
+    }
+    return build_index(r->b, (struct loop_type){DTYPE_i32, 1}, at, 0);
+}
+
+static void arg_step(struct run *r, value_id *acc, enum dtype t, value_id term, value_id condition) {
+    value_id best = acc[0];
+    bool max = r->node->reducer == RED_argmax;
+    value_id better = build_apply2(r->b, OP_lt, DTYPE_bool, max ? best : term, max ? term : best);
+    if (dtype_is_real(t)) {   // the first NaN wins
+        value_id nan = build_apply2(r->b, OP_ne, DTYPE_bool, term, term);
+        value_id sound = build_apply2(r->b, OP_eq, DTYPE_bool, best, best);
+        better = build_apply2(r->b, OP_or, DTYPE_bool, better, build_and(r->b, nan, sound));
+    }
+    better = build_and(r->b, better, condition);
+    acc[0] = select_value(r, t, better, term, best);
+    acc[1] = select_value(r, DTYPE_i32, better, row_major_index(r), acc[1]);
+}
+
+static void step(struct run *r, value_id *acc, value_id guards) {
+    struct body *c = &r->body;
+    enum dtype t = accumulator_of(r);
+    value_id condition = body_and(c, guards, r->reduction_tail), mask = body_and(c, guards, c->mask);
+    if (r->node->reducer == RED_sum) {
+        acc[0] = add_term(r, acc[0], t, mask, condition);
+        return;
+    }
+    value_id term = body_value(c, r->node->body, t, mask);
+    if (is_arg(r->node->reducer))
+        arg_step(r, acc, t, term, condition);
+    else if (r->node->reducer == RED_prod)
+        acc[0] = build_apply2(r->b, OP_mul, t, acc[0], select_value(r, t, condition, term, scalar(r, t, 1)));
+    else
+        acc[0] = select_value(r, t, condition,
+                              build_apply2(r->b, r->node->reducer == RED_max ? OP_max : OP_min, t, term, acc[0]), acc[0]);
+}
+
+static value_id start_value(struct run *r, uint32_t slot) {
+    enum dtype t = accumulator_of(r);
+    uint32_t lanes = r->p->lane >= 0 ? r->p->lanes : 1;
+    if (slot == 1)
+        return build_number(r->b, (struct loop_type){DTYPE_i32, lanes}, 0);
+    double x = 0;
+    bool real = dtype_is_real(t);
+    if (r->node->reducer == RED_prod)
+        x = 1;
+    else if (r->node->reducer == RED_max || r->node->reducer == RED_argmax)
+        x = real ? -INFINITY : -9007199254740992.0;
+    else if (r->node->reducer == RED_min || r->node->reducer == RED_argmin)
+        x = real ? INFINITY : 9007199254740992.0;
+    if (t == DTYPE_i32 && x != 0 && x != 1)
+        x = x < 0 ? INT32_MIN : INT32_MAX;
+    return build_number(r->b, (struct loop_type){t, lanes}, x);
+}
+
+// ---- guards: cut loops where that is possible
+struct guard_use { struct guard guard; int cut; bool leaf; };   // cut: reduction axis whose loop it bounds, or -1
+
+static bool axis_of_term(const struct term *t, uint32_t *axis) {
+    *axis = t->ref;
+    return t->kind == TERM_axis;
+}
+
+// The axis whose loop a guard cuts: the innermost reduction axis in it; none if data or the lane axis is in it.
+static int cut_axis(const struct run *r, const struct index *x) {
+    int cut = -1;
+    for (uint32_t i = 0; i < x->n_terms; i++) {
+        uint32_t a;
+        if (x->terms[i].kind == TERM_data)
+            return -1;
+        if (!axis_of_term(&x->terms[i], &a))
+            continue;
+        if ((int)a == r->p->lane || r->p->axis[a].merged)
+            return -1;
+        if (a >= r->p->n_out && (int)a > cut)
+            cut = (int)a;
+    }
+    return cut;
+}
+
+static bool is_jammed(const struct run *r, const struct index *x) {
+    for (uint32_t i = 0; i < x->n_terms; i++) {
+        uint32_t a;
+        if (axis_of_term(&x->terms[i], &a) && a < r->p->n_out && r->at[a].count > 1)
+            return true;
+    }
+    return false;
+}
+
+// Is the index a whole number wherever the loops go (every coefficient divides)?
+static bool divides(const struct run *r, const struct index *x) {
+    int64_t rest = x->constant;
+    for (uint32_t i = 0; i < x->n_terms; i++) {
+        uint32_t a;
+        if (!axis_of_term(&x->terms[i], &a))
+            return x->divisor == 1;
+        if ((x->terms[i].coefficient * r->at[a].scale) % x->divisor)
+            return false;
+        rest += x->terms[i].coefficient * r->at[a].shift;
+    }
+    return rest % x->divisor == 0;
+}
+
+static uint32_t sort_guards(struct run *r, struct guard_use *use) {
+    for (uint32_t i = 0; i < r->node->n_guards; i++) {
+        const struct index *x = graph_index(r->k->g, r->node->guards[i].index);
+        use[i] = (struct guard_use){r->node->guards[i], cut_axis(r, x), false};
+        use[i].leaf = use[i].cut < 0 || is_jammed(r, x) || (x->divisor > 1 && !divides(r, x));
+    }
+    return r->node->n_guards;
+}
+
+// Adds to the bounds of reduction axis `a` what 0 <= index < h demands of it, for any element of the tile.
+static void cut_bounds(struct run *r, const struct guard_use *use, uint32_t a, struct loop_bounds *low, struct loop_bounds *high) {
+    struct arena *arena = r->b->arena;
+    const struct index *x = graph_index(r->k->g, use->guard.index);
+    struct loop_affine rest = affine_constant(x->constant);
+    int64_t c = 0, least = 0, greatest = 0;
+    for (uint32_t i = 0; i < x->n_terms; i++) {
+        const struct term *t = &x->terms[i];
+        if (t->kind == TERM_symbol) {
+            rest = affine_add(arena, rest, affine_scale(arena, affine_n(arena), t->coefficient));
+        } else if (t->ref == a) {
+            c = t->coefficient * r->at[a].scale;
+            rest = affine_shift(rest, t->coefficient * r->at[a].shift);
+        } else {
+            rest = affine_add(arena, rest, affine_scale(arena, r->at[t->ref].base, t->coefficient));
+            int64_t reach = t->coefficient * r->at[t->ref].scale * ((int64_t)r->at[t->ref].count - 1);
+            *(reach < 0 ? &least : &greatest) += reach;
+        }
+    }
+    struct loop_affine top = body_extent(&r->body, use->guard.bound);   // index <= top, before the division
+    top = affine_scale(arena, affine_shift(top, -1), x->divisor);
+    struct loop_affine from = affine_scale(arena, affine_shift(rest, greatest), -1);       // c * v >= from
+    struct loop_affine to = affine_add(arena, top, affine_scale(arena, affine_shift(rest, least), -1));   // c * v <= to
+    if (c > 0) {
+        build_add_bound(r->b, low, from, c, 1);
+        build_add_bound(r->b, high, affine_shift(to, 1), c, 1);
+    } else {   // -c * v >= -to and -c * v <= -from
+        build_add_bound(r->b, low, affine_scale(arena, to, -1), -c, 1);
+        build_add_bound(r->b, high, affine_shift(affine_scale(arena, from, -1), 1), -c, 1);
+    }
+}
+
+// ---- reduction loops
+struct reduction { const struct guard_use *uses; uint32_t n_uses, n_elements; };
+
+static void leaf(struct run *r, const struct reduction *d, value_id *acc) {
+    for (uint32_t e = 0; e < d->n_elements; e++) {
+        point_at(r, e, r->p->lane >= 0);
+        value_id guards = 0;
+        for (uint32_t i = 0; i < d->n_uses; i++)
+            if (d->uses[i].leaf)
+                guards = body_and(&r->body, guards, body_guard(&r->body, d->uses[i].guard, body_and(&r->body, guards, r->body.mask)));
+        step(r, acc + e * r->slots, guards);
+    }
+}
+
+static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_id *acc);
+
+static void reduce_loop(struct run *r, const struct reduction *d, uint32_t a, struct loop_bounds low, struct loop_bounds high,
+                        int64_t by, value_id *acc) {
+    uint32_t n = d->n_elements * r->slots;
+    struct loop_carried carried[2 * NEST_TILE];
+    value_id next[2 * NEST_TILE];
+    for (uint32_t i = 0; i < n; i++)
+        carried[i] = (struct loop_carried){.first = acc[i]};
+    struct loop_stmt *s = build_for(r->b, low, high, by, n, carried);
+    r->at[a].base = affine_shift(affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale), r->at[a].shift);
+    for (uint32_t i = 0; i < n; i++)
+        next[i] = carried[i].inside;
+    if ((int)a == r->p->lane && r->p->axis[a].per_n && by == 0)
+        BUG("a lane loop without a step");
+    reduce(r, d, a - r->p->n_out + 1, next);
+    build_close(r->b, n, next);
+    for (uint32_t i = 0; i < n; i++)
+        acc[i] = carried[i].result;
+}
+
+static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, value_id *acc) {
+    const struct nest_axis *x = &r->p->axis[a];
+    int64_t w = r->p->lanes, full = x->per_n ? 0 : x->extent / w * w;
+    struct loop_affine zero = affine_constant(0);
+    if (x->per_n) {
+        struct loop_affine end = extent_of(r, a);
+        reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_shift(end, 1 - w)), w, acc);
+        struct loop_bounds low = {0};
+        build_add_bound(r->b, &low, affine_shift(end, 1 - w), w, w);
+        uint32_t n = d->n_elements * r->slots;   // the rest: at most one round, masked
+        struct loop_carried carried[2 * NEST_TILE];
+        value_id next[2 * NEST_TILE];
+        for (uint32_t i = 0; i < n; i++)
+            carried[i] = (struct loop_carried){.first = acc[i]};
+        struct loop_stmt *s = build_for(r->b, low, build_bound(r->b, end), w, n, carried);
+        r->at[a].base = affine_value(r->b->arena, s->variable);
+        struct loop_affine left = affine_add(r->b->arena, end, affine_scale(r->b->arena, r->at[a].base, -1));
+        r->reduction_tail = lanes_below(r, zero, left);
+        for (uint32_t i = 0; i < n; i++)
+            next[i] = carried[i].inside;
+        reduce(r, d, a - r->p->n_out + 1, next);
+        build_close(r->b, n, next);
+        for (uint32_t i = 0; i < n; i++)
+            acc[i] = carried[i].result;
+        r->reduction_tail = 0;
+        return;
+    }
+    if (full > w) {
+        reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_constant(full)), w, acc);
+    } else if (full == w) {
+        r->at[a].base = zero;
+        reduce(r, d, a - r->p->n_out + 1, acc);
+    }
+    if (full < x->extent) {
+        r->at[a].base = affine_constant(full);
+        r->reduction_tail = lanes_below(r, zero, affine_constant(x->extent - full));
+        reduce(r, d, a - r->p->n_out + 1, acc);
+        r->reduction_tail = 0;
+    }
+}
+
+static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_id *acc) {
+    if (r->empty)
+        return;
+    if (i == r->p->n_red) {
+        leaf(r, d, acc);
+        return;
+    }
+    uint32_t a = r->p->n_out + i;
+    const struct nest_axis *x = &r->p->axis[a];
+    if (x->merged) {
+        r->at[a].base = affine_constant(0);
+        reduce(r, d, i + 1, acc);
+        return;
+    }
+    if ((int)a == r->p->lane) {
+        reduce_lanes(r, d, a, acc);
+        return;
+    }
+    int64_t scale = r->at[a].scale, shift = r->at[a].shift, constant;
+    struct loop_bounds low = build_bound(r->b, affine_constant(0)), high = {0};
+    build_add_bound(r->b, &high, affine_shift(extent_of(r, a), -shift), scale, 1);
+    bool cut = false;
+    for (uint32_t k = 0; k < d->n_uses; k++)
+        if (d->uses[k].cut == (int)a) {
+            cut_bounds(r, &d->uses[k], a, &low, &high);
+            cut = true;
+        }
+    if (cut || !x->unroll || !affine_is_constant(high.any[0].at, &constant)) {
+        reduce_loop(r, d, a, low, high, 1, acc);
+        return;
+    }
+    for (int64_t v = 0; v < constant; v++) {
+        r->at[a].base = affine_constant(v * scale + shift);
+        reduce(r, d, i + 1, acc);
+    }
+}
+
+static value_id finish(struct run *r, value_id acc) {
+    if (lane_is_reduction(r)) {
+        static const enum op ops[] = {[RED_sum] = OP_add, [RED_prod] = OP_mul, [RED_max] = OP_max, [RED_min] = OP_min};
+        acc = build_fold(r->b, ops[r->node->reducer], acc);
+    }
+    return build_cast(r->b, r->node->dtype, acc);
+}
+
+// ---- tiles
+static void reduce_member(struct run *r, uint32_t n_elements, value_id *result) {
+    struct guard_use uses[MAX_AXES];
+    value_id acc[2 * NEST_TILE];
+    r->slots = is_arg(r->node->reducer) ? 2 : 1;
+    struct reduction d = {uses, sort_guards(r, uses), n_elements};
+    for (uint32_t i = 0; i < n_elements * r->slots; i++)
+        acc[i] = start_value(r, i % r->slots);
+    reduce(r, &d, 0, acc);
+    for (uint32_t e = 0; e < n_elements; e++)
+        result[e] = finish(r, acc[e * r->slots + r->slots - 1]);
+}
+
+static void store_element(struct run *r, const struct nest_member *m, value_id v) {
+    struct body *c = &r->body;
+    struct loop_access_at at = {.mask = c->mask, .at = affine_constant(0)};
+    for (uint32_t d = 0; d < r->node->rank; d++) {
+        at.at = affine_add(r->b->arena, at.at, affine_scale(r->b->arena, c->axis[d], m->stride[d]));
+        at.stride += c->ramp[d] * m->stride[d];
+    }
+    at.buffer = c->buffer(c->context, m->node);
+    build_store(r->b, at, v);
+}
+
+static void tile(struct run *r) {
+    uint32_t n = tile_elements(r);
+    bool vector = lane_is_output(r);
+    struct body_binding bindings[NEST_MEMBERS];
+    value_id *values = NEW_ARRAY(r->b->arena, n * r->k->n_members, value_id);
+    extent extents[MAX_AXES];
+    CHECK(n <= NEST_TILE, "a tile of %u accumulators", n);
+    r->body.bindings = bindings;
+    for (uint32_t i = 0; i < r->k->n_members; i++) {
+        const struct nest_member *m = &r->k->members[i];
+        r->b->origin = graph_node(r->k->g, m->node)->origin;
+        enter_node(r, m->node, extents);
+        r->body.n_bindings = 0;
+        if (r->node->reducer != RED_none)
+            reduce_member(r, n, values + i * n);
+        for (uint32_t e = 0; e < n; e++) {
+            point_at(r, e, vector);
+            for (uint32_t k = 0; k < i; k++)
+                bindings[k] = (struct body_binding){r->k->members[k].node, values[k * n + e]};
+            r->body.n_bindings = i;
+            if (r->node->reducer == RED_none)
+                values[i * n + e] = body_value(&r->body, r->node->body, r->node->dtype, r->body.mask);
+            if (m->stored)
+                store_element(r, m, values[i * n + e]);
+        }
+    }
+}
+
+// ---- output loops
+static void walk(struct run *r, uint32_t i);
+
+static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct loop_bounds high, int64_t by) {
+    uint32_t a = r->p->order[i];
+    bool outermost = build_is_outside(r->b);
+    struct loop_stmt *s = build_for(r->b, low, high, by, 0, NULL);
+    if (outermost && r->p->chunk)
+        build_parallel(r->b, r->p->chunk);
+    r->at[a].base = affine_shift(affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale), r->at[a].shift);
+    walk(r, i + 1);
+    build_close(r->b, 0, NULL);
+}
+
+static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to, int64_t by) {   // constants
+    uint32_t a = r->p->order[i];
+    if (to - from > by) {
+        walk_loop(r, i, build_bound(r->b, affine_constant(from)), build_bound(r->b, affine_constant(to)), by);
+    } else {
+        r->at[a].base = affine_constant(from * r->at[a].scale + r->at[a].shift);
+        walk(r, i + 1);
+    }
+}
+
+static void walk_fixed(struct run *r, uint32_t i, int64_t extent) {
+    uint32_t a = r->p->order[i];
+    int64_t w = (int)a == r->p->lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w, full = extent / by * by;
+    r->at[a].count = r->p->axis[a].jam;
+    if (full > 0)
+        walk_block(r, i, 0, full, by);
+    if (full == extent)
+        return;
+    int64_t rest = extent - full;
+    r->at[a].count = (uint32_t)((rest + w - 1) / w);
+    if (w > 1)
+        r->whole_lanes = rest % w;
+    walk_block(r, i, full, extent, rest);
+    r->whole_lanes = w > 1 ? 0 : r->whole_lanes;
+}
+
+// An extent with n: full tiles, then single elements (single masked vectors on the lane axis).
+static void walk_samples(struct run *r, uint32_t i) {
+    uint32_t a = r->p->order[i];
+    bool lane = (int)a == r->p->lane;
+    int64_t w = lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w;
+    struct loop_affine end = extent_of(r, a);
+    r->at[a].count = r->p->axis[a].jam;
+    walk_loop(r, i, build_bound(r->b, affine_constant(0)), build_bound(r->b, affine_shift(end, 1 - by)), by);
+    if (by == 1)
+        return;
+    struct loop_bounds low = {0};
+    build_add_bound(r->b, &low, affine_shift(end, 1 - by), by, by);
+    r->at[a].count = 1;
+    struct loop_stmt *s = build_for(r->b, low, build_bound(r->b, end), w, 0, NULL);
+    r->at[a].base = affine_value(r->b->arena, s->variable);
+    if (lane) {
+        struct loop_affine left = affine_add(r->b->arena, end, affine_scale(r->b->arena, r->at[a].base, -1));
+        r->tail = lanes_below(r, affine_constant(0), left);
+    }
+    walk(r, i + 1);
+    build_close(r->b, 0, NULL);
+    r->tail = lane ? 0 : r->tail;
+}
+
+static void walk(struct run *r, uint32_t i) {
+    if (i == r->p->n_order) {
+        tile(r);
+        return;
+    }
+    uint32_t a = r->p->order[i];
+    const struct nest_axis *x = &r->p->axis[a];
+    if (x->per_n)
+        walk_samples(r, i);
+    else
+        walk_fixed(r, i, (x->extent - r->at[a].shift + r->at[a].scale - 1) / r->at[a].scale);
+}
+
+// Do the terms at residues o of the output axis and q of the reduction axis divide?
+static bool residues_fit(const struct run *r, const struct nest_residue *s, int64_t o, int64_t q) {
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    for (uint32_t k = 0; k < n->n_guards; k++) {
+        const struct index *x = graph_index(r->k->g, n->guards[k].index);
+        int64_t rest = x->constant;
+        bool split = false;
+        for (uint32_t t = 0; t < x->n_terms; t++) {
+            if (x->terms[t].kind != TERM_axis)
+                continue;
+            rest += x->terms[t].ref == s->out ? x->terms[t].coefficient * o : 0;
+            rest += x->terms[t].ref == s->red ? x->terms[t].coefficient * q : 0;
+            split |= x->terms[t].ref == s->red;
+        }
+        if (split && x->divisor == s->by && rest % x->divisor)
+            return false;
+    }
+    return true;
+}
+
+// Each class of residues is a nest of its own; where no term fits, the sum stays at its start.
+static void walk_residues(struct run *r, uint32_t i) {
+    if (i == r->p->n_residues) {
+        walk(r, 0);
+        return;
+    }
+    const struct nest_residue *s = &r->p->residue[i];
+    for (int64_t o = 0; o < s->by && o < r->p->axis[s->out].extent; o++) {
+        int64_t q = 0;
+        while (q < s->by && !residues_fit(r, s, o, q))
+            q++;
+        bool empty = r->empty;
+        r->empty |= q == s->by || q >= r->p->axis[s->red].extent;
+        r->at[s->out].scale = r->at[s->red].scale = s->by;
+        r->at[s->out].shift = o;
+        r->at[s->red].shift = q;
+        walk_residues(r, i + 1);
+        r->empty = empty;
+    }
+}
+
+void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *, node_id), void *context) {
+    struct run *r = NEW(b->arena, struct run);
+    r->b = b;
+    r->k = k;
+    r->p = &k->plan;
+    body_start(&r->body, b, k->g);
+    r->body.buffer = buffer;
+    r->body.context = context;
+    for (uint32_t a = 0; a < MAX_AXES; a++)
+        r->at[a] = (struct axis_point){affine_constant(0), 1, 1, 0};
+    walk_residues(r, 0);
+}

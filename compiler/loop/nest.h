@@ -1,0 +1,49 @@
+// One generator for every dense kernel: output loops around a register tile, reduction loops inside it with the
+// accumulators carried, then the epilogue maps and the stores. A map is a tile of one vector without a reduction; a
+// scalar loop nest is a tile of one element.
+//
+//     for output tiles (jam axes step U, lane axis step W * vectors):
+//         acc[tile] = start
+//         for reductions (bounds cut by guards):  acc[tile] = RED(acc[tile], body)     operands loaded once
+//         store epilogue(acc[tile])
+#pragma once
+
+#include "body.h"
+
+struct nest_axis {
+    int64_t extent, per_n;   // runs to extent + per_n * n
+    bool merged;             // is 0: its values run in the next axis, whose extent includes it
+    uint32_t jam;            // output: elements of a tile along it (on the lane axis: vectors); >= 1
+    bool unroll;             // reduction: written out
+};
+struct nest_residue { uint32_t out, red; int64_t by; };   // axes split into residue classes so that an index divides
+struct nest_plan {
+    uint32_t n_out, n_red;
+    struct nest_axis axis[MAX_AXES];   // outputs, then reductions
+    uint32_t n_order, order[MAX_AXES]; // output axes, outermost first; not the merged ones
+    int lane;                          // axis; -1: scalar
+    uint32_t lanes;
+    int64_t chunk;                     // > 0: the outermost loop is parallel
+    uint32_t n_residues;
+    struct nest_residue residue[2];
+    enum dtype accumulator;            // of real sums
+};
+
+enum { NEST_MEMBERS = 48, NEST_TILE = 64 };
+struct nest_member {
+    node_id node;
+    bool stored;                       // else only later members read it
+    int64_t stride[MAX_RANK];          // of the stored array
+};
+struct nest {                          // a kernel: members in order; those with a reducer first
+    const struct graph *g;
+    uint32_t n_members;
+    struct nest_member members[NEST_MEMBERS];
+    struct nest_plan plan;
+};
+
+// ---- nest.c
+void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *, node_id), void *context);
+// ---- scatter.c: y[data(r), ..] += body; false if the node is none
+bool scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t (*buffer)(void *, node_id), void *context);
+bool scatter_is(const struct graph *g, node_id n);
