@@ -181,3 +181,6 @@ void loop_print_verdicts(const struct loop_entry *e, FILE *to);
 
 // ---- verify.c: NULL if legal, else what is wrong (in `a`)
 const char *loop_verify(struct arena *a, const struct loop_module *m);
+
+// ---- run.c: an entry executed without LLVM, for tests; slots as for nr_entry. No calls of the runtime.
+void loop_run(struct arena *a, const struct loop_module *m, const struct loop_entry *e, void *const *slots, int64_t n);

@@ -456,32 +456,43 @@ static void store_element(struct run *r, const struct nest_member *m, value_id v
     build_store(r->b, at, v);
 }
 
+// The maps of one element, then its stores: whatever an element reads is read before it is overwritten in place.
+static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *values, struct body_binding *bindings, extent *extents) {
+    point_at(r, e, lane_is_output(r));
+    for (uint32_t i = 0; i < r->k->n_members; i++) {
+        enter_node(r, r->k->members[i].node, extents);
+        r->b->origin = r->node->origin;
+        r->body.n_bindings = i;
+        if (r->node->reducer == RED_none) {
+            body_move(&r->body);
+            values[i * n + e] = body_value(&r->body, r->node->body, r->node->dtype, r->body.mask);
+        }
+        bindings[i] = (struct body_binding){r->k->members[i].node, values[i * n + e]};
+    }
+    for (uint32_t i = 0; i < r->k->n_members; i++) {
+        enter_node(r, r->k->members[i].node, extents);
+        r->b->origin = r->node->origin;
+        if (r->k->members[i].stored)
+            store_element(r, &r->k->members[i], values[i * n + e]);
+    }
+}
+
 static void tile(struct run *r) {
     uint32_t n = tile_elements(r);
-    bool vector = lane_is_output(r);
     struct body_binding bindings[NEST_MEMBERS];
     value_id *values = NEW_ARRAY(r->b->arena, n * r->k->n_members, value_id);
     extent extents[MAX_AXES];
     CHECK(n <= NEST_TILE, "a tile of %u accumulators", n);
     r->body.bindings = bindings;
+    r->body.n_bindings = 0;
     for (uint32_t i = 0; i < r->k->n_members; i++) {
-        const struct nest_member *m = &r->k->members[i];
-        r->b->origin = graph_node(r->k->g, m->node)->origin;
-        enter_node(r, m->node, extents);
-        r->body.n_bindings = 0;
+        enter_node(r, r->k->members[i].node, extents);
+        r->b->origin = r->node->origin;
         if (r->node->reducer != RED_none)
             reduce_member(r, n, values + i * n);
-        for (uint32_t e = 0; e < n; e++) {
-            point_at(r, e, vector);
-            for (uint32_t k = 0; k < i; k++)
-                bindings[k] = (struct body_binding){r->k->members[k].node, values[k * n + e]};
-            r->body.n_bindings = i;
-            if (r->node->reducer == RED_none)
-                values[i * n + e] = body_value(&r->body, r->node->body, r->node->dtype, r->body.mask);
-            if (m->stored)
-                store_element(r, m, values[i * n + e]);
-        }
     }
+    for (uint32_t e = 0; e < n; e++)
+        finish_element(r, e, n, values, bindings, extents);
 }
 
 // ---- output loops

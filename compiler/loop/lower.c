@@ -1,0 +1,503 @@
+// Graphs to entries: buffers for the nodes, a kernel or a call of the runtime for each group of nodes, in the graph's order.
+//
+// Reshapes are other names for the same memory. An output is computed where its slot points to; where that may be the
+// memory of an input (new parameters over old ones), only if nobody needs the old values any more, else at the end by a copy.
+#include <string.h>
+
+#include "lower.h"
+
+// ---- nodes and their memory
+static bool is_view(const struct node *x) {
+    return x->kind == NODE_op && (x->op == OP_reshape || x->op == OP_at || x->op == OP_constant);
+}
+
+static bool may_share(enum role r) {   // an output of this role may lie where the input of the same role lies
+    return r == ROLE_theta || r == ROLE_rule_state || r == ROLE_state || r == ROLE_memory;
+}
+
+static const struct node *shared_input(const struct lower *l, const struct output *o, node_id *n) {
+    for (uint32_t i = 0; may_share(o->role) && i < l->g->inputs.n; i++) {
+        const struct node *x = graph_node(l->g, *n = l->g->inputs.at[i]);
+        if (x->role == o->role && x->ref == o->ref && x->ref2 == o->ref2)
+            return x;
+    }
+    return NULL;
+}
+
+static void mark_needed(struct lower *l, node_id n) {
+    if (l->nodes[n].needed)
+        return;
+    l->nodes[n].needed = true;
+    uint32_t count;
+    node_id *operands;
+    node_operands(l->arena, l->g, n, &count, &operands);
+    for (uint32_t i = 0; i < count; i++)
+        mark_needed(l, operands[i]);
+    if (is_view(graph_node(l->g, n)))
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct lowered_node *r = &l->nodes[l->nodes[operands[i]].root];
+        uint32_t *users = NEW_ARRAY(l->arena, r->n_users + 1, uint32_t), k = 0;
+        for (; k < r->n_users; k++)
+            users[k] = r->users[k];
+        users[r->n_users++] = n;
+        r->users = users;
+    }
+}
+
+static void find_roots(struct lower *l) {
+    for (node_id n = 1; n < l->g->nodes.n; n++) {
+        const struct node *x = graph_node(l->g, n);
+        l->nodes[n].root = is_view(x) ? l->nodes[x->inputs[0]].root : n;
+        l->nodes[n].done = x->kind == NODE_input;
+    }
+    for (uint32_t i = 0; i < l->g->outputs.n; i++) {
+        mark_needed(l, l->g->outputs.at[i].node);
+        l->nodes[l->nodes[l->g->outputs.at[i].node].root].is_output = true;
+    }
+}
+
+static uint32_t add_buffer(struct lower *l, node_id n, enum loop_place place, uint32_t slot, const char *name) {
+    const struct node *x = graph_node(l->g, n);
+    struct loop_buffer b = {.name = name, .dtype = x->dtype, .place = place, .slot = slot};
+    int64_t count = 1;
+    bool samples = x->rank > 0 && x->shape[0] < 1;
+    for (uint32_t d = samples; d < x->rank; d++)
+        count *= graph_extent_max(l->g, x->shape[d]);
+    *(samples ? &b.per_sample : &b.count) = count;
+    VEC_PUSH(l->arena, &l->entry->buffers, b);
+    return l->entry->buffers.n;
+}
+
+uint32_t lower_buffer(struct lower *l, node_id n) {
+    struct lowered_node *r = &l->nodes[l->nodes[n].root];
+    if (!r->buffer) {
+        const struct node *x = graph_node(l->g, l->nodes[n].root);
+        const char *name = x->name ? x->name : arena_printf(l->arena, "t%u", l->nodes[n].root);
+        r->buffer = add_buffer(l, l->nodes[n].root, PLACE_arena, 0, name);
+    }
+    return r->buffer - 1;
+}
+
+static void place_slots(struct lower *l) {
+    for (uint32_t i = 0; i < l->g->inputs.n; i++) {
+        node_id n = l->g->inputs.at[i];
+        l->nodes[n].buffer = add_buffer(l, n, PLACE_slot, i, graph_node(l->g, n)->name);
+    }
+    for (uint32_t i = 0; i < l->g->outputs.n; i++) {
+        const struct output *o = &l->g->outputs.at[i];
+        struct lowered_node *r = &l->nodes[l->nodes[o->node].root];
+        uint32_t buffer = add_buffer(l, o->node, PLACE_slot, l->g->inputs.n + i, o->name);
+        if (r->buffer)
+            VEC_PUSH(l->arena, &l->copies, i);
+        else
+            r->buffer = buffer;
+    }
+}
+
+static uint32_t output_buffer(const struct lower *l, uint32_t i) { return l->g->inputs.n + i; }   // as place_slots made them
+
+// ---- kernels
+struct parameters {          // of a kernel being made: which buffer each one is
+    struct lower *l;
+    const struct nest *k;
+    uint32_t n, buffers[64];
+    enum loop_access access[64];
+};
+
+static uint32_t find_parameter(struct parameters *p, uint32_t buffer) {
+    uint32_t i = 0;
+    while (i < p->n && p->buffers[i] != buffer)
+        i++;
+    CHECK(i < 64, "a kernel with more than 64 buffers");
+    return i;
+}
+
+static void use_parameter(struct parameters *p, uint32_t buffer, enum loop_access access) {
+    uint32_t i = find_parameter(p, buffer);
+    if (i == p->n) {
+        p->buffers[p->n++] = buffer;
+        p->access[i] = access;
+    } else if (p->access[i] != access) {
+        p->access[i] = ACCESS_inout;
+    }
+}
+
+static uint32_t parameter_of(void *context, node_id n) {
+    struct parameters *p = context;
+    return find_parameter(p, p->l->nodes[p->l->nodes[n].root].buffer - 1);
+}
+
+// Two slots that may be one memory: an input and the output of the same role.
+static bool overlaps(const struct lower *l, uint32_t buffer) {
+    const struct loop_buffer *b = &l->entry->buffers.at[buffer];
+    node_id input;
+    if (b->place != PLACE_slot)
+        return false;
+    if (b->slot >= l->g->inputs.n)
+        return shared_input(l, &l->g->outputs.at[b->slot - l->g->inputs.n], &input) != NULL;
+    for (uint32_t i = 0; i < l->g->outputs.n; i++)
+        if (shared_input(l, &l->g->outputs.at[i], &input) && input == l->g->inputs.at[b->slot])
+            return true;
+    return false;
+}
+
+static void declare_parameters(struct build *b, struct parameters *p) {
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct loop_buffer *of = &p->l->entry->buffers.at[p->buffers[i]];
+        build_param(b, of->name, of->dtype, p->access[i], overlaps(p->l, p->buffers[i]));
+    }
+}
+
+static uint32_t share_kernel(struct lower *l, struct loop_kernel *k, const char *family) {
+    const char *text = intern(loop_kernel_text(l->arena, k, true));
+    uint32_t known;
+    if (map_get(l->kernels, MAP_PTR(text), &known))
+        return known;
+    k->name = arena_printf(l->arena, "%s_%u", family, l->module->kernels.n + 1);
+    VEC_PUSH(l->arena, &l->module->kernels, k);
+    map_set(l->kernels, MAP_PTR(text), l->module->kernels.n);
+    return l->module->kernels.n;
+}
+
+static struct loop_step *add_step(struct lower *l, origin_id origin) {
+    struct loop_step s = {.origin = origin};
+    VEC_PUSH(l->arena, &l->entry->steps, s);
+    return &l->entry->steps.at[l->entry->steps.n - 1];
+}
+
+static struct loop_step *call_kernel(struct lower *l, uint32_t kernel, struct parameters *p, origin_id origin) {
+    struct loop_step *s = add_step(l, origin);
+    s->kernel = kernel;
+    s->n_args = p->n;
+    s->args = NEW_ARRAY(l->arena, p->n, struct loop_argument);
+    for (uint32_t i = 0; i < p->n; i++)
+        s->args[i] = (struct loop_argument){.kind = ARGUMENT_buffer, .buffer = p->buffers[i]};
+    return s;
+}
+
+static void add_verdict(struct lower *l, node_id n, const char *family, const char *text) {
+    const struct node *x = graph_node(l->g, n);
+    struct loop_verdict v = {n, x->name ? x->name : graph_node_text(l->arena, l->g, n), family, text, 0, 0, x->origin};
+    cost_of_node(l->g, n, &v.flops, &v.flops_per_sample);
+    l->entry->flops += v.flops;
+    l->entry->flops_per_sample += v.flops_per_sample;
+    VEC_PUSH(l->arena, &l->entry->verdicts, v);
+}
+
+// ---- outputs over inputs
+// Can the group write this output where the input of the same role lies? Only if nobody reads the old values afterwards,
+// and the group itself reads each at the place where it writes.
+static bool may_overwrite(const struct lower *l, node_id n, node_id input, const struct nest *k) {
+    const struct lowered_node *x = &l->nodes[input];
+    for (uint32_t i = 0; i < x->n_users; i++) {
+        bool member = false, identity;
+        for (uint32_t m = 0; m < k->n_members; m++)
+            member |= k->members[m].node == x->users[i];
+        if (l->nodes[x->users[i]].done)
+            continue;
+        if (!member || !node_reads(l->g, x->users[i], input, &identity) || !identity ||
+            graph_node(l->g, x->users[i])->reducer != RED_none)
+            return false;
+        if (graph_node(l->g, n)->rank != graph_node(l->g, input)->rank)
+            return false;
+    }
+    for (uint32_t i = 0; i < l->g->outputs.n; i++) {   // a copy at the end would read it
+        node_id from = l->nodes[l->g->outputs.at[i].node].root;
+        if (from == input)
+            return false;
+    }
+    return true;
+}
+
+static void avoid_overwriting(struct lower *l, node_id n, const struct nest *k) {
+    for (uint32_t i = 0; i < l->g->outputs.n; i++) {
+        const struct output *o = &l->g->outputs.at[i];
+        struct lowered_node *r = &l->nodes[n];
+        node_id input;
+        if (l->nodes[o->node].root != n || r->buffer != 1 + output_buffer(l, i) || !shared_input(l, o, &input) ||
+            may_overwrite(l, n, input, k))
+            continue;
+        r->buffer = 0;
+        lower_buffer(l, n);
+        VEC_PUSH(l->arena, &l->copies, i);
+    }
+}
+
+// ---- comprehensions
+static void lower_matrix(struct lower *l, node_id n, const struct recognized *r) {
+    const struct node *x = graph_node(l->g, n);
+    bool f64 = x->dtype == DTYPE_f64;
+    struct loop_step *s = add_step(l, x->origin);
+    struct loop_argument args[] = {
+        {ARGUMENT_integer, 0, r->a.transposed, 0}, {ARGUMENT_integer, 0, r->b.transposed, 0},
+        {ARGUMENT_integer, 0, r->m.count, r->m.per_n}, {ARGUMENT_integer, 0, r->n.count, r->n.per_n},
+        {ARGUMENT_integer, 0, r->k.count, r->k.per_n},
+        {ARGUMENT_buffer, lower_buffer(l, r->a.node), 0, 0}, {ARGUMENT_integer, 0, r->a.lead, 0},
+        {ARGUMENT_buffer, lower_buffer(l, r->b.node), 0, 0}, {ARGUMENT_integer, 0, r->b.lead, 0},
+        {ARGUMENT_buffer, lower_buffer(l, n), 0, 0}, {ARGUMENT_integer, 0, tensor_stride(l->g, n, 0), 0},
+        {ARGUMENT_integer, 0, 0, 0},
+    };
+    s->function = f64 ? "nr_gemm_f64" : "nr_gemm_f32";
+    s->n_args = sizeof args / sizeof *args;
+    s->args = arena_copy(l->arena, args, sizeof args);
+    s->what = arena_printf(l->arena, "%s, OpenBLAS", r->text);
+    cost_of_node(l->g, n, &s->flops, &s->flops_per_sample);
+    add_verdict(l, n, r->family, s->what);
+}
+
+static void collect_parameters(struct parameters *p, const struct nest *k) {
+    struct lower *l = p->l;
+    for (uint32_t i = 0; i < k->n_members; i++) {
+        uint32_t count;
+        node_id *operands;
+        node_operands(l->arena, l->g, k->members[i].node, &count, &operands);
+        for (uint32_t o = 0; o < count; o++) {
+            bool member = false;
+            for (uint32_t m = 0; m < k->n_members; m++)
+                member |= k->members[m].node == operands[o];
+            if (!member)
+                use_parameter(p, lower_buffer(l, operands[o]), ACCESS_in);
+        }
+    }
+    for (uint32_t i = 0; i < k->n_members; i++)
+        if (k->members[i].stored)
+            use_parameter(p, lower_buffer(l, k->members[i].node), ACCESS_out);
+}
+
+static void finish_kernel(struct lower *l, struct build *b, struct parameters *p, const struct nest *k, const char *family,
+                          const char *verdict) {
+    b->kernel->verdict = verdict;
+    b->kernel->origins = l->g->origins;
+    node_id first = k->members[0].node;
+    struct loop_step *s = call_kernel(l, share_kernel(l, b->kernel, family), p, graph_node(l->g, first)->origin);
+    for (uint32_t i = 0; i < k->n_members; i++) {
+        double flops, per_sample;
+        cost_of_node(l->g, k->members[i].node, &flops, &per_sample);
+        s->flops += flops;
+        s->flops_per_sample += per_sample;
+    }
+    add_verdict(l, first, family, verdict);
+    for (uint32_t i = 1; i < k->n_members; i++)
+        add_verdict(l, k->members[i].node, "fused", arena_printf(l->arena, "in the kernel of %s", l->entry->verdicts.at[l->entry->verdicts.n - i].name));
+}
+
+static void lower_scatter(struct lower *l, struct nest *k) {
+    struct parameters p = {.l = l, .k = k};
+    struct build b;
+    k->n_members = 1;
+    k->members[0].stored = true;
+    avoid_overwriting(l, k->members[0].node, k);
+    collect_parameters(&p, k);
+    build_start(&b, l->arena, "scatter", graph_node(l->g, k->members[0].node)->origin);
+    declare_parameters(&b, &p);
+    scatter_emit(&b, l->g, k->members[0].node, parameter_of, &p);
+    finish_kernel(l, &b, &p, k, "scatter", "scatter-add by data, in index order");
+}
+
+static void lower_group(struct lower *l, node_id n) {
+    struct recognized r = recognize_node(l->arena, l->g, n);
+    struct nest k;
+    if (r.plain_matrix && cost_prefers_blas(l->target, l->g, &r)) {
+        struct nest alone = {.g = l->g, .n_members = 1, .members = {{.node = n}}};
+        avoid_overwriting(l, n, &alone);
+        lower_matrix(l, n, &r);
+        l->nodes[n].done = true;
+        return;
+    }
+    memset(&k, 0, sizeof k);
+    group_collect(l, n, &k);
+    if (scatter_is(l->g, n)) {
+        lower_scatter(l, &k);
+        l->nodes[n].done = true;
+        return;
+    }
+    for (uint32_t i = 0; i < k.n_members; i++)
+        if (k.members[i].stored)
+            avoid_overwriting(l, k.members[i].node, &k);
+    if (l->target->scalar)
+        plan_scalar(&k);
+    else
+        plan_nest(l->arena, l->target, &k);
+    struct parameters p = {.l = l, .k = &k};
+    struct build b;
+    collect_parameters(&p, &k);
+    build_start(&b, l->arena, r.family, graph_node(l->g, n)->origin);
+    declare_parameters(&b, &p);
+    nest_emit(&b, &k, parameter_of, &p);
+    finish_kernel(l, &b, &p, &k, r.family, arena_printf(l->arena, "%s, %s", r.text, plan_text(l->arena, &k)));
+    for (uint32_t i = 0; i < k.n_members; i++)
+        l->nodes[k.members[i].node].done = true;
+}
+
+// ---- copies
+static void emit_copy(struct build *b, const struct loop_target *t, enum dtype dtype, int64_t count, int64_t per_n) {
+    uint32_t lanes = loop_lanes(t, dtype);
+    struct loop_affine end = affine_shift(affine_scale(b->arena, affine_n(b->arena), per_n), count);
+    struct loop_affine zero = affine_constant(0);
+    struct loop_stmt *s = build_for(b, build_bound(b, zero), build_bound(b, end), lanes, 0, NULL);
+    struct loop_affine at = affine_value(b->arena, s->variable);
+    value_id mask = 0;
+    if (lanes > 1 && (per_n || count % lanes))
+        mask = build_inside(b, lanes, zero, 1, affine_add(b->arena, end, affine_scale(b->arena, at, -1)));
+    struct loop_access_at m = {.at = at, .stride = lanes > 1, .mask = mask};
+    value_id v = build_load(b, lanes, m);
+    m.buffer = 1;
+    build_store(b, m, v);
+    build_close(b, 0, NULL);
+}
+
+static void add_copy(struct lower *l, uint32_t from, uint32_t to, int64_t offset, int64_t offset_per_n, origin_id origin) {
+    const struct loop_buffer *source = &l->entry->buffers.at[from];
+    struct build b;
+    build_start(&b, l->arena, "copy", origin);
+    build_param(&b, "from", source->dtype, ACCESS_in, true);
+    build_param(&b, "to", source->dtype, ACCESS_out, true);
+    emit_copy(&b, l->target, source->dtype, source->count, source->per_sample);
+    b.kernel->verdict = "copy";
+    b.kernel->origins = l->g->origins;
+    struct parameters p = {.l = l, .n = 2, .buffers = {from, to}};
+    struct loop_step *s = call_kernel(l, share_kernel(l, b.kernel, "copy"), &p, origin);
+    s->args[1].constant = offset;
+    s->args[1].per_sample = offset_per_n;
+}
+
+static void copy_outputs(struct lower *l) {
+    for (uint32_t i = 0; i < l->copies.n; i++) {
+        const struct output *o = &l->g->outputs.at[l->copies.at[i]];
+        add_copy(l, lower_buffer(l, o->node), output_buffer(l, l->copies.at[i]), 0, 0, graph_node(l->g, o->node)->origin);
+    }
+}
+
+// ---- structural operations
+static struct loop_argument whole(int64_t x) { return (struct loop_argument){ARGUMENT_integer, 0, x, 0}; }
+static struct loop_argument memory(struct lower *l, node_id n) {
+    return (struct loop_argument){ARGUMENT_buffer, lower_buffer(l, n), 0, 0};
+}
+// product of the extents from..to-1
+static struct loop_argument extents(const struct lower *l, const struct node *x, uint32_t from, uint32_t to) {
+    struct loop_argument e = whole(1);
+    for (uint32_t d = from; d < to; d++) {
+        if (x->shape[d] >= 1) {
+            e.constant *= x->shape[d];
+            e.per_sample *= x->shape[d];
+        } else {
+            e.per_sample = e.constant;
+            e.constant = 0;
+        }
+    }
+    return e;
+}
+
+static void lower_concat(struct lower *l, node_id n) {
+    const struct node *x = graph_node(l->g, n);
+    int64_t offset = 0, per_n = 0;
+    for (uint32_t i = 0; i < x->n_inputs; i++) {
+        uint32_t from = lower_buffer(l, x->inputs[i]), to = lower_buffer(l, n);
+        add_copy(l, from, to, offset, per_n, x->origin);
+        offset += l->entry->buffers.at[from].count;
+        per_n += l->entry->buffers.at[from].per_sample;
+    }
+    add_verdict(l, n, "structural", "concat by copies");
+}
+
+static void lower_operation(struct lower *l, node_id n) {
+    const struct node *x = graph_node(l->g, n), *in = x->n_inputs ? graph_node(l->g, x->inputs[0]) : NULL;
+    if (x->op == OP_concat) {
+        lower_concat(l, n);
+        return;
+    }
+    const char *type = dtype_is_real(x->dtype) ? dtype_name(x->dtype) : in ? dtype_name(in->dtype) : "f32";
+    struct loop_argument args[8];
+    uint32_t k = 0, rank = in ? in->rank : 0;
+    const char *name = op_table[x->op].name;
+    bool context = x->op == OP_objective || x->op == OP_objective_gradient;
+    if (context)
+        args[k++] = (struct loop_argument){.kind = ARGUMENT_context};
+    for (uint32_t i = 0; i < x->n_inputs; i++)
+        args[k++] = memory(l, x->inputs[i]);
+    args[k++] = memory(l, n);
+    if (x->op == OP_eigh || x->op == OP_svd)
+        args[k++] = whole(x->n_attributes ? x->attributes[0] : 0);
+    if (x->op == OP_argsort) {
+        args[k++] = extents(l, in, 0, rank - 1);
+        args[k++] = extents(l, in, rank - 1, rank);
+    } else if (!context) {
+        args[k++] = extents(l, in, 0, rank - 2);
+        args[k++] = x->op == OP_svd ? extents(l, in, rank - 2, rank - 1) : extents(l, in, rank - 1, rank);
+    }
+    if (x->op == OP_solve)
+        args[k++] = graph_node(l->g, x->inputs[1])->rank == rank ? extents(l, x, x->rank - 1, x->rank) : whole(1);
+    if (x->op == OP_svd)
+        args[k++] = extents(l, in, rank - 1, rank);
+    struct loop_step *s = add_step(l, x->origin);
+    s->function = context ? arena_printf(l->arena, "nr_%s", name) : arena_printf(l->arena, "nr_%s_%s", name, type);
+    s->n_args = k;
+    s->args = arena_copy(l->arena, args, k * sizeof *args);
+    s->what = arena_printf(l->arena, "`%s`, a call of the runtime", name);
+    add_verdict(l, n, "structural", s->what);
+}
+
+// ---- whole graphs
+static void lower_nodes(struct lower *l) {
+    struct nest none = {.g = l->g};
+    for (node_id n = 1; n < l->g->nodes.n; n++) {
+        const struct node *x = graph_node(l->g, n);
+        if (!l->nodes[n].needed || l->nodes[n].done)
+            continue;
+        if (is_view(x)) {
+            add_verdict(l, n, "view", "another shape of the same memory");
+        } else if (x->kind == NODE_op) {
+            avoid_overwriting(l, n, &none);
+            lower_operation(l, n);
+        } else {
+            lower_group(l, n);
+        }
+        l->nodes[n].done = true;
+    }
+}
+
+static void lower_graph(struct lower *l, struct graph *g, const char *name, bool dynamic) {
+    CHECK(g->symbols.n <= 1, "graph `%s` has %u symbolic extents; kernels know one, the batch", g->name, g->symbols.n);
+    l->g = g;
+    l->dynamic = dynamic;
+    l->nodes = NEW_ARRAY(l->arena, g->nodes.n, struct lowered_node);
+    l->copies.n = 0;
+    l->entry = NEW(l->arena, struct loop_entry);
+    l->entry->name = name ? name : g->name;
+    l->entry->graph = g;
+    l->entry->n_inputs = g->inputs.n;
+    l->entry->n_outputs = g->outputs.n;
+    VEC_PUSH(l->arena, &l->module->entries, l->entry);
+    find_roots(l);
+    place_slots(l);
+    lower_nodes(l);
+    copy_outputs(l);
+    memplan(l);
+}
+
+static struct lower *lower_start(struct arena *a, const struct loop_target *t) {
+    struct lower *l = NEW(a, struct lower);
+    l->arena = a;
+    l->target = t;
+    l->module = NEW(a, struct loop_module);
+    l->module->arena = a;
+    l->kernels = NEW(a, struct map);
+    map_init(l->kernels, a);
+    return l;
+}
+
+struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const *graphs, const char *const *names,
+                               const struct loop_target *t) {
+    struct lower *l = lower_start(a, t);
+    for (uint32_t i = 0; i < n; i++)
+        lower_graph(l, graphs[i], names ? names[i] : NULL, false);
+    return l->module;
+}
+
+struct loop_module *loop_lower_program(struct arena *a, const struct program *p, const struct loop_target *t) {
+    struct lower *l = lower_start(a, t);
+    for (uint32_t i = 0; i < p->graphs.n; i++)
+        lower_graph(l, p->graphs.at[i].graph, p->graphs.at[i].name, p->graphs.at[i].kind == GRAPH_fit);
+    return l->module;
+}

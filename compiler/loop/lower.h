@@ -1,0 +1,56 @@
+// Inside lowering: one graph on its way to an entry. Not for other rooms.
+#pragma once
+
+#include "nest.h"
+
+struct lowered_node {
+    bool needed;             // an output depends on it
+    bool done;               // its step stands in the schedule (inputs: from the start)
+    node_id root;            // the node whose memory it is: itself, or through reshape, at, constant
+    uint32_t buffer;         // of the root: 1 + index in the entry
+    uint32_t n_users, *users;// of the root: comprehensions and operations that read it, by whatever view; ascending
+    bool is_output;          // of the root
+};
+struct lower {
+    struct arena *arena;
+    struct loop_module *module;
+    const struct loop_target *target;
+    struct map *kernels;     // interned canonical text -> 1 + index
+    const struct graph *g;
+    struct loop_entry *entry;
+    struct lowered_node *nodes;
+    bool dynamic;            // n has no planned maximum: offsets move with n
+    VEC(uint32_t) copies;    // outputs to be copied at the end
+};
+
+// ---- recognize.c
+struct recognized {
+    const char *family;      // contraction convolution window reduce map gather scatter ..
+    const char *text;        // without the tile
+    bool two_sided;
+    bool plain_matrix;       // the operands and the result are matrices as BLAS takes them
+    struct loop_matrix { node_id node; bool transposed; int64_t lead; } a, b;
+    struct loop_affine_n { int64_t count, per_n; } m, n, k;
+};
+struct recognized recognize_node(struct arena *a, const struct graph *g, node_id n);
+
+// ---- plan.c (tile choice)
+void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k);
+const char *plan_text(struct arena *a, const struct nest *k);   // "tile 4x32", "16 lanes", "scalar"
+void plan_scalar(struct nest *k);
+
+// ---- cost.c
+bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r);
+bool cost_is_parallel(double flops);
+void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_sample);
+
+// ---- group.c: which nodes become one kernel
+void group_collect(struct lower *l, node_id first, struct nest *k);
+bool node_reads(const struct graph *g, node_id n, node_id what, bool *identity);   // identity: all such reads are at the own axes
+void node_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands);
+
+// ---- memplan.c
+void memplan(struct lower *l);
+
+// ---- lower.c
+uint32_t lower_buffer(struct lower *l, node_id n);

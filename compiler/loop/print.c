@@ -1,0 +1,378 @@
+// The loop IR as text (.li). Deterministic: values are numbered in the order in which they are printed, kernels and
+// buffers in the module's order; loop_parse reads all of it back.
+//
+//     kernel @map_1(in f32 x, out f32 y) "map, 16 lanes" {
+//       for i2 = 0..400*n step 16 {
+//         %3: f32x16 = load x[i2] stride 1
+//         %4: f32x16 = max %3, %5
+//         store f32x16 y[i2], %4 stride 1
+//       }
+//     }
+//     entry @predict inputs 1 outputs 1 arena 0 + 0*n {
+//       buffer x: f32[0 + 400*n] slot 0
+//       buffer t3: f32[0 + 10*n] arena 64 + 0*n
+//       call @map_1(x, t3)
+//       run nr_gemm_f32(0, 1, 0 + 1*n, &x, ..) "contraction .."
+//     }
+#include <inttypes.h>
+#include <math.h>
+
+#include "loop.h"
+
+struct printer {
+    struct text t;
+    const struct loop_kernel *k;
+    bool canonical;
+    uint32_t *number, last;      // by value: as printed, 0 not yet
+    const uint8_t *is_variable;
+};
+
+static void value(struct printer *p, value_id v) {
+    if (v == LOOP_N) {
+        text_add(&p->t, "n");
+        return;
+    }
+    if (!p->number[v])
+        p->number[v] = ++p->last;
+    text_printf(&p->t, "%s%u", p->is_variable[v] ? "i" : "%", p->number[v]);
+}
+
+static void affine(struct printer *p, struct loop_affine x) {
+    for (uint32_t i = 0; i < x.n_terms; i++) {
+        int64_t c = x.terms[i].coefficient;
+        if (i)
+            text_add(&p->t, c < 0 ? " - " : " + ");
+        else if (c < 0)
+            text_add(&p->t, "-");
+        if (c != 1 && c != -1)
+            text_printf(&p->t, "%" PRId64 "*", c < 0 ? -c : c);
+        value(p, x.terms[i].variable);
+    }
+    if (x.n_terms == 0)
+        text_printf(&p->t, "%" PRId64, x.constant);
+    else if (x.constant)
+        text_printf(&p->t, " %c %" PRId64, x.constant < 0 ? '-' : '+', x.constant < 0 ? -x.constant : x.constant);
+}
+
+static void bound(struct printer *p, struct loop_bound b) {
+    if (b.multiple != 1)
+        text_printf(&p->t, "%" PRId64 " * ", b.multiple);
+    if (b.divisor != 1 || b.multiple != 1)
+        text_add(&p->t, "ceil(");
+    affine(p, b.at);
+    if (b.divisor != 1 || b.multiple != 1)
+        text_printf(&p->t, ", %" PRId64 ")", b.divisor);
+}
+
+static void bounds(struct printer *p, struct loop_bounds b, const char *of) {
+    if (b.n == 1) {
+        bound(p, b.any[0]);
+        return;
+    }
+    text_printf(&p->t, "%s(", of);
+    for (uint32_t i = 0; i < b.n; i++) {
+        text_add(&p->t, i ? "; " : "");
+        bound(p, b.any[i]);
+    }
+    text_add(&p->t, ")");
+}
+
+static void type(struct printer *p, struct loop_type t) {
+    text_add(&p->t, dtype_name(t.dtype));
+    if (t.lanes > 1)
+        text_printf(&p->t, "x%u", t.lanes);
+}
+
+static void buffer(struct printer *p, uint32_t b) {
+    bool param = b < p->k->params.n;
+    uint32_t i = param ? b : b - p->k->params.n;
+    text_printf(&p->t, "%s%u", param ? "p" : "local", i);
+}
+
+static void place(struct printer *p, const struct loop_stmt *s) {
+    buffer(p, s->buffer);
+    text_add(&p->t, "[");
+    affine(p, s->at);
+    if (s->offset) {
+        text_add(&p->t, " + ");
+        value(p, s->offset);
+    }
+    text_add(&p->t, "]");
+}
+
+static void lanes_and_mask(struct printer *p, const struct loop_stmt *s) {
+    if (s->stride)
+        text_printf(&p->t, " stride %" PRId64, s->stride);
+    if (s->mask) {
+        text_add(&p->t, " mask ");
+        value(p, s->mask);
+    }
+}
+
+static void number(struct printer *p, const struct loop_stmt *s) {
+    if (!dtype_is_real(s->type.dtype))
+        text_printf(&p->t, " %" PRId64, s->whole);
+    else if (isfinite(s->number))
+        text_printf(&p->t, " %.17g", s->number);
+    else
+        text_add(&p->t, isnan(s->number) ? " nan" : s->number > 0 ? " inf" : " -inf");
+}
+
+static void arguments(struct printer *p, const struct loop_stmt *s) {
+    for (uint32_t i = 0; i < s->n_args; i++) {
+        text_add(&p->t, i ? ", " : " ");
+        value(p, s->args[i]);
+    }
+}
+
+static void right_side(struct printer *p, const struct loop_stmt *s) {
+    text_add(&p->t, s->kind == LOOP_apply ? op_table[s->op].name : loop_table[s->kind].name);
+    switch (s->kind) {
+    case LOOP_constant:
+        number(p, s);
+        break;
+    case LOOP_index: case LOOP_inside:
+        text_add(&p->t, " ");
+        affine(p, s->at);
+        if (s->kind == LOOP_inside) {
+            text_add(&p->t, " < ");
+            affine(p, s->bound);
+        }
+        lanes_and_mask(p, s);
+        break;
+    case LOOP_load:
+        text_add(&p->t, " ");
+        place(p, s);
+        lanes_and_mask(p, s);
+        break;
+    case LOOP_fold:
+        text_printf(&p->t, " %s", op_table[s->op].name);
+        arguments(p, s);
+        break;
+    default:
+        arguments(p, s);
+    }
+}
+
+static void indent(struct printer *p, int depth) {
+    for (int i = 0; i < depth; i++)
+        text_add(&p->t, "  ");
+}
+
+static void block(struct printer *p, const struct loop_block *b, int depth);
+
+static void results(struct printer *p, const struct loop_stmt *s) {
+    for (uint32_t i = 0; i < s->n_carried; i++) {
+        text_add(&p->t, i ? ", " : "");
+        value(p, s->carried[i].result);
+        text_add(&p->t, ": ");
+        type(p, p->k->values.at[s->carried[i].result]);
+    }
+    if (s->n_carried)
+        text_add(&p->t, " = ");
+}
+
+static void carried(struct printer *p, const struct loop_stmt *s) {
+    for (uint32_t i = 0; i < s->n_carried; i++) {
+        text_add(&p->t, i ? ", " : " carry ");
+        if (s->kind == LOOP_for) {
+            value(p, s->carried[i].inside);
+            text_add(&p->t, " = ");
+        }
+        value(p, s->carried[i].first);
+    }
+}
+
+static void control(struct printer *p, const struct loop_stmt *s, int depth) {
+    results(p, s);
+    if (s->kind == LOOP_if) {
+        text_add(&p->t, "if");
+        arguments(p, s);
+    } else {
+        if (s->chunk)
+            text_printf(&p->t, "parallel %" PRId64 " ", s->chunk);
+        text_add(&p->t, "for ");
+        value(p, s->variable);
+        text_add(&p->t, " = ");
+        bounds(p, s->low, "max");
+        text_add(&p->t, "..");
+        bounds(p, s->high, "min");
+        if (s->step != 1)
+            text_printf(&p->t, " step %" PRId64, s->step);
+        if (s->unroll)
+            text_printf(&p->t, " unroll %u", s->unroll);
+    }
+    carried(p, s);
+    text_add(&p->t, " {\n");
+    block(p, &s->body, depth + 1);
+    for (uint32_t i = 0; i < s->n_carried; i++) {
+        if (i == 0)
+            indent(p, depth + 1);
+        text_add(&p->t, i ? ", " : "yield ");
+        value(p, s->carried[i].next);
+    }
+    text_add(&p->t, s->n_carried ? "\n" : "");
+    indent(p, depth);
+    text_add(&p->t, "}\n");
+}
+
+static void block(struct printer *p, const struct loop_block *b, int depth) {
+    for (uint32_t i = 0; i < b->stmts.n; i++) {
+        const struct loop_stmt *s = b->stmts.at[i];
+        indent(p, depth);
+        if (loop_table[s->kind].class == LOOP_CONTROL) {
+            control(p, s, depth);
+            continue;
+        }
+        if (s->kind == LOOP_store) {
+            text_add(&p->t, "store ");
+            type(p, s->type);
+            text_add(&p->t, " ");
+            place(p, s);
+            text_add(&p->t, ",");
+            arguments(p, s);
+            lanes_and_mask(p, s);
+        } else {
+            value(p, s->result);
+            text_add(&p->t, ": ");
+            type(p, s->type);
+            text_add(&p->t, " = ");
+            right_side(p, s);
+        }
+        text_add(&p->t, "\n");
+    }
+}
+
+static void mark_variables(const struct loop_block *b, uint8_t *is_variable) {
+    for (uint32_t i = 0; i < b->stmts.n; i++) {
+        if (b->stmts.at[i]->kind == LOOP_for)
+            is_variable[b->stmts.at[i]->variable] = 1;
+        mark_variables(&b->stmts.at[i]->body, is_variable);
+    }
+}
+
+static void quoted(struct text *t, const char *s) {
+    text_add_char(t, '"');
+    for (; s && *s; s++) {
+        if (*s == '"' || *s == '\\')
+            text_add_char(t, '\\');
+        text_add_char(t, *s == '\n' ? ' ' : *s);
+    }
+    text_add_char(t, '"');
+}
+
+static const char *const access_names[] = {[ACCESS_in] = "in", [ACCESS_out] = "out", [ACCESS_inout] = "inout"};
+
+static void kernel(struct printer *p) {
+    const struct loop_kernel *k = p->k;
+    text_printf(&p->t, "kernel @%s(", p->canonical ? "" : k->name);
+    for (uint32_t i = 0; i < k->params.n; i++)
+        text_printf(&p->t, "%s%s%s %s p%u", i ? ", " : "", k->params.at[i].shared ? "shared " : "",
+                    access_names[k->params.at[i].access], dtype_name(k->params.at[i].dtype), i);
+    text_add(&p->t, ") ");
+    if (!p->canonical)
+        quoted(&p->t, k->verdict);
+    text_add(&p->t, " {\n");
+    for (uint32_t i = 0; i < k->locals.n; i++)
+        text_printf(&p->t, "  local local%u: %s[%" PRId64 "]\n", i, dtype_name(k->locals.at[i].dtype), k->locals.at[i].count);
+    block(p, &k->body, 1);
+    text_add(&p->t, "}\n");
+}
+
+const char *loop_kernel_text(struct arena *a, const struct loop_kernel *k, bool canonical) {
+    struct printer p = {.k = k, .canonical = canonical, .last = LOOP_N};
+    text_init(&p.t, a);
+    p.number = NEW_ARRAY(a, k->values.n, uint32_t);
+    uint8_t *is_variable = NEW_ARRAY(a, k->values.n, uint8_t);
+    mark_variables(&k->body, is_variable);
+    p.is_variable = is_variable;
+    kernel(&p);
+    return text_string(&p.t);
+}
+
+// ---- entries
+static void linear(struct text *t, int64_t constant, int64_t per_n) {
+    if (per_n)
+        text_printf(t, "%" PRId64 " + %" PRId64 "*n", constant, per_n);
+    else
+        text_printf(t, "%" PRId64, constant);
+}
+
+static void print_buffer(struct text *t, const struct loop_entry *e, uint32_t i) {
+    const struct loop_buffer *b = &e->buffers.at[i];
+    text_printf(t, "  buffer b%u ", i);
+    quoted(t, b->name);
+    text_printf(t, ": %s[", dtype_name(b->dtype));
+    linear(t, b->count, b->per_sample);
+    if (b->place == PLACE_slot) {
+        text_printf(t, "] slot %u\n", b->slot);
+        return;
+    }
+    text_add(t, "] arena ");
+    linear(t, b->offset, b->offset_per_sample);
+    text_add(t, "\n");
+}
+
+static void print_argument(struct text *t, const struct loop_argument *x) {
+    if (x->kind == ARGUMENT_context) {
+        text_add(t, "context");
+    } else if (x->kind == ARGUMENT_integer) {
+        linear(t, x->constant, x->per_sample);
+    } else {
+        text_printf(t, "b%u", x->buffer);
+        if (x->constant || x->per_sample) {
+            text_add(t, "[");
+            linear(t, x->constant, x->per_sample);
+            text_add(t, "]");
+        }
+    }
+}
+
+static void print_entry(struct text *t, const struct loop_module *m, const struct loop_entry *e) {
+    text_printf(t, "entry @%s inputs %u outputs %u arena ", e->name, e->n_inputs, e->n_outputs);
+    linear(t, e->arena, e->arena_per_sample);
+    text_add(t, " {\n");
+    for (uint32_t i = 0; i < e->buffers.n; i++)
+        print_buffer(t, e, i);
+    for (uint32_t i = 0; i < e->steps.n; i++) {
+        const struct loop_step *s = &e->steps.at[i];
+        if (s->kernel)
+            text_printf(t, "  call @%s(", m->kernels.at[s->kernel - 1]->name);
+        else
+            text_printf(t, "  run %s(", s->function);
+        for (uint32_t k = 0; k < s->n_args; k++) {
+            text_add(t, k ? ", " : "");
+            print_argument(t, &s->args[k]);
+        }
+        text_add(t, ")");
+        if (s->what) {
+            text_add(t, " ");
+            quoted(t, s->what);
+        }
+        text_add(t, "\n");
+    }
+    text_add(t, "}\n");
+}
+
+const char *loop_text(struct arena *a, const struct loop_module *m) {
+    struct text t;
+    text_init(&t, a);
+    for (uint32_t i = 0; i < m->kernels.n; i++) {
+        text_add(&t, loop_kernel_text(a, m->kernels.at[i], false));
+        text_add(&t, "\n");
+    }
+    for (uint32_t i = 0; i < m->entries.n; i++)
+        print_entry(&t, m, m->entries.at[i]);
+    return text_string(&t);
+}
+
+void loop_print(const struct loop_module *m, FILE *to) {
+    fputs(loop_text(m->arena, m), to);
+}
+
+void loop_print_verdicts(const struct loop_entry *e, FILE *to) {
+    for (uint32_t i = 0; i < e->verdicts.n; i++) {
+        const struct loop_verdict *v = &e->verdicts.at[i];
+        fprintf(to, "%s: %s\n", v->name, v->text);
+    }
+}

@@ -1,0 +1,263 @@
+// The loop IR executed step by step: slow, plain, no LLVM. It is the second opinion between lowering and code generation:
+// tests compare it with eval, and compiled code with it.
+#include <math.h>
+#include <string.h>
+
+#include "loop.h"
+
+enum { MAX_LANES = 64 };
+struct lanes { double real[MAX_LANES]; int64_t whole[MAX_LANES]; };   // by dtype; bool and integers in `whole`
+struct machine {
+    const struct loop_kernel *k;
+    struct lanes *values;
+    void **buffers;              // parameters, then locals
+    int64_t n;
+};
+
+static int64_t affine(const struct machine *m, struct loop_affine x) {
+    int64_t sum = x.constant;
+    for (uint32_t i = 0; i < x.n_terms; i++)
+        sum += x.terms[i].coefficient * m->values[x.terms[i].variable].whole[0];
+    return sum;
+}
+
+static struct loop_type type_of(const struct machine *m, value_id v) { return m->k->values.at[v]; }
+static uint32_t lane(const struct machine *m, value_id v, uint32_t i) { return type_of(m, v).lanes == 1 ? 0 : i; }
+static int64_t whole(const struct machine *m, value_id v, uint32_t i) { return m->values[v].whole[lane(m, v, i)]; }
+static double real(const struct machine *m, value_id v, uint32_t i) {
+    return dtype_is_real(type_of(m, v).dtype) ? m->values[v].real[lane(m, v, i)] : (double)whole(m, v, i);
+}
+static void set(struct machine *m, value_id v, uint32_t i, double x) {
+    enum dtype t = type_of(m, v).dtype;
+    if (dtype_is_real(t))
+        m->values[v].real[i] = t == DTYPE_f32 ? (double)(float)x : x;
+    else
+        m->values[v].whole[i] = (int64_t)x;
+}
+static void set_whole(struct machine *m, value_id v, uint32_t i, int64_t x) {
+    enum dtype t = type_of(m, v).dtype;
+    m->values[v].whole[i] = t == DTYPE_bool ? x != 0 : t == DTYPE_u8 ? (uint8_t)x : t == DTYPE_i32 ? (int32_t)x : x;
+}
+
+// ---- memory
+static enum dtype buffer_dtype(const struct machine *m, uint32_t b) {
+    const struct loop_kernel *k = m->k;
+    return b < k->params.n ? k->params.at[b].dtype : k->locals.at[b - k->params.n].dtype;
+}
+
+static void load_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
+    const void *p = m->buffers[s->buffer];
+    switch (buffer_dtype(m, s->buffer)) {
+    case DTYPE_f32: set(m, s->result, i, ((const float *)p)[at]); break;
+    case DTYPE_f64: set(m, s->result, i, ((const double *)p)[at]); break;
+    case DTYPE_i32: set_whole(m, s->result, i, ((const int32_t *)p)[at]); break;
+    case DTYPE_i64: set_whole(m, s->result, i, ((const int64_t *)p)[at]); break;
+    default: set_whole(m, s->result, i, ((const uint8_t *)p)[at]);
+    }
+}
+
+static void store_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
+    void *p = m->buffers[s->buffer];
+    switch (buffer_dtype(m, s->buffer)) {
+    case DTYPE_f32: ((float *)p)[at] = (float)real(m, s->args[0], i); break;
+    case DTYPE_f64: ((double *)p)[at] = real(m, s->args[0], i); break;
+    case DTYPE_i32: ((int32_t *)p)[at] = (int32_t)whole(m, s->args[0], i); break;
+    case DTYPE_i64: ((int64_t *)p)[at] = whole(m, s->args[0], i); break;
+    default: ((uint8_t *)p)[at] = (uint8_t)whole(m, s->args[0], i);
+    }
+}
+
+static void access_memory(struct machine *m, const struct loop_stmt *s) {
+    for (uint32_t i = 0; i < s->type.lanes; i++) {
+        if (s->mask && !whole(m, s->mask, i)) {
+            if (s->kind == LOOP_load) {
+                m->values[s->result].real[i] = 0;
+                m->values[s->result].whole[i] = 0;
+            }
+            continue;
+        }
+        int64_t at = affine(m, s->at) + s->stride * i + (s->offset ? whole(m, s->offset, i) : 0);
+        if (s->kind == LOOP_load)
+            load_lane(m, s, i, at);
+        else
+            store_lane(m, s, i, at);
+    }
+}
+
+// ---- values
+static bool compare(enum op op, double x, double y) {
+    return op == OP_eq ? x == y : op == OP_ne ? x != y : op == OP_lt ? x < y : x <= y;
+}
+
+static double apply(struct machine *m, const struct loop_stmt *s, uint32_t i) {
+    double x[4];
+    for (uint32_t k = 0; k < s->n_args; k++)
+        x[k] = real(m, s->args[k], i);
+    switch (s->op) {
+    case OP_add: return x[0] + x[1];
+    case OP_mul: return x[0] * x[1];
+    case OP_max: return x[0] > x[1] || isnan(x[0]) ? x[0] : x[1];
+    case OP_min: return x[0] <= x[1] || isnan(x[0]) ? x[0] : x[1];
+    case OP_eq: case OP_ne: case OP_lt: case OP_le: return compare(s->op, x[0], x[1]);
+    case OP_and: return x[0] != 0 && x[1] != 0;
+    case OP_or: return x[0] != 0 || x[1] != 0;
+    case OP_not: return x[0] == 0;
+    case OP_select: return x[0] != 0 ? x[1] : x[2];
+    default: return eval_scalar_op(s->op, s->n_args, x);
+    }
+}
+
+static double plain(struct machine *m, const struct loop_stmt *s, uint32_t i) {
+    double x = real(m, s->args[0], i), y = s->n_args > 1 ? real(m, s->args[1], i) : 0;
+    switch (s->kind) {
+    case LOOP_subtract: return x - y;
+    case LOOP_divide: return x / y;
+    case LOOP_sqrt: return sqrt(x);
+    case LOOP_fma: return s->type.dtype == DTYPE_f32 ? fmaf((float)x, (float)y, (float)real(m, s->args[2], i)) : fma(x, y, real(m, s->args[2], i));
+    case LOOP_quotient: return (double)floor_div((int64_t)x, (int64_t)y);
+    case LOOP_remainder: return (double)floor_mod((int64_t)x, (int64_t)y);
+    default: return x;
+    }
+}
+
+static void fold(struct machine *m, const struct loop_stmt *s) {
+    uint32_t n = type_of(m, s->args[0]).lanes;
+    struct lanes x = m->values[s->args[0]];
+    for (uint32_t half = n / 2; half; half /= 2)
+        for (uint32_t i = 0; i < half; i++) {
+            double *a = &x.real[i], b = x.real[i + half];
+            if (s->op == OP_max)
+                *a = *a > b || isnan(*a) ? *a : b;
+            else if (s->op == OP_min)
+                *a = *a <= b || isnan(*a) ? *a : b;
+            else
+                *a = s->op == OP_add ? *a + b : *a * b;
+            int64_t *v = &x.whole[i], w = x.whole[i + half];
+            *v = s->op == OP_max ? (*v > w ? *v : w) : s->op == OP_min ? (*v < w ? *v : w) : s->op == OP_and ? *v & w
+                 : s->op == OP_or ? *v | w : s->op == OP_mul ? *v * w : *v + w;
+            if (s->type.dtype == DTYPE_f32)
+                *a = (double)(float)*a;
+        }
+    m->values[s->result] = x;
+}
+
+static void compute(struct machine *m, const struct loop_stmt *s) {
+    if (s->kind == LOOP_fold) {
+        fold(m, s);
+        return;
+    }
+    for (uint32_t i = 0; i < s->type.lanes; i++) {
+        int64_t at = s->kind == LOOP_index || s->kind == LOOP_inside ? affine(m, s->at) + s->stride * i : 0;
+        if (s->kind == LOOP_constant && !dtype_is_real(s->type.dtype))
+            set_whole(m, s->result, i, s->whole);
+        else if (s->kind == LOOP_constant)
+            set(m, s->result, i, s->number);
+        else if (s->kind == LOOP_index && !dtype_is_real(s->type.dtype))
+            set_whole(m, s->result, i, at);
+        else if (s->kind == LOOP_index)
+            set(m, s->result, i, (double)at);
+        else if (s->kind == LOOP_inside)
+            set_whole(m, s->result, i, at >= 0 && at < affine(m, s->bound));
+        else if (s->kind == LOOP_cast && s->type.dtype == DTYPE_bool)
+            set_whole(m, s->result, i, real(m, s->args[0], i) != 0);
+        else if (s->kind == LOOP_cast && !dtype_is_real(s->type.dtype) && !dtype_is_real(type_of(m, s->args[0]).dtype))
+            set_whole(m, s->result, i, whole(m, s->args[0], i));
+        else if (s->kind == LOOP_apply)
+            set(m, s->result, i, apply(m, s, i));
+        else
+            set(m, s->result, i, plain(m, s, i));
+    }
+}
+
+// ---- control
+static void block(struct machine *m, const struct loop_block *b);
+
+static int64_t bound(const struct machine *m, struct loop_bounds b, bool low) {
+    int64_t best = 0;
+    for (uint32_t i = 0; i < b.n; i++) {
+        int64_t x = b.any[i].multiple * -floor_div(-affine(m, b.any[i].at), b.any[i].divisor);
+        if (i == 0 || (low ? x > best : x < best))
+            best = x;
+    }
+    return best;
+}
+
+static void go_round(struct machine *m, const struct loop_stmt *s) {
+    struct lanes next[256];
+    for (uint32_t i = 0; i < s->n_carried; i++)
+        next[i] = m->values[s->carried[i].next];
+    for (uint32_t i = 0; i < s->n_carried; i++)
+        m->values[s->carried[i].inside] = next[i];
+}
+
+static void splat(struct machine *m, value_id to, value_id from) {
+    for (uint32_t i = 0; i < type_of(m, to).lanes; i++) {
+        m->values[to].real[i] = m->values[from].real[lane(m, from, i)];
+        m->values[to].whole[i] = m->values[from].whole[lane(m, from, i)];
+    }
+}
+
+static void loop(struct machine *m, const struct loop_stmt *s) {
+    int64_t high = bound(m, s->high, false);
+    for (uint32_t i = 0; i < s->n_carried; i++)
+        splat(m, s->carried[i].inside, s->carried[i].first);
+    for (int64_t v = bound(m, s->low, true); v < high; v += s->step) {
+        m->values[s->variable].whole[0] = v;
+        block(m, &s->body);
+        go_round(m, s);
+    }
+    for (uint32_t i = 0; i < s->n_carried; i++)
+        m->values[s->carried[i].result] = m->values[s->carried[i].inside];
+}
+
+static void branch(struct machine *m, const struct loop_stmt *s) {
+    bool taken = whole(m, s->args[0], 0) != 0;
+    if (taken)
+        block(m, &s->body);
+    for (uint32_t i = 0; i < s->n_carried; i++)
+        splat(m, s->carried[i].result, taken ? s->carried[i].next : s->carried[i].first);
+}
+
+static void block(struct machine *m, const struct loop_block *b) {
+    for (uint32_t i = 0; i < b->stmts.n; i++) {
+        const struct loop_stmt *s = b->stmts.at[i];
+        if (s->kind == LOOP_for)
+            loop(m, s);
+        else if (s->kind == LOOP_if)
+            branch(m, s);
+        else if (loop_table[s->kind].class == LOOP_MEMORY)
+            access_memory(m, s);
+        else
+            compute(m, s);
+    }
+}
+
+static void run_kernel(struct arena *a, const struct loop_kernel *k, void **params, int64_t n) {
+    struct machine m = {.k = k, .n = n};
+    m.values = NEW_ARRAY(a, k->values.n, struct lanes);
+    m.values[LOOP_N].whole[0] = n;
+    m.buffers = NEW_ARRAY(a, k->params.n + k->locals.n, void *);
+    for (uint32_t i = 0; i < k->params.n; i++)
+        m.buffers[i] = params[i];
+    for (uint32_t i = 0; i < k->locals.n; i++)
+        m.buffers[k->params.n + i] = NEW_ARRAY(a, k->locals.at[i].count, double);
+    block(&m, &k->body);
+}
+
+static void *address(const struct loop_entry *e, const struct loop_argument *x, void *const *slots, int64_t n) {
+    const struct loop_buffer *b = &e->buffers.at[x->buffer];
+    char *base = b->place == PLACE_slot ? slots[b->slot]
+                                        : (char *)slots[e->n_inputs + e->n_outputs] + b->offset + b->offset_per_sample * n;
+    return base + (x->constant + x->per_sample * n) * dtype_size(b->dtype);
+}
+
+void loop_run(struct arena *a, const struct loop_module *m, const struct loop_entry *e, void *const *slots, int64_t n) {
+    void *params[64];
+    for (uint32_t i = 0; i < e->steps.n; i++) {
+        const struct loop_step *s = &e->steps.at[i];
+        CHECK(s->kernel, "the interpreter of loops does not call `%s`", s->function);
+        for (uint32_t k = 0; k < s->n_args; k++)
+            params[k] = address(e, &s->args[k], slots, n);
+        run_kernel(a, m->kernels.at[s->kernel - 1], params, n);
+    }
+}
