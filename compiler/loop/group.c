@@ -22,7 +22,7 @@ struct walk {
     struct map seen;
     uint32_t count;
     node_id *operands;
-    node_id what;            // for node_reads
+    node_id what;            // for group_reads
     bool found, identity;
 };
 
@@ -78,7 +78,7 @@ static struct walk walk_node(struct arena *a, const struct graph *g, node_id n, 
     return w;
 }
 
-void node_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands) {
+void group_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands) {
     struct walk w = walk_node(a, g, n, 0);
     *count = w.count;
     *operands = w.operands;
@@ -99,7 +99,7 @@ static bool shares_operand(struct lower *l, const struct nest *k, uint32_t n, co
     for (uint32_t i = 0; i < k->n_members; i++) {
         uint32_t m;
         node_id *of;
-        node_operands(l->arena, l->g, k->members[i].node, &m, &of);
+        group_operands(l->arena, l->g, k->members[i].node, &m, &of);
         for (uint32_t x = 0; x < m; x++)
             for (uint32_t y = 0; y < n; y++)
                 if (of[x] == operands[y] && graph_node(l->g, of[x])->rank == graph_node(l->g, k->members[0].node)->rank)
@@ -114,12 +114,12 @@ static bool joins(struct lower *l, const struct nest *k, node_id n) {
         return false;
     uint32_t count;
     node_id *operands;
-    node_operands(l->arena, l->g, n, &count, &operands);
+    group_operands(l->arena, l->g, n, &count, &operands);
     bool reads_member = false;
     for (uint32_t i = 0; i < count; i++) {
         if (is_member(k, operands[i])) {
             bool identity;
-            node_reads(l->g, n, operands[i], &identity);
+            group_reads(l->g, n, operands[i], &identity);
             if (!identity)
                 return false;
             reads_member = true;
@@ -130,7 +130,7 @@ static bool joins(struct lower *l, const struct nest *k, node_id n) {
     return reads_member || x->rank == 0 || (first->reducer == RED_none && shares_operand(l, k, count, operands));
 }
 
-bool node_reads(const struct graph *g, node_id n, node_id what, bool *identity) {
+bool group_reads(const struct graph *g, node_id n, node_id what, bool *identity) {
     struct walk w = walk_node(g->arena, g, n, what);
     *identity = w.identity;
     return w.found;

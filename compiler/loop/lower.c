@@ -30,7 +30,7 @@ static void mark_needed(struct lower *l, node_id n) {
     l->nodes[n].needed = true;
     uint32_t count;
     node_id *operands;
-    node_operands(l->arena, l->g, n, &count, &operands);
+    group_operands(l->arena, l->g, n, &count, &operands);
     for (uint32_t i = 0; i < count; i++)
         mark_needed(l, operands[i]);
     if (is_view(graph_node(l->g, n)))
@@ -196,7 +196,7 @@ static bool may_overwrite(const struct lower *l, node_id n, node_id input, const
             member |= k->members[m].node == x->users[i];
         if (l->nodes[x->users[i]].done)
             continue;
-        if (!member || !node_reads(l->g, x->users[i], input, &identity) || !identity ||
+        if (!member || !group_reads(l->g, x->users[i], input, &identity) || !identity ||
             graph_node(l->g, x->users[i])->reducer != RED_none)
             return false;
         if (graph_node(l->g, n)->rank != graph_node(l->g, input)->rank)
@@ -251,7 +251,7 @@ static void collect_parameters(struct parameters *p, const struct nest *k) {
     for (uint32_t i = 0; i < k->n_members; i++) {
         uint32_t count;
         node_id *operands;
-        node_operands(l->arena, l->g, k->members[i].node, &count, &operands);
+        group_operands(l->arena, l->g, k->members[i].node, &count, &operands);
         for (uint32_t o = 0; o < count; o++) {
             bool member = false;
             for (uint32_t m = 0; m < k->n_members; m++)

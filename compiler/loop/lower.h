@@ -46,8 +46,8 @@ void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_s
 
 // ---- group.c: which nodes become one kernel
 void group_collect(struct lower *l, node_id first, struct nest *k);
-bool node_reads(const struct graph *g, node_id n, node_id what, bool *identity);   // identity: all such reads are at the own axes
-void node_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands);
+bool group_reads(const struct graph *g, node_id n, node_id what, bool *identity);   // identity: all such reads are at the own axes
+void group_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands);
 
 // ---- memplan.c
 void memplan(struct lower *l);
