@@ -164,18 +164,34 @@ static enum step solve_data_factor(struct graph *g, struct work *w) {
     return STEP_none;
 }
 
-// An equality with data that cannot be solved is a factor, not a guard.
+struct wanted {
+    const struct work *w;
+    struct guard guard;
+    bool found;
+};
+
+static void ask_wanted(struct graph *g, struct guard guard, void *context) {
+    struct wanted *asked = context;
+    guard_normalize(g, &guard, n_axes(asked->w), asked->w->extents);
+    asked->found |= guard.index == asked->guard.index && guard.bound == asked->guard.bound;
+}
+
+// Does a read of the body need the guard to be in range?
+static bool is_read_guard(struct graph *g, const struct work *w, struct guard guard) {
+    struct wanted asked = {.w = w, .guard = guard};
+    range_guards(g, w->body, n_axes(w), w->extents, 0, NULL, ask_wanted, &asked);
+    return asked.found;
+}
+
+// An equality with data that cannot be solved is a factor; a guard only where a read needs it.
 static enum step move_data_guard(struct graph *g, struct work *w) {
     for (uint32_t k = 0; k < w->guards.n; k++) {
         struct guard guard = w->guards.at[k];
-        if (guard.bound != 1 || !index_has_data(g, guard.index))
+        if (guard.bound != 1 || !index_has_data(g, guard.index) || is_read_guard(g, w, guard))
             continue;
         remove_guard(w, k);
         expr_id eq = expr_op2(g, OP_eq, expr_index(g, guard.index), expr_const(g, 0));
-        expr_id body = expr_op2(g, OP_mul, eq, w->body);
-        if (body == w->body)   // the range of a read, and the body says it already
-            return move_data_guard(g, w);
-        w->body = body;
+        w->body = expr_op2(g, OP_mul, eq, w->body);
         return STEP_changed;
     }
     return STEP_none;

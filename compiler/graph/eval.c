@@ -224,13 +224,21 @@ static bool find_scatter(struct evaluation *v, const struct node *n, uint32_t *a
     return false;
 }
 
+// The guards that do not ask where to write: the data may be read only where they hold.
+static bool others_hold(struct evaluation *v, const struct node *n, uint32_t axis) {
+    for (uint32_t k = 0; k < n->n_guards; k++)
+        if (!(index_axes(v->g, n->guards[k].index) >> axis & 1) && !guards_hold(v, 1, &n->guards[k]))
+            return false;
+    return true;
+}
+
 static void scatter(struct evaluation *v, const struct node *n, struct tensor *t, uint32_t axis,
                     index_id rest) {
     uint32_t end = n->rank + n->n_red;
     do {
         int64_t at, offset = 0;
         v->axes[axis] = 0;
-        if (!index_value(v, rest, &at) || at < 0 || at >= v->sizes[axis])
+        if (!others_hold(v, n, axis) || !index_value(v, rest, &at) || at < 0 || at >= v->sizes[axis])
             continue;
         v->axes[axis] = at;
         v->now++;   // what was computed so far does not depend on the axis, but may be stamped
