@@ -1,0 +1,161 @@
+// The table of `netc inspect`: layers with shapes, parameters and work; totals; planned memory; what every node became.
+#include "inspect.h"
+
+#include <string.h>
+
+static const struct loop_entry *entry_of(const struct program *p, const struct loop_module *m, enum graph_kind kind) {
+    for (uint32_t i = 0; i < p->graphs.n && i < m->entries.n; i++)
+        if (p->graphs.at[i].kind == kind)
+            return m->entries.at[i];
+    return NULL;
+}
+
+static bool inside(const char *path, const char *layer) {
+    size_t n = strlen(layer);
+    return path && strncmp(path, layer, n) == 0 && (path[n] == 0 || path[n] == '.');
+}
+
+// Operations of one sample in a layer, forward.
+static double layer_work(const struct program *p, const struct loop_entry *e, const char *layer) {
+    double flops = 0;
+    for (uint32_t i = 0; e && i < e->verdicts.n; i++) {
+        const struct loop_verdict *v = &e->verdicts.at[i];
+        const char *path = v->origin ? p->origins->at.at[v->origin].path : NULL;
+        if (inside(path, layer))
+            flops += v->flops_per_sample;
+    }
+    return flops;
+}
+
+static const char *with_unit(struct arena *a, double v) {
+    if (v >= 1e9)
+        return arena_printf(a, "%.2f G", v / 1e9);
+    if (v >= 1e6)
+        return arena_printf(a, "%.2f M", v / 1e6);
+    if (v >= 1e3)
+        return arena_printf(a, "%.1f k", v / 1e3);
+    return arena_printf(a, "%.0f", v);
+}
+
+static const char *shape_words(struct arena *a, uint32_t rank, const int64_t *shape) {
+    struct text t;
+    text_init(&t, a);
+    text_add(&t, "[");
+    for (uint32_t k = 0; k < rank; k++)
+        text_printf(&t, "%s%lld", k ? ", " : "", (long long)shape[k]);
+    text_add(&t, "]");
+    return text_string(&t);
+}
+
+static void layers(struct text *t, const struct program *p, const struct loop_entry *forward) {
+    size_t real = p->real == DTYPE_f64 ? 8 : 4;
+    text_printf(t, "%-28s %-18s %12s %12s %12s\n", "layer", "output", "parameters", "FLOP", "bytes");
+    for (uint32_t i = 0; i < p->n_layers; i++) {
+        const struct program_layer *l = &p->layers[i];
+        int64_t count = (int64_t)real;
+        for (uint32_t k = 0; k < l->rank; k++)
+            count *= l->shape[k];
+        text_printf(t, "%-28s %-18s %12lld %12s %12s\n", l->path, shape_words(t->arena, l->rank, l->shape), (long long)l->params,
+                    with_unit(t->arena, layer_work(p, forward, l->path)), with_unit(t->arena, (double)count));
+    }
+    text_add(t, "FLOP: operations of the forward pass for one sample; bytes: of the output of one sample\n");
+}
+
+static void totals(struct text *t, const struct program *p, const struct loop_module *m) {
+    int64_t params = 0, states = 0, arena = 0;
+    size_t real = p->real == DTYPE_f64 ? 8 : 4;
+    double step = 0, step_per_sample = 0;
+    for (uint32_t i = 0; i < p->params.n; i++)
+        params += p->params.at[i].count;
+    for (uint32_t i = 0; i < p->states.n; i++)
+        states += p->states.at[i].count;
+    for (uint32_t i = 0; i < p->graphs.n && i < m->entries.n; i++) {
+        const struct loop_entry *e = m->entries.at[i];
+        int64_t bytes = e->arena + e->arena_per_sample * p->batch;
+        if (p->graphs.at[i].kind != GRAPH_fit && bytes > arena)
+            arena = bytes;
+        if (p->graphs.at[i].kind == GRAPH_gradient || p->graphs.at[i].kind == GRAPH_update) {
+            step += e->flops;
+            step_per_sample += e->flops_per_sample;
+        }
+    }
+    int64_t flat = params * (int64_t)real;
+    text_printf(t, "\nparameters         %lld (%s bytes)\n", (long long)params, with_unit(t->arena, (double)flat));
+    if (states)
+        text_printf(t, "states             %lld\n", (long long)states);
+    text_printf(t, "training step      %s FLOP at batch %lld\n", with_unit(t->arena, step + step_per_sample * (double)p->batch), (long long)p->batch);
+    text_printf(t, "planned memory     %s bytes: parameters %s, gradients %s, optimizer %s, activations %s\n",
+                with_unit(t->arena, (double)(flat * (2 + (int64_t)p->rule_states.n) + arena)), with_unit(t->arena, (double)flat),
+                with_unit(t->arena, (double)flat), with_unit(t->arena, (double)(flat * (int64_t)p->rule_states.n)), with_unit(t->arena, (double)arena));
+}
+
+static void hypers(struct text *t, const struct program *p) {
+    if (p->hypers.n)
+        text_add(t, "\nhyperparameters\n");
+    for (uint32_t i = 0; i < p->hypers.n; i++) {
+        const struct program_hyper *h = &p->hypers.at[i];
+        text_printf(t, "  %-16s %-12s %-34s %s\n", h->name, h->text,
+                    h->structural ? "structural: netc build -D" : "run time: a flag of the trainer", h->help ? h->help : "");
+    }
+}
+
+void inspect_table(struct text *t, const struct program *p, const struct loop_module *m) {
+    layers(t, p, entry_of(p, m, GRAPH_evaluate));
+    totals(t, p, m);
+    hypers(t, p);
+    const struct loop_entry *step = entry_of(p, m, GRAPH_gradient);
+    if (!step)
+        return;
+    text_add(t, "\nthe gradient's nodes\n");
+    for (uint32_t i = 0; i < step->verdicts.n; i++) {
+        const struct loop_verdict *v = &step->verdicts.at[i];
+        text_printf(t, "  %-24s %10s  %s\n", v->name ? v->name : "", with_unit(t->arena, v->flops + v->flops_per_sample * (double)p->batch), v->text ? v->text : v->family);
+    }
+}
+
+// ---- Graphviz
+
+static void quoted(struct text *t, const char *s) {
+    text_add_char(t, '"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            text_add_char(t, '\\');
+        text_add_char(t, *s);
+    }
+    text_add_char(t, '"');
+}
+
+struct edges { struct text *t; uint32_t graph, to; };
+
+static expr_id edge(struct graph *g, expr_id e, void *context) {
+    struct edges *c = context;
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind == EXPR_read)
+        text_printf(c->t, "    g%u_%u -> g%u_%u\n", c->graph, x->node, c->graph, c->to);
+    return e;
+}
+
+static void dot_graph(struct text *t, struct graph *g, uint32_t number) {
+    text_printf(t, "  subgraph cluster_%u {\n    label=", number);
+    quoted(t, g->name);
+    text_add(t, "\n");
+    for (node_id n = 1; n < g->nodes.n; n++) {
+        const struct node *x = graph_node(g, n);
+        text_printf(t, "    g%u_%u [shape=%s, label=", number, n, x->kind == NODE_input ? "ellipse" : "box");
+        quoted(t, graph_node_text(t->arena, g, n));
+        text_add(t, "]\n");
+        struct edges c = {t, number, n};
+        if (x->kind == NODE_comp)
+            expr_rewrite(g, x->body, edge, &c);
+        for (uint32_t i = 0; graph_node(g, n)->kind == NODE_op && i < graph_node(g, n)->n_inputs; i++)
+            text_printf(t, "    g%u_%u -> g%u_%u\n", number, graph_node(g, n)->inputs[i], number, n);
+    }
+    text_add(t, "  }\n");
+}
+
+void inspect_dot(struct text *t, const struct program *p) {
+    text_add(t, "digraph program {\n  node [fontname=monospace]\n");
+    for (uint32_t i = 0; i < p->graphs.n; i++)
+        dot_graph(t, p->graphs.at[i].graph, i);
+    text_add(t, "}\n");
+}
