@@ -91,7 +91,7 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
                 diag_defined_twice(s->diags, field->at, raw.name);
         extent shape[MAX_RANK] = {s->batch};
         memcpy(shape + 1, type.shape, type.rank * sizeof *shape);
-        node_id in = graph_input(s->graph, raw.name, ROLE_raw, p->raw.n, 0, raw.dtype, type.rank + 1, shape);
+        node_id in = graph_input(s->graph, raw.name, ROLE_raw, s->n_raw++, 0, raw.dtype, type.rank + 1, shape);
         struct value *v = value_of_node(s, in, true, type.element);
         v->low = type.low;
         v->high = type.high;
@@ -185,7 +185,7 @@ void sema_data(struct sema *s, struct ast *block) {
         sema_begin_graph(s, round ? GRAPH_prepare : GRAPH_fit, round ? "prepare" : "fit", mode, false);
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
-        s->n_fitted = 0;
+        s->n_fitted = s->n_raw = 0;
         s->program->real = round ? s->options->real : DTYPE_f64;   // statistics of many samples: always wide
         for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
             statement(s, &f, block->kid[0]->kid[i]);

@@ -184,7 +184,7 @@ struct sema {
     struct state_slot *states;    // of the graph under construction
     uint64_t structural;          // hyperparameters that shapes, counts or choices depend on
     bool first_pass;              // all hyperparameters are numbers, to find the structural ones
-    uint32_t n_fitted;            // data: batch reductions met so far
+    uint32_t n_fitted, n_raw;     // data: batch reductions, fields read so far
     const char *naming;           // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
     struct scope *data_scope;     // fields of the data block
