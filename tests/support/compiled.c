@@ -20,7 +20,7 @@ struct codegen_target compiled_target(struct arena *a, int level) {
 
 struct compiled compiled_open_program(struct arena *a, const struct program *p, const struct loop_module *m,
                                       const struct codegen_target *t, int level, const char *runtime) {
-    const char *error, *wrong = NULL; // loop_verify(a, m);
+    const char *error, *wrong = loop_verify(a, m);
     if (wrong) give_up("loop_verify", wrong);
     struct codegen_options options = {.level = level};
     struct codegen *c = codegen_create(a, "test", t, &options, &error);
