@@ -611,8 +611,8 @@ static bool drop_free_outputs(struct graph *g, struct work *w, node_id *result) 
 
 static enum step sum_step(struct graph *g, struct work *w) {
     static enum step (*const steps[])(struct graph *, struct work *) = {
-        take_factors,   decide_guards,    solve_data_factor, move_data_guard,    solve_equality,
-        tighten,        remove_unit_axes, remove_unused_axes, decide_body,
+        take_factors,      decide_guards,    decide_body,  solve_data_factor, move_data_guard,
+        solve_equality,    tighten,        remove_unit_axes, remove_unused_axes,
     };
     double value;
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
@@ -652,12 +652,13 @@ static double empty_value(enum reducer r) {
 }
 
 static enum step other_step(struct graph *g, struct work *w) {
-    enum step step = decide_guards(g, w);
-    if (step == STEP_none)
-        step = remove_unit_axes(g, w);
-    if (step == STEP_none)
-        step = remove_unused_axes(g, w);
-    return step == STEP_none ? decide_body(g, w) : step;
+    static enum step (*const steps[])(struct graph *, struct work *) = {
+        decide_guards, decide_body, remove_unit_axes, remove_unused_axes,
+    };
+    enum step step = STEP_none;
+    for (size_t k = 0; k < sizeof steps / sizeof *steps && step == STEP_none; k++)
+        step = steps[k](g, w);
+    return step;
 }
 
 static bool is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
@@ -688,7 +689,8 @@ static node_id canonical_other(struct graph *g, struct work *w) {
     }
     if (w->guards.n) {
         expr_id inside = expr_bracket(g, w->guards.n, w->guards.at, expr_const(g, 1));
-        w->body = expr_op3(g, OP_select, inside, w->body, expr_const(g, empty_value(w->reducer)));
+        expr_id body = expr_bracket(g, w->guards.n, w->guards.at, w->body);
+        w->body = expr_op3(g, OP_select, inside, body, expr_const(g, empty_value(w->reducer)));
         w->guards.n = 0;
     }
     w->reducer = RED_none;

@@ -335,6 +335,12 @@ static bool never_exact(const struct graph *g, const struct guard *guard) {
     return common ? x->constant % common != 0 : x->constant != 0;
 }
 
+// Does an axis or data stand in it?
+static bool moves(const struct graph *g, index_id i) {
+    const struct index *x = graph_index(g, i);
+    return index_has_data(g, i) || (x->n_terms && x->terms[0].kind == TERM_axis);
+}
+
 // Divides a guard without divisor by the common factor of its coefficients, and turns its sign so
 // that the first coefficient is positive: 0 <= v < h is 0 <= h-1-v < h.
 static void reduce(struct graph *g, struct guard *guard) {
@@ -351,10 +357,13 @@ static void reduce(struct graph *g, struct guard *guard) {
         if (!guard->bound)
             return;
     }
-    if (x.n_terms && x.terms[0].coefficient < 0) {
-        index_id last = index_add(g, index_symbol(g, guard->bound), index_constant(g, -1));
-        guard->index = index_add(g, last, index_scale(g, guard->index, -1));
-    }
+    index_id last = index_add(g, index_symbol(g, guard->bound), index_constant(g, -1));
+    index_id turned = index_add(g, last, index_scale(g, guard->index, -1));
+    bool turn = x.n_terms && x.terms[0].coefficient < 0;
+    if (!moves(g, guard->index))
+        turn = index_compare(g, turned, guard->index) < 0;
+    if (turn)
+        guard->index = turned;
 }
 
 enum truth guard_normalize(struct graph *g, struct guard *guard, uint32_t n_axes,
@@ -380,7 +389,7 @@ enum truth guard_normalize(struct graph *g, struct guard *guard, uint32_t n_axes
         if (guard->bound > 0 || value == 0)   // symbols are at least 1
             return TRUTH_true;
     }
-    return extents ? decide(g, guard, n_axes, extents) : TRUTH_unknown;
+    return extents || !moves(g, guard->index) ? decide(g, guard, n_axes, extents) : TRUTH_unknown;
 }
 
 int guard_compare(const struct graph *g, const struct guard *a, const struct guard *b) {

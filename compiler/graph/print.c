@@ -160,8 +160,8 @@ static void give_letter(struct printer *p, uint32_t axis, uint32_t n, const char
                 return;
             }
         }
-    for (int k = 1; k < 10 * MAX_AXES; k++) {
-        snprintf(name, sizeof name, "a%d", k);
+    for (unsigned char k = 1; k < 255; k++) {
+        snprintf(name, sizeof name, "a%u", k);
         if (!letter_taken(p, n, name)) {
             memcpy(p->axes[axis], name, sizeof name);
             return;

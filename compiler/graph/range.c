@@ -84,8 +84,19 @@ static void walk_read(struct walk *w, const struct expr *x, uint32_t bracket) {
     }
 }
 
+static bool is_dead(struct walk *w, const struct expr *bracket) {
+    for (uint32_t k = 0; k < bracket->n_guards; k++) {
+        struct guard guard = bracket->guards[k];
+        if (guard_normalize(w->g, &guard, w->n_axes, w->extents) == TRUTH_false)
+            return true;
+    }
+    return false;
+}
+
 static void walk_bracket(struct walk *w, const struct expr *x, uint32_t bracket) {
     uint32_t outside = w->known.n;
+    if (is_dead(w, x))
+        return;
     for (uint32_t k = 0; k < x->n_guards; k++) {
         walk_index(w, x->guards[k].index, bracket);
         VEC_PUSH(w->g->arena, &w->known, x->guards[k]);
