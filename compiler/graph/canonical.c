@@ -170,8 +170,10 @@ struct wanted {
     bool found;
 };
 
-static void ask_wanted(struct graph *g, struct guard guard, void *context) {
+static void ask_wanted(struct graph *g, struct guard guard, bool inside, void *context) {
     struct wanted *asked = context;
+    if (inside)
+        return;
     guard_normalize(g, &guard, n_axes(asked->w), asked->w->extents);
     asked->found |= guard.index == asked->guard.index && guard.bound == asked->guard.bound;
 }
@@ -199,8 +201,9 @@ static enum step move_data_guard(struct graph *g, struct work *w) {
 
 // ---- C5: guards decided
 
-static void push_read_guard(struct graph *g, struct guard guard, void *context) {
-    push_guard(g, context, guard);
+static void push_read_guard(struct graph *g, struct guard guard, bool inside, void *context) {
+    if (!inside)
+        push_guard(g, context, guard);
 }
 
 // Of guards on one index with constant bounds the narrowest stays.
@@ -355,18 +358,29 @@ static enum step remove_unused_axes(struct graph *g, struct work *w) {
 
 // ---- what the box decides inside a body
 
+struct guards {
+    VEC(struct guard) all;
+};
+
+static void add_bracket_guard(struct graph *g, struct guard guard, bool inside, void *context) {
+    struct guards *s = context;
+    if (!inside)
+        VEC_PUSH(g->arena, &s->all, guard);
+}
+
+// Guards that the box decides go; a read that the rest does not prove in range gets its guard.
 static expr_id decide_bracket(struct graph *g, const struct work *w, const struct expr *x) {
-    struct guard *left = NEW_ARRAY(g->arena, x->n_guards, struct guard);
-    uint32_t m = 0;
+    struct guards left = {0};
     for (uint32_t k = 0; k < x->n_guards; k++) {
         struct guard guard = x->guards[k];
         enum truth t = guard_normalize(g, &guard, n_axes(w), w->extents);
         if (t == TRUTH_false)
             return expr_const(g, 0);
         if (t == TRUTH_unknown)
-            left[m++] = guard;
+            VEC_PUSH(g->arena, &left.all, guard);
     }
-    return expr_bracket(g, m, left, x->args[0]);
+    range_guards(g, x->args[0], n_axes(w), w->extents, left.all.n, left.all.at, add_bracket_guard, &left);
+    return expr_bracket(g, left.all.n, left.all.at, x->args[0]);
 }
 
 static expr_id decide_compare(struct graph *g, const struct work *w, expr_id e) {
@@ -479,10 +493,11 @@ static bool reorder_once(struct graph *g, struct work *w) {
 }
 
 // Renumbering may reorder factors, which may ask for another order; in a cycle the least body wins.
-static void order_axes(struct graph *g, struct work *w) {
+// True if the axes moved and stand still now: guards may then have another form.
+static bool order_axes(struct graph *g, struct work *w) {
     for (int k = 0; k < MAX_ORDERS; k++)
         if (!reorder_once(g, w))
-            return;
+            return k > 0;
     struct work best = work_copy(g, w);
     for (int k = 0; k < MAX_ORDERS; k++) {
         reorder_once(g, w);
@@ -490,6 +505,7 @@ static void order_axes(struct graph *g, struct work *w) {
             best = work_copy(g, w);
     }
     *w = best;
+    return false;
 }
 
 // ---- nodes out of work
@@ -563,13 +579,31 @@ static uint32_t split_factors(struct graph *g, const struct work *w, expr_id *fr
     return n_free && !(expr_is_const(g, *free_part, &value) && value == 1);
 }
 
+static expr_id note_division(struct graph *g, expr_id e, void *context) {
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind == EXPR_index && graph_index(g, x->index)->divisor > 1)
+        *(bool *)context = true;
+    return e;
+}
+
+// Does the body use an index with a divisor as a number? Its guards must stay with it.
+static bool uses_division(struct graph *g, expr_id e) {
+    bool found = false;
+    expr_rewrite(g, e, note_division, &found);
+    return found;
+}
+
 static node_id hoist(struct graph *g, struct work *w, expr_id free_part, expr_id bound_part) {
     struct work bare = *w, map = *w;
     memset(&bare.guards, 0, sizeof bare.guards);
     memset(&map.guards, 0, sizeof map.guards);
+    bool keep_all = uses_division(g, bound_part);
     for (uint32_t k = 0; k < w->guards.n; k++) {
         bool outer = !(index_axes(g, w->guards.at[k].index) & red_mask(w));
-        push_guard(g, outer ? &map : &bare, w->guards.at[k]);
+        if (outer)
+            push_guard(g, &map, w->guards.at[k]);
+        if (!outer || keep_all)
+            push_guard(g, &bare, w->guards.at[k]);
     }
     bare.body = bound_part;
     map.reducer = RED_none;
@@ -641,8 +675,7 @@ static node_id canonical_sum(struct graph *g, struct work *w) {
     node_id result;
     if (drop_free_outputs(g, w, &result))
         return result;
-    order_axes(g, w);
-    return finish(g, w);
+    return order_axes(g, w) ? canonical_sum(g, w) : finish(g, w);
 }
 
 // ---- the other reducers
@@ -683,8 +716,8 @@ static node_id canonical_other(struct graph *g, struct work *w) {
     if (w->n_red && drop_free_outputs(g, w, &result))
         return result;
     if (w->n_red) {
-        if (!is_arg(w->reducer))
-            order_axes(g, w);
+        if (!is_arg(w->reducer) && order_axes(g, w))
+            return canonical_other(g, w);
         return finish(g, w);
     }
     if (w->guards.n) {

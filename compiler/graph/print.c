@@ -539,8 +539,10 @@ struct guards {
     VEC(struct guard) all;
 };
 
-static void collect_implied(struct graph *g, struct guard guard, void *context) {
+static void collect_implied(struct graph *g, struct guard guard, bool inside, void *context) {
     struct guards *s = context;
+    if (inside)
+        return;
     VEC_PUSH(g->arena, &s->all, guard);
 }
 

@@ -1,5 +1,5 @@
 // Which reads are provably in range: intervals over the box, and over each guard that stands around
-// the read. A guard 0 <= I < h proves a read at R if R - c*I, c an integer that cancels an axis or data, is
+// the read. A guard 0 <= I < h proves a read at R if R - c*I, c chosen to cancel an axis or data, is
 // bounded by itself.
 #include "tables.h"
 
@@ -8,8 +8,9 @@ struct walk {
     uint32_t n_axes;
     const extent *extents;
     VEC(struct guard) known;   // node guards, then those of the brackets around
-    void (*f)(struct graph *, struct guard, void *);
+    range_report *f;
     void *context;
+    uint32_t inside;           // brackets around
     struct map seen;           // (expression, bracket number) pairs done
     uint32_t n_brackets;
 };
@@ -22,23 +23,31 @@ static int64_t coefficient_of(const struct graph *g, index_id i, const struct te
     return 0;
 }
 
-// c with R - c*I free of the term (an axis or data), one of I; 0 if there is no integer
-static int64_t ratio(const struct graph *g, index_id r, index_id i, const struct term *term) {
-    int64_t a = coefficient_of(g, r, term), b = term->coefficient, top, bottom;
-    if (!a || !mul_i64(a, graph_index(g, i)->divisor, &top) ||
-        !mul_i64(b, graph_index(g, r)->divisor, &bottom))
-        return 0;
-    return top % bottom ? 0 : top / bottom;
+// R - (a/b)*I, free of the given term of I, as (b*R - a*I)/b; false if it has a denominator.
+static bool cancelled(struct graph *g, index_id r, index_id i, const struct term *term, int64_t *a,
+                      int64_t *b, index_id *d) {
+    int64_t of_r = coefficient_of(g, r, term);
+    if (!of_r || !mul_i64(of_r, graph_index(g, i)->divisor, a) ||
+        !mul_i64(term->coefficient, graph_index(g, r)->divisor, b))
+        return false;
+    int64_t common = gcd_i64(*a, *b) * (*b < 0 ? -1 : 1);
+    *a /= common;
+    *b /= common;
+    index_id scaled = index_add(g, index_scale(g, r, *b), index_scale(g, i, -*a));
+    *d = index_divide(g, scaled, *b);
+    return graph_index(g, *d)->divisor == 1;
 }
 
-static bool proves(struct graph *g, const struct guard *wanted, const struct guard *known, int64_t c,
-                   uint32_t n_axes, const extent *extents) {
-    index_id d = index_add(g, wanted->index, index_scale(g, known->index, -c));
-    if (graph_index(g, d)->divisor != 1)
+// 0 <= I < h and R = D + c*I: R is in range if D is at both ends. A fraction c needs I = 0.
+static bool proves(struct graph *g, const struct guard *wanted, const struct guard *known,
+                   const struct term *term, uint32_t n_axes, const extent *extents) {
+    int64_t c, denominator, low, over;
+    index_id d;
+    if (!cancelled(g, wanted->index, known->index, term, &c, &denominator, &d) ||
+        (denominator != 1 && known->bound != 1))
         return false;
     index_id last = index_add(g, index_symbol(g, known->bound), index_constant(g, -1));
     index_id moved = index_add(g, d, index_scale(g, last, c));   // at the guard's upper end
-    int64_t low, over;
     return index_extreme(g, c > 0 ? d : moved, 0, n_axes, extents, false, &low) &&
            index_extreme(g, c > 0 ? moved : d, wanted->bound, n_axes, extents, true, &over) &&
            low >= 0 && over < 0;
@@ -50,11 +59,10 @@ bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
         if (known[k].index == wanted->index && known[k].bound == wanted->bound)
             return true;
         struct index x = *graph_index(g, known[k].index);
-        for (uint32_t t = 0; t < x.n_terms; t++) {
-            int64_t c = x.terms[t].kind == TERM_symbol ? 0 : ratio(g, wanted->index, known[k].index, &x.terms[t]);
-            if (c && proves(g, wanted, &known[k], c, n_axes, extents))
+        for (uint32_t t = 0; t < x.n_terms; t++)
+            if (x.terms[t].kind != TERM_symbol &&
+                proves(g, wanted, &known[k], &x.terms[t], n_axes, extents))
                 return true;
-        }
     }
     return false;
 }
@@ -80,7 +88,7 @@ static void walk_read(struct walk *w, const struct expr *x, uint32_t bracket) {
             continue;
         if (t == TRUTH_false)
             wanted = (struct guard){index_constant(w->g, -1), 1};
-        w->f(w->g, wanted, w->context);
+        w->f(w->g, wanted, w->inside > 0, w->context);
     }
 }
 
@@ -101,7 +109,9 @@ static void walk_bracket(struct walk *w, const struct expr *x, uint32_t bracket)
         walk_index(w, x->guards[k].index, bracket);
         VEC_PUSH(w->g->arena, &w->known, x->guards[k]);
     }
+    w->inside++;
     walk_expr(w, x->args[0], ++w->n_brackets);
+    w->inside--;
     w->known.n = outside;
 }
 
@@ -138,7 +148,7 @@ static void walk_expr(struct walk *w, expr_id e, uint32_t bracket) {
 
 void range_guards(struct graph *g, expr_id e, uint32_t n_axes, const extent *extents,
                   uint32_t n_known, const struct guard *known,
-                  void (*f)(struct graph *, struct guard, void *), void *context) {
+                  range_report *f, void *context) {
     struct walk w = {.g = g, .n_axes = n_axes, .extents = extents, .f = f, .context = context};
     for (uint32_t k = 0; k < n_known; k++)
         VEC_PUSH(g->arena, &w.known, known[k]);

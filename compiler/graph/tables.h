@@ -82,10 +82,12 @@ node_id canonical_comp(struct graph *g, struct work *w);
 
 // ---- range.c: which reads are provably in range
 // Calls f with the range guard of every read of e that intervals over the box, the brackets around the
-// read and `known` do not prove. A lone data index is exempt: it is checked where the data is made.
+// read and `known` do not prove; `inside`: the read stands in a bracket of e. A lone data index is
+// exempt: it is checked where the data is made.
+typedef void range_report(struct graph *, struct guard, bool inside, void *);
 void range_guards(struct graph *g, expr_id e, uint32_t n_axes, const extent *extents,
                   uint32_t n_known, const struct guard *known,
-                  void (*f)(struct graph *, struct guard, void *), void *context);
+                  range_report *f, void *context);
 // Does one of the guards imply `wanted`?
 bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
                    const extent *extents, uint32_t n_known, const struct guard *known);

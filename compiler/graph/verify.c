@@ -104,9 +104,7 @@ static void check_expr(struct check *c, expr_id e) {
 
 // ---- 2: reads in range
 
-static void unproven_read(struct graph *g, struct guard guard, void *context) {
-    (void)g;
-    (void)guard;
+static void unproven_read(struct graph *g, struct guard guard, bool inside, void *context) {
     fail(context, "a read that is not provably in range");
 }
 
