@@ -14,25 +14,6 @@
 enum { POINTS = 50, MAX_ARGUMENTS = 4 };
 static const double step = 1e-6;
 
-// One argument of a function whose row says `sample`; argument i of n.
-static double sample_argument(struct random *r, const char *sample, int i) {
-    double u = random_real(r), sign = random_below(r, 2) ? 1 : -1;
-    if (strcmp(sample, "positive") == 0)
-        return 0.2 + 3 * u;
-    if (strcmp(sample, "unit") == 0)
-        return (double)random_below(r, 2);
-    if (strcmp(sample, "nonzero") == 0)
-        return sign * (0.3 + 2 * u);
-    if (strcmp(sample, "off_integer") == 0)
-        return (double)random_between(r, 1, 4) + 0.1 + 0.3 * u + 0.4 * i;
-    if (strcmp(sample, "apart") == 0)
-        return sign * (0.1 + 0.2 * u) + 1.5 * (double)random_between(r, -1, 1) + 0.7 * i;
-    if (strcmp(sample, "keys") == 0)
-        return (double)random_below(r, 1000);
-    assert_string_equal(sample, "any");
-    return 4 * u - 2;
-}
-
 // y = op(a, b, ..) of rank-0 inputs, then dy/da, dy/db, ..
 static struct graph *graph_of(struct arena *a, enum op op, int n) {
     static const char *const names[] = {"a", "b", "c", "d"};
@@ -86,7 +67,7 @@ static void test_table(void **state) {
             for (int point = 0; point < POINTS; point++) {
                 double at[MAX_ARGUMENTS] = {0};
                 for (int i = 0; i < n; i++)
-                    at[i] = sample_argument(&r, info->sample, i);
+                    at[i] = random_sample(&r, info->sample, i);
                 check_point(a, g, (enum op)op, n, at);
             }
             arena_destroy(a);

@@ -277,3 +277,21 @@ struct tensor *random_inputs(struct arena *a, const struct graph *g, const int64
     }
     return t;
 }
+
+double random_sample(struct random *r, const char *sample, int i) {
+    double u = random_real(r), sign = random_below(r, 2) ? 1 : -1;
+    if (strcmp(sample, "positive") == 0)
+        return 0.2 + 3 * u;
+    if (strcmp(sample, "unit") == 0)
+        return (double)random_below(r, 2);
+    if (strcmp(sample, "nonzero") == 0)
+        return sign * (0.3 + 2 * u);
+    if (strcmp(sample, "off_integer") == 0)
+        return (double)random_between(r, 1, 4) + 0.1 + 0.3 * u + 0.4 * i;
+    if (strcmp(sample, "apart") == 0)
+        return sign * (0.1 + 0.2 * u) + 1.5 * (double)random_between(r, -1, 1) + 0.7 * i;
+    if (strcmp(sample, "keys") == 0)
+        return (double)random_below(r, 1000);
+    CHECK(strcmp(sample, "any") == 0, "no samples of kind `%s`", sample);
+    return 4 * u - 2;
+}

@@ -22,3 +22,5 @@ int64_t random_below(struct random *r, int64_t n);
 int64_t random_between(struct random *r, int64_t low, int64_t high);   // both inclusive
 double random_real(struct random *r);                                   // [0, 1)
 int64_t tensor_size(const struct graph *g, node_id n, const int64_t *symbols, struct tensor *shape);
+// One argument of a function of op.def whose row says `sample`; argument i.
+double random_sample(struct random *r, const char *sample, int i);
