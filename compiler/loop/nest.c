@@ -584,7 +584,7 @@ static bool residues_fit(const struct run *r, const struct nest_residue *s, int6
                 continue;
             rest += x->terms[t].ref == s->out ? x->terms[t].coefficient * o : 0;
             rest += x->terms[t].ref == s->red ? x->terms[t].coefficient * q : 0;
-            split |= x->terms[t].ref == s->red;
+            split |= x->terms[t].ref == s->out;
         }
         if (split && x->divisor == s->by && rest % x->divisor)
             return false;
@@ -601,13 +601,17 @@ static void walk_residues(struct run *r, uint32_t i) {
     const struct nest_residue *s = &r->p->residue[i];
     for (int64_t o = 0; o < s->by && o < r->p->axis[s->out].extent; o++) {
         int64_t q = 0;
-        while (q < s->by && !residues_fit(r, s, o, q))
+        bool paired = s->red != UINT32_MAX;
+        while (q < (paired ? s->by : 1) && !residues_fit(r, s, o, q))
             q++;
         bool empty = r->empty;
-        r->empty |= q == s->by || q >= r->p->axis[s->red].extent;
-        r->at[s->out].scale = r->at[s->red].scale = s->by;
+        r->empty |= paired ? q == s->by || q >= r->p->axis[s->red].extent : q == 1;
+        r->at[s->out].scale = s->by;
         r->at[s->out].shift = o;
-        r->at[s->red].shift = q;
+        if (paired) {
+            r->at[s->red].scale = s->by;
+            r->at[s->red].shift = q;
+        }
         walk_residues(r, i + 1);
         r->empty = empty;
     }

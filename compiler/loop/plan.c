@@ -1,7 +1,36 @@
 // Which axes of a nest are lanes, which are jammed into the register tile, which are written out (nest.h).
+//
+// Everything follows from the streams: for each operand and result, by how many elements its address moves along each axis.
+// The lane axis is the one along which the streams are contiguous or constant. The tile is the choice of jam factors with
+// the least estimated time a multiply-add: arithmetic, loads and the latency of the accumulators share the cycles, tails
+// count as whole tiles, and accumulators with the operands held must fit the registers.
+#include <string.h>
+
 #include "lower.h"
 
-static void set_extent(const struct graph *g, struct nest_axis *x, extent e) {
+enum { MAX_STREAMS = 64 };
+struct stream {
+    int64_t step[MAX_AXES];      // elements of memory an element of the axis
+    uint64_t irregular;          // axes that move it by data or by an inexact division
+    bool store, inner;           // inner: read in every step of the reduction
+    bool number;                 // no memory: an index as a value; only merging asks
+    node_id node;
+};
+struct analysis {
+    struct arena *arena;
+    const struct graph *g;
+    const struct loop_target *target;
+    struct nest *k;
+    struct nest_plan *p;
+    uint32_t n_streams;
+    struct stream streams[MAX_STREAMS];
+    uint64_t pinned;             // axes in guards
+    double operations;           // per element of the members' bodies, roughly in vector operations
+    struct map seen;
+    bool inner;                  // the member being read has the reduction
+};
+
+static void set_extent(struct nest_axis *x, extent e) {
     *x = (struct nest_axis){.extent = e >= 1 ? e : 0, .per_n = e >= 1 ? 0 : 1, .jam = 1};
 }
 
@@ -10,17 +39,421 @@ void plan_scalar(struct nest *k) {
     struct nest_plan *p = &k->plan;
     *p = (struct nest_plan){.n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .accumulator = n->dtype};
     for (uint32_t a = 0; a < n->rank; a++) {
-        set_extent(k->g, &p->axis[a], n->shape[a]);
+        set_extent(&p->axis[a], n->shape[a]);
         p->order[p->n_order++] = a;
     }
     for (uint32_t a = 0; a < n->n_red; a++)
-        set_extent(k->g, &p->axis[n->rank + a], n->red[a]);
+        set_extent(&p->axis[n->rank + a], n->red[a]);
+}
+
+static int64_t planned(const struct analysis *s, uint32_t axis) {
+    const struct nest_axis *x = &s->p->axis[axis];
+    return x->extent + x->per_n * (s->g->symbols.n ? s->g->symbols.at[0].max : 1);
+}
+
+static int64_t scale_of(const struct analysis *s, uint32_t axis) {
+    for (uint32_t i = 0; i < s->p->n_residues; i++)
+        if (s->p->residue[i].out == axis || s->p->residue[i].red == axis)
+            return s->p->residue[i].by;
+    return 1;
+}
+
+// ---- streams
+static struct stream *add_stream(struct analysis *s) {
+    static struct stream spare;
+    if (s->n_streams == MAX_STREAMS)
+        return &spare;
+    struct stream *x = &s->streams[s->n_streams++];
+    *x = (struct stream){.inner = s->inner};
+    return x;
+}
+
+static void add_index(struct analysis *s, struct stream *x, index_id i, int64_t stride) {
+    const struct index *at = graph_index(s->g, i);
+    for (uint32_t k = 0; k < at->n_terms; k++) {
+        const struct term *t = &at->terms[k];
+        int64_t c = t->coefficient * (t->kind == TERM_axis ? scale_of(s, t->ref) : 1);
+        if (t->kind == TERM_data)
+            x->irregular |= expr_axes(s->g, t->ref);
+        else if (t->kind == TERM_axis && c % at->divisor)
+            x->irregular |= (uint64_t)1 << t->ref;
+        else if (t->kind == TERM_axis)
+            x->step[t->ref] += c / at->divisor * stride;
+    }
+}
+
+static void read_expr(struct analysis *s, expr_id e);
+
+static void read_data(struct analysis *s, index_id i) {
+    const struct index *at = graph_index(s->g, i);
+    for (uint32_t k = 0; k < at->n_terms; k++)
+        if (at->terms[k].kind == TERM_data)
+            read_expr(s, at->terms[k].ref);
+}
+
+static bool is_member(const struct nest *k, node_id n) {
+    for (uint32_t i = 0; i < k->n_members; i++)
+        if (k->members[i].node == n)
+            return true;
+    return false;
+}
+
+static void read_expr(struct analysis *s, expr_id e) {
+    if (map_get(&s->seen, e, NULL))
+        return;
+    map_set(&s->seen, e, 1);
+    const struct expr *x = graph_expr(s->g, e);
+    if (x->kind == EXPR_read && !is_member(s->k, x->node)) {
+        struct stream *r = add_stream(s);
+        r->node = x->node;
+        for (uint32_t d = 0; d < x->n_args; d++) {
+            add_index(s, r, x->args[d], tensor_stride(s->g, x->node, d));
+            read_data(s, x->args[d]);
+        }
+    } else if (x->kind == EXPR_index) {
+        struct stream *r = add_stream(s);
+        r->number = true;
+        add_index(s, r, x->index, 1);
+        read_data(s, x->index);
+    }
+    for (uint32_t i = 0; x->kind == EXPR_bracket && i < x->n_guards; i++) {
+        s->pinned |= index_axes(s->g, x->guards[i].index);
+        read_data(s, x->guards[i].index);
+    }
+    if (x->kind == EXPR_op)
+        s->operations += op_table[x->op].flags & RANDOM ? 40 : x->op >= OP_pow && x->op <= OP_expm1 ? 15 : x->n_args;
+    for (uint32_t i = 0; (x->kind == EXPR_op || x->kind == EXPR_bracket) && i < x->n_args; i++)
+        read_expr(s, x->args[i]);
+}
+
+static void find_streams(struct analysis *s) {
+    for (uint32_t i = 0; i < s->k->n_members; i++) {
+        const struct node *n = graph_node(s->g, s->k->members[i].node);
+        s->inner = n->reducer != RED_none;
+        map_init(&s->seen, s->arena);
+        read_expr(s, n->body);
+        for (uint32_t k = 0; k < n->n_guards; k++) {
+            s->pinned |= index_axes(s->g, n->guards[k].index);
+            read_data(s, n->guards[k].index);
+        }
+        if (!s->k->members[i].stored)
+            continue;
+        s->inner = false;
+        struct stream *x = add_stream(s);
+        x->store = true;
+        for (uint32_t d = 0; d < n->rank; d++)
+            x->step[d] = s->k->members[i].stride[d] * scale_of(s, d);
+    }
+}
+
+// ---- residue classes: an index (.. + c*o + e*r ..)/s becomes whole when o and r run in steps of s
+static bool has_residue(const struct nest_plan *p, uint32_t axis) {
+    for (uint32_t i = 0; i < p->n_residues; i++)
+        if (p->residue[i].out == axis || p->residue[i].red == axis)
+            return true;
+    return false;
+}
+
+static void find_residues(struct analysis *s) {
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    for (uint32_t i = 0; i < n->n_guards && n->reducer == RED_sum; i++) {
+        const struct index *x = graph_index(s->g, n->guards[i].index);
+        struct nest_residue r = {UINT32_MAX, UINT32_MAX, x->divisor};
+        bool simple = x->divisor > 1 && x->divisor <= 8;
+        for (uint32_t k = 0; k < x->n_terms && simple; k++) {
+            const struct term *t = &x->terms[k];
+            simple = t->kind == TERM_axis;
+            if (!simple || t->coefficient % x->divisor == 0)
+                continue;
+            uint32_t *axis = t->ref < n->rank ? &r.out : &r.red;
+            simple = *axis == UINT32_MAX && gcd_i64(t->coefficient, x->divisor) == 1;
+            *axis = t->ref;
+        }
+        if (simple && r.out != UINT32_MAX && s->p->n_residues < 2 && !has_residue(s->p, r.out) &&
+            (r.red == UINT32_MAX || !has_residue(s->p, r.red)) && n->shape[r.out] >= 1)
+            s->p->residue[s->p->n_residues++] = r;
+    }
+    for (uint32_t i = 0; i < s->p->n_residues; i++)
+        s->pinned |= (uint64_t)1 << s->p->residue[i].out |
+                     (s->p->residue[i].red == UINT32_MAX ? 0 : (uint64_t)1 << s->p->residue[i].red);
+}
+
+// ---- neighbours that are one axis
+static bool can_merge(const struct analysis *s, uint32_t a, uint32_t b) {
+    uint64_t both = (uint64_t)1 << a | (uint64_t)1 << b;
+    if ((s->pinned & both) || s->p->axis[b].per_n)
+        return false;
+    for (uint32_t i = 0; i < s->n_streams; i++) {
+        const struct stream *x = &s->streams[i];
+        if ((x->irregular & both) || x->step[a] != x->step[b] * s->p->axis[b].extent)
+            return false;
+    }
+    return true;
+}
+
+static void merge_range(struct analysis *s, uint32_t from, uint32_t to) {
+    if (to < from + 2)
+        return;
+    uint32_t b = to - 1;
+    for (uint32_t a = b; a-- > from;) {
+        if (!can_merge(s, a, b)) {
+            b = a;
+            continue;
+        }
+        s->p->axis[b].per_n = s->p->axis[a].per_n * s->p->axis[b].extent;
+        s->p->axis[b].extent *= s->p->axis[a].extent;
+        s->p->axis[a].merged = true;
+        for (uint32_t i = 0; i < s->n_streams; i++)
+            s->streams[i].step[a] = 0;
+    }
+}
+
+static void order_axes(struct nest_plan *p) {
+    p->n_order = 0;
+    for (uint32_t a = 0; a < p->n_out; a++)
+        if (!p->axis[a].merged)
+            p->order[p->n_order++] = a;
+}
+
+// ---- the lane axis
+static double volume(const struct analysis *s, uint32_t from, uint32_t to) {
+    double v = 1;
+    for (uint32_t a = from; a < to; a++)
+        v *= s->p->axis[a].merged ? 1 : (double)planned(s, a);
+    return v;
+}
+
+static double fill(int64_t extent, int64_t width) {
+    return (double)extent / (double)((extent + width - 1) / width * width);
+}
+
+// Time of one lane's element if `axis` is the lane axis; axis < 0: scalar.
+static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
+    double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red), cost = s->operations + 0.5;
+    bool reduction = axis >= (int)s->p->n_out;
+    for (uint32_t i = 0; i < s->n_streams; i++) {
+        const struct stream *x = &s->streams[i];
+        if (x->number)
+            continue;
+        double each = 1, times = x->inner ? 1 : 1 / terms;
+        if (axis >= 0 && x->irregular >> axis & 1)
+            each = 1.5 * w;
+        else if (axis >= 0 && x->step[axis] == 0)
+            each = x->store && reduction ? w : 0.5;
+        else if (axis >= 0 && x->step[axis] != 1)
+            each = (x->store ? 1.5 : 1.2) * w;
+        cost += each * times;
+    }
+    if (axis < 0)
+        return cost;
+    if (reduction)
+        cost += 10 * w / terms;
+    int64_t scale = scale_of(s, (uint32_t)axis), extent = (planned(s, (uint32_t)axis) + scale - 1) / scale;
+    return cost / (w * fill(extent, w));
+}
+
+static enum dtype widest_real(const struct analysis *s) {
+    enum dtype t = DTYPE_f32;
+    for (uint32_t i = 0; i < s->k->n_members; i++)
+        if (graph_node(s->g, s->k->members[i].node)->dtype == DTYPE_f64)
+            t = DTYPE_f64;
+    return t;
+}
+
+static void choose_lane(struct analysis *s) {
+    enum reducer red = graph_node(s->g, s->k->members[0].node)->reducer;
+    uint32_t w = loop_lanes(s->target, widest_real(s)), n_axes = s->p->n_out + s->p->n_red;
+    double best = lane_cost(s, -1, 1);
+    if (red == RED_argmax || red == RED_argmin)
+        n_axes = s->p->n_out;      // lanes of a reduction would have to agree on the first index
+    for (uint32_t a = 0; a < n_axes; a++) {
+        if (s->p->axis[a].merged || planned(s, a) < 2 || (a >= s->p->n_out && has_residue(s->p, a)))
+            continue;
+        double cost = lane_cost(s, (int)a, w);
+        if (cost < best) {
+            best = cost;
+            s->p->lane = (int)a;
+            s->p->lanes = w;
+        }
+    }
+}
+
+// ---- the register tile
+struct tile_search {
+    const struct analysis *s;
+    uint32_t n, axes[MAX_RANK];
+    uint32_t jam[MAX_RANK], best[MAX_RANK];
+    double least;
+};
+
+static double tile_cost(const struct tile_search *t) {
+    const struct nest_plan *p = t->s->p;
+    double accumulators = 1, loads = 0, held = 1e9, efficiency = 1;
+    for (uint32_t i = 0; i < t->n; i++) {
+        int64_t w = (int)t->axes[i] == p->lane ? p->lanes : 1, scale = scale_of(t->s, t->axes[i]);
+        accumulators *= t->jam[i];
+        efficiency *= fill((planned(t->s, t->axes[i]) + scale - 1) / scale, w * t->jam[i]);
+    }
+    for (uint32_t k = 0; k < t->s->n_streams; k++) {
+        const struct stream *x = &t->s->streams[k];
+        double instances = 1;
+        if (!x->inner || x->number)
+            continue;
+        for (uint32_t i = 0; i < t->n; i++)
+            if (x->step[t->axes[i]] || x->irregular >> t->axes[i] & 1)
+                instances *= t->jam[i];
+        bool strided = p->lane >= 0 && (x->step[p->lane] > 1 || x->step[p->lane] < 0 || x->irregular >> p->lane & 1);
+        loads += instances * (strided ? p->lanes : 1);
+        held = instances < held ? instances : held;
+    }
+    double wide = p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
+    if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
+        return 1e9;
+    double latency = 8, time = accumulators > loads ? accumulators : loads;
+    time = (time > latency ? time : latency) + 0.15 * loads + 1;
+    return time / (accumulators * efficiency);
+}
+
+static void search_tile(struct tile_search *t, uint32_t i, double product) {
+    if (i == t->n) {
+        double cost = tile_cost(t);
+        if (cost < t->least * 0.999) {
+            t->least = cost;
+            memcpy(t->best, t->jam, sizeof t->best);
+        }
+        return;
+    }
+    int64_t w = (int)t->axes[i] == t->s->p->lane ? t->s->p->lanes : 1;
+    int64_t most = (planned(t->s, t->axes[i]) + w - 1) / w, limit = w > 1 ? 4 : 16;
+    for (int64_t f = 1; f <= most && f <= limit && product * (double)f <= t->s->target->n_registers; f++) {
+        t->jam[i] = (uint32_t)f;
+        search_tile(t, i + 1, product * (double)f);
+    }
+}
+
+static void choose_tile(struct analysis *s) {
+    struct tile_search t = {.s = s, .least = 1e8};
+    for (uint32_t i = 0; i < s->p->n_order; i++) {
+        uint32_t a = s->p->order[i];
+        if ((int)a == s->p->lane || !(s->pinned >> a & 1))
+            if (t.n < MAX_RANK && planned(s, a) > 1)
+                t.axes[t.n++] = a;
+    }
+    search_tile(&t, 0, 1);
+    for (uint32_t i = 0; t.least < 1e8 && i < t.n; i++)
+        s->p->axis[t.axes[i]].jam = t.best[i];
+}
+
+static uint32_t accumulators(const struct nest_plan *p) {
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < p->n_order; i++)
+        n *= p->axis[p->order[i]].jam;
+    return n;
+}
+
+// Short inner reductions are written out, so that their masks and offsets are constants.
+static void choose_unrolling(struct analysis *s) {
+    uint32_t size = accumulators(s->p);
+    for (uint32_t i = s->p->n_red; i-- > 0;) {
+        struct nest_axis *x = &s->p->axis[s->p->n_out + i];
+        if (x->merged || (int)(s->p->n_out + i) == s->p->lane)
+            continue;
+        if (x->per_n || x->extent > 8 || size * x->extent > 200)
+            return;
+        x->unroll = true;
+        size *= (uint32_t)x->extent;
+    }
+}
+
+// ---- order and threads
+// Two sides: the outermost loop should run over the side that does not fit the cache, so that the other is the one read again.
+static void choose_order(struct analysis *s) {
+    double bytes[MAX_RANK] = {0}, cache = 256e3;
+    if (s->p->n_order < 2 || s->p->n_red == 0)
+        return;
+    for (uint32_t i = 0; i < s->n_streams; i++) {
+        const struct stream *x = &s->streams[i];
+        if (!x->inner || x->number || !x->node)
+            continue;
+        double size = dtype_size(graph_node(s->g, x->node)->dtype);
+        const struct node *n = graph_node(s->g, x->node);
+        for (uint32_t d = 0; d < n->rank; d++)
+            size *= (double)graph_extent_max(s->g, n->shape[d]);
+        for (uint32_t k = 0; k < s->p->n_order; k++)
+            bytes[k] += x->step[s->p->order[k]] ? size : 0;
+    }
+    uint32_t best = 0;
+    for (uint32_t k = 1; k < s->p->n_order; k++)
+        if (bytes[k] > bytes[best])
+            best = k;
+    if (best == 0 || bytes[best] < cache || bytes[best] < 2 * bytes[0])
+        return;
+    uint32_t outer = s->p->order[best];
+    for (uint32_t k = best; k > 0; k--)
+        s->p->order[k] = s->p->order[k - 1];
+    s->p->order[0] = outer;
+}
+
+static void choose_chunk(struct analysis *s) {
+    double flops = 0, fixed, per_sample;
+    for (uint32_t i = 0; i < s->k->n_members; i++) {
+        cost_of_node(s->g, s->k->members[i].node, &fixed, &per_sample);
+        flops += fixed + per_sample * (double)(s->g->symbols.n ? s->g->symbols.at[0].max : 1);
+    }
+    if (!cost_is_parallel(flops))
+        return;
+    for (uint32_t i = 0; i < s->p->n_order; i++) {
+        uint32_t a = s->p->order[i];
+        int64_t by = s->p->axis[a].jam * ((int)a == s->p->lane ? s->p->lanes : 1), rounds = planned(s, a) / (by * scale_of(s, a));
+        if (rounds < 2)
+            continue;
+        s->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
+        return;
+    }
+}
+
+static void choose_accumulator(struct analysis *s) {
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red);
+    if (s->p->lane >= (int)s->p->n_out)
+        terms /= s->p->lanes;
+    if (n->dtype == DTYPE_f32 && n->reducer == RED_sum && terms > 16384)
+        s->p->accumulator = DTYPE_f64;    // a long chain of f32 additions would lose digits
 }
 
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
+    struct analysis *s = NEW(a, struct analysis);
+    *s = (struct analysis){.arena = a, .g = k->g, .target = t, .k = k, .p = &k->plan};
     plan_scalar(k);
+    find_residues(s);
+    find_streams(s);
+    merge_range(s, 0, s->p->n_out);
+    merge_range(s, s->p->n_out, s->p->n_out + s->p->n_red);
+    order_axes(s->p);
+    choose_lane(s);
+    choose_accumulator(s);
+    if (s->p->n_red)
+        choose_tile(s);
+    choose_unrolling(s);
+    choose_order(s);
+    choose_chunk(s);
 }
 
 const char *plan_text(struct arena *a, const struct nest *k) {
-    return k->plan.lane < 0 ? "scalar" : arena_printf(a, "%u lanes", k->plan.lanes);
+    const struct nest_plan *p = &k->plan;
+    struct text t;
+    text_init(&t, a);
+    bool dot = p->lane >= (int)p->n_out, tile = false;
+    for (uint32_t i = 0; i < p->n_order; i++) {
+        uint32_t axis = p->order[i], jam = p->axis[axis].jam * ((int)axis == p->lane ? p->lanes : 1);
+        if (jam < 2)
+            continue;
+        text_printf(&t, "%s%u", tile ? "x" : "tile ", jam);
+        tile = true;
+    }
+    if (p->lane < 0)
+        text_add(&t, tile ? ", scalar" : "scalar");
+    else if (dot)
+        text_printf(&t, "%s%u lanes of the sum", tile ? ", " : "", p->lanes);
+    return text_string(&t);
 }
