@@ -184,13 +184,17 @@ value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m) {
                                            .mask = m.mask});
 }
 
-void build_store(struct build *b, struct loop_access_at m, value_id x) {
-    value_id parts[3] = {x, m.offset, m.mask};
-    uint32_t lanes = m.stride == 0 && (!m.offset || build_type(b, m.offset).lanes == 1) ? 1 : lanes_of(b, 3, parts);
+void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x) {
+    if (m.stride == 0 && (!m.offset || build_type(b, m.offset).lanes == 1))
+        lanes = 1;
     struct loop_stmt s = {.kind = LOOP_store, .type = {buffer_dtype(b, m.buffer), lanes}, .at = m.at, .stride = m.stride,
                           .buffer = m.buffer, .offset = m.offset, .mask = m.mask, .n_args = 1};
     s.args[0] = build_cast(b, s.type.dtype, x);
     add(b, s);
+}
+
+void build_store(struct build *b, struct loop_access_at m, value_id x) {
+    build_store_lanes(b, lanes_of(b, 3, (value_id[]){x, m.offset, m.mask}), m, x);
 }
 
 // ---- control

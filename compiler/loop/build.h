@@ -37,7 +37,8 @@ value_id build_fold(struct build *b, enum op op, value_id x);
 value_id build_and(struct build *b, value_id x, value_id y);   // 0: true
 struct loop_access_at { uint32_t buffer; struct loop_affine at; int64_t stride; value_id offset, mask; };
 value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
-void build_store(struct build *b, struct loop_access_at m, value_id x);
+void build_store(struct build *b, struct loop_access_at m, value_id x);   // as many lanes as x, offset or mask have
+void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x);
 static inline struct loop_type build_type(const struct build *b, value_id v) { return b->kernel->values.at[v]; }
 
 // A loop: open, build the body, close with the next values. carried[i].first is given, .inside and .result are made.

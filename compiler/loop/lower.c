@@ -343,7 +343,7 @@ static void emit_copy(struct build *b, const struct loop_target *t, enum dtype d
     struct loop_access_at m = {.at = at, .stride = lanes > 1, .mask = mask};
     value_id v = build_load(b, lanes, m);
     m.buffer = 1;
-    build_store(b, m, v);
+    build_store_lanes(b, lanes, m, v);
     build_close(b, 0, NULL);
 }
 

@@ -453,7 +453,7 @@ static void store_element(struct run *r, const struct nest_member *m, value_id v
         at.stride += c->ramp[d] * m->stride[d];
     }
     at.buffer = c->buffer(c->context, m->node);
-    build_store(r->b, at, v);
+    build_store_lanes(r->b, c->lanes, at, v);
 }
 
 // The maps of one element, then its stores: whatever an element reads is read before it is overwritten in place.
