@@ -174,7 +174,17 @@ static void join_with_lines_above(struct layout *l, uint32_t line, uint32_t i) {
     }
 }
 
-// A continuation line stands under a piece of the lines above it in its statement.
+// `|>` stands under `|>`, `->` under `->`, `else` under `if`; other pieces under any.
+static bool may_stand_under(int kind, const struct piece *above) {
+    switch (kind) {
+    case TOK_PIPE: case TOK_ARROW: return above->kind == kind;
+    case TOK_ELSE: return above->kind == TOK_IF;
+    case TOK_USING: case TOK_OVER: return above->kind == TOK_USING || above->kind == TOK_OVER;
+    }
+    return above->kind >= 0 && above->kind != TOK_RBRACE;
+}
+
+// A line that goes on with a statement stands under the piece of the statement under which it was written.
 static void anchor(struct layout *l, uint32_t line) {
     const struct line *own = &l->lines.at[line];
     const struct piece *x = &l->pieces.at[own->first];
@@ -184,7 +194,7 @@ static void anchor(struct layout *l, uint32_t line) {
         if (above->statement != own->statement) continue;
         for (uint32_t i = above->first + above->begins; i < above->first + above->n; i++) {
             const struct piece *y = &l->pieces.at[i];
-            if (y->source_column != x->source_column || y->kind < 0 || y->left_of_forced) continue;
+            if (y->source_column != x->source_column || y->left_of_forced || !may_stand_under(x->kind, y)) continue;
             join(l, own->first, i);
             return;
         }
@@ -192,14 +202,10 @@ static void anchor(struct layout *l, uint32_t line) {
     }
 }
 
-static bool closes_block(const struct layout *l, const struct line *line) {
-    return l->pieces.at[line->first].kind == TOK_RBRACE;
-}
-
 static void align_source(struct layout *l) {
     for (uint32_t i = 0; i < l->lines.n; i++) {
         const struct line *line = &l->lines.at[i];
-        if (!line->begins && line->statement && !closes_block(l, line)) anchor(l, i);
+        if (line->anchored) anchor(l, i);
         for (uint32_t k = line->first + 1; k < line->first + line->n; k++) {
             if (may_align(&l->pieces.at[k])) join_with_lines_above(l, i, k);
         }
@@ -215,7 +221,7 @@ static bool *active_groups(struct layout *l) {
         const struct line *line = &l->lines.at[i];
         for (uint32_t k = line->first; k < line->first + line->n; k++) {
             const struct piece *x = &l->pieces.at[k];
-            bool anchored = k == line->first && !line->begins;
+            bool anchored = k == line->first && line->anchored;
             if ((x->padded && may_align(x)) || x->forced || anchored) active[root(l, k)] = true;
         }
     }

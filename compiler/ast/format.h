@@ -28,6 +28,7 @@ struct line {
     uint32_t block;           // the block that the statement stands in
     bool begins;              // the first line of its statement
     bool blank_before;
+    bool anchored;            // may stand under a piece of the lines above it
     bool heads;               // stands directly in a data, train, fit, search, step or stage block
     bool broken;              // begins a statement that has a block over several lines
 };

@@ -80,7 +80,11 @@ static void open_bracket(struct parser *p, const struct token *t) {
 }
 
 static void close_bracket(struct parser *p, int kind) {
-    if (kind == TOK_RBRACE) drop_round_and_square(p);
+    p->dropped = (struct bracket){0};
+    if (kind == TOK_RBRACE) {
+        if (p->brackets.n && innermost(p) != TOK_LBRACE) p->dropped = p->brackets.at[p->brackets.n - 1];
+        drop_round_and_square(p);
+    }
     if (closes(kind, innermost(p))) p->brackets.n--;
 }
 
@@ -112,12 +116,16 @@ static void look_ahead(struct parser *p) {
     }
     p->ahead.newline = newline;
     p->ahead.separated = separated;
+    p->ahead.spoiled = p->bad_character;
+    p->bad_character = false;
     p->has_ahead = true;
 }
 
 static struct token give(struct parser *p, struct token t) {
+    p->third_last = p->before_last;
     p->before_last = p->last;
     p->last = t;
+    p->spoiled = t.kind != TOK_NL && (p->spoiled || t.spoiled);
     p->first = t.kind == TOK_NL || t.kind == TOK_LBRACE;
     return t;
 }
@@ -176,7 +184,8 @@ struct token parse_next(struct parser *p) {
 // Called when the parser takes up `error`: true if it should forget the token that it could not use.
 bool parse_resync(struct parser *p) {
     int kind = p->last.kind;
-    if (kind == TOK_NL || kind == TOK_RBRACE || kind == TOK_EOF) return false;
+    bool block_follows = kind == TOK_NL && p->has_ahead && p->ahead.kind == TOK_LBRACE;
+    if ((kind == TOK_NL && !block_follows) || kind == TOK_RBRACE || kind == TOK_EOF) return false;
     p->skipping = true;
     if (kind == TOK_LBRACE) {
         p->brackets.n--;
@@ -245,7 +254,12 @@ struct ast *parse_stage(struct parser *p, struct ast *right) {
     enum ast_kind kind = right->kind;
     if ((kind != AST_name && kind != AST_member && kind != AST_call && kind != AST_element) ||
         (right->flags & AST_parens)) {
-        diag_not_a_stage(p->diags, right->at);
+        struct diag *m = diag_not_a_stage(p->diags, right->at);
+        if (kind == AST_binary || kind == AST_unary || kind == AST_reduce) {
+            diag_help(m, "`|>` binds loosest; to go on with its result, put the chain in parentheses: `(x |> f) + 1`");
+        } else {
+            diag_help(m, "the left side becomes its first argument: `x |> dense(10)`");
+        }
     }
     return right;
 }

@@ -11,6 +11,7 @@ struct token {
     const char *text;   // interned spelling; a string's contents; `;` of an NL that is written so
     bool newline;       // a line ends before it
     bool separated;     // a `;` stands before it
+    bool spoiled;       // a character before it could not be read
 };
 
 struct bracket {
@@ -30,18 +31,21 @@ struct parser {
     // the scanner's side
     uint32_t begin, end;    // of the token that is being scanned
     struct token raw;
+    bool bad_character;     // since the last token
     VEC(struct comment) comments;
 
     // the filter's side
     struct token ahead;     // scanned, not yet given out
     bool has_ahead;
-    struct token last, before_last;   // given out
+    struct token last, before_last, third_last;   // given out
+    bool spoiled;           // a character of this statement could not be read
     bool first;             // the next token is the first of a statement
     bool skipping;          // after an error: to the end of the statement
     uint32_t skip_depth;    // open `{` while skipping
     bool too_deep;          // has been said
     bool stopped;           // nested too deeply: only the end of the file comes
     VEC(struct bracket) brackets;
+    struct bracket dropped;   // the `(` or `[` that the last `}` found open; kind 0: none
 
     struct ast *root;
 };

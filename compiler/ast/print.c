@@ -91,8 +91,7 @@ static void describe_operators(struct printer *p) {
         x->path_star = kind == TOK_TIMES && before && before->token.kind == TOK_DOT;
         x->unary = kind == TOK_MINUS && (!before || x->separated || !ends_operand(before));
         if (x->unary || x->path_star) continue;
-        x->tight = !is_blank(p->source[x->token.at.begin - 1]) && !is_blank(p->source[x->token.at.end]) &&
-                   before->token.at.end == x->token.at.begin;
+        x->tight = before->token.at.end == x->token.at.begin && x[1].token.at.begin == x->token.at.end;
     }
 }
 
@@ -216,20 +215,24 @@ static int continuation_indent(struct printer *p, int kind) {
         return p->base + 4;
     }
     switch (kind) {
-    case TOK_PIPE: case TOK_USING: case TOK_OVER: case TOK_FROM: case TOK_WHEN: case TOK_EVERY: case TOK_ELSE:
+    case TOK_ELSE:
+        if (last_line(p)->n == 1 && p->layout.pieces.at[last_line(p)->first].kind == TOK_RBRACE) return p->base;
         return p->base + 2;
+    case TOK_PIPE: case TOK_USING: case TOK_OVER: case TOK_FROM: case TOK_WHEN: case TOK_EVERY: return p->base + 2;
     }
     return p->base + 4;
 }
 
-static void place_comments(struct printer *p, uint32_t before, bool inside_statement) {
+// Comments before the token at `before`; `kind` is the token's if it goes on with a statement, else 0.
+static void place_comments(struct printer *p, uint32_t before, int kind) {
+    bool inside_statement = kind != 0;
     for (; p->next_comment < p->n_comments; p->next_comment++) {
         const struct comment *c = &p->comments[p->next_comment];
         if (c->at.begin >= before) return;
         if (c->alone || p->layout.lines.n == 0 || newlines_between(p, p->end, c->at.begin) > 0) {
             uint32_t statement = p->statement;
             if (!inside_statement) p->statement = 0;
-            int indent = inside_statement ? continuation_indent(p, TOK_NAME) : p->base;
+            int indent = inside_statement ? continuation_indent(p, kind) : p->base;
             begin_line(p, indent, !inside_statement, c->at.begin);
             p->statement = statement;
             add_piece(p, -1, c->at, 0);
@@ -285,7 +288,7 @@ static void open_bracket(struct printer *p, uint32_t i) {
 
 // Before the closing brace of a block on lines of its own: back to the statement around it.
 static void leave_block(struct printer *p, uint32_t at) {
-    place_comments(p, at, false);
+    place_comments(p, at, 0);
     const struct open *o = innermost(p);
     p->base = o->base;
     p->statement = o->statement;
@@ -301,7 +304,7 @@ static void break_before(struct printer *p, uint32_t i) {
     uint32_t at = x->token.at.begin;
     bool lines = !o || o->lines;
     bool starts = i == 0 || (lines && x->separated) || (o && o->lines && o->lexeme == i - 1);
-    place_comments(p, at, !starts);
+    place_comments(p, at, starts ? 0 : x->token.kind);
     if (starts) {
         p->statement = ++p->n_statements;
         begin_line(p, p->base, true, at);
@@ -311,6 +314,8 @@ static void break_before(struct printer *p, uint32_t i) {
         last_line(p)->n++;
     } else if (newlines_between(p, p->end, at) > 0) {
         begin_line(p, continuation_indent(p, x->token.kind), false, at);
+        last_line(p)->anchored = !(o && !o->lines && o->hanging) && x->token.kind != TOK_RPAREN &&
+                                 x->token.kind != TOK_RBRACKET;
     }
 }
 
@@ -354,7 +359,7 @@ const char *ast_format(struct arena *a, const struct sources *s, const struct as
     match_brackets(&p);
     describe_operators(&p);
     for (uint32_t i = 0; i < p.lexemes.n; i++) print_lexeme(&p, i);
-    place_comments(&p, UINT32_MAX, false);
+    place_comments(&p, UINT32_MAX, 0);
     layout_align(&p.layout);
     return write_lines(&p);
 }

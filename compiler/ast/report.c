@@ -104,9 +104,6 @@ static bool report_head_as_name(struct parser *p, struct expectation e) {
     switch (p->last.kind) {
     case TOK_ASSIGN: case TOK_DRAWN: case TOK_UPDATE: case TOK_COLON: case TOK_COMMA: case TOK_DOT: break;
     case TOK_LPAREN: case TOK_LBRACKET: break;
-    case TOK_RBRACE: case TOK_NL: case TOK_EOF:
-        if (!expects(e, "a number")) break;
-        return false;
     default:
         if (p->last.kind >= TOK_PIPE && p->last.kind <= TOK_POWER && p->last.kind != TOK_NOT) break;
         return false;
@@ -117,9 +114,15 @@ static bool report_head_as_name(struct parser *p, struct expectation e) {
 
 static bool report_reserved_as_name(struct parser *p, struct expectation e) {
     const struct token *t = &p->last;
+    int before = p->before_last.kind;
+    bool defined = t->kind == TOK_ASSIGN || t->kind == TOK_UPDATE || t->kind == TOK_DRAWN || t->kind == TOK_COLON;
+    if (defined && (before == TOK_REDUCER || before == TOK_ALL)) {
+        diag_reserved_as_name(p->diags, p->before_last.at, p->before_last.text);
+        return true;
+    }
     if (!token_is_reserved(t->kind)) return false;
     bool name_alone = expects(e, "a name") && !expects(e, "a number");
-    if (!name_alone && !t->newline && p->before_last.kind != TOK_NL && p->before_last.kind != TOK_LBRACE) return false;
+    if (!name_alone && !t->newline && before != TOK_NL && before != TOK_LBRACE) return false;
     diag_reserved_as_name(p->diags, t->at, t->text);
     return true;
 }
@@ -132,17 +135,31 @@ static bool report_comparison_chain(struct parser *p, struct expectation e) {
     return true;
 }
 
+static const struct bracket *open_block(const struct parser *p, bool around_last) {
+    for (uint32_t i = p->brackets.n; i > 0; i--) {
+        if (p->brackets.at[i - 1].kind == TOK_LBRACE && !around_last) return &p->brackets.at[i - 1];
+        around_last = false;
+    }
+    return NULL;
+}
+
+// A head word that its surroundings do not take, or `train NAME {` in a block, where it only uses one.
 static bool report_misplaced_head(struct parser *p) {
-    const struct token *t = &p->last;
+    bool block = p->last.kind == TOK_LBRACE && p->before_last.kind == TOK_NAME && token_is_head(p->third_last.kind);
+    const struct token *t = block ? &p->third_last : &p->last;
     if (!token_is_head(t->kind)) return false;
-    diag_head_misplaced(p->diags, t->at, t->text, p->brackets.n ? "in a block" : "at the top level of a file");
+    const struct bracket *around = open_block(p, block);
+    if (block && !around) return false;
+    struct diag *m = diag_head_misplaced(p->diags, t->at, t->text, around ? "in a block" : "at the top level of a file");
+    if (around) diag_note(m, around->at, "the block that is still open here");
     return true;
 }
 
 // A bracket that was opened on an earlier line is likely to be the cause.
 static void note_open_bracket(struct parser *p, struct diag *m, struct expectation e) {
-    if (p->brackets.n == 0) return;
-    const struct bracket *b = &p->brackets.at[p->brackets.n - 1];
+    bool dropped = p->last.kind == TOK_RBRACE && p->dropped.kind;
+    if (p->brackets.n == 0 && !dropped) return;
+    const struct bracket *b = dropped ? &p->dropped : &p->brackets.at[p->brackets.n - 1];
     bool round = b->kind == TOK_LPAREN, square = b->kind == TOK_LBRACKET;
     if (!(round && expects(e, ")")) && !(square && expects(e, "]"))) return;
     int line, line_found, column;
@@ -153,7 +170,7 @@ static void note_open_bracket(struct parser *p, struct diag *m, struct expectati
 
 void parse_report(struct parser *p, const char *const *names, int n) {
     struct expectation e = {names, n};
-    if (p->stopped || p->too_deep) return;
+    if (p->stopped || p->too_deep || p->spoiled) return;
     bool reported = report_open_bracket(p) || report_head_as_name(p, e) || report_comparison_chain(p, e) ||
                     report_reserved_as_name(p, e) || report_misplaced_head(p);
     if (!reported) {
@@ -165,6 +182,12 @@ void parse_report(struct parser *p, const char *const *names, int n) {
         struct diag *m = diag_expected(p->diags, p->last.at, join(p->arena, words, n_words), after,
                                        describe(p, &p->last));
         note_open_bracket(p, m, e);
+        if (p->last.kind == TOK_NL && p->ahead.kind == TOK_LBRACE) {
+            diag_help(m, "a block begins on the line of its head");
+        }
+        if (token_is_head(p->before_last.kind) && (p->last.kind == TOK_RBRACE || p->last.kind == TOK_NL)) {
+            diag_help(m, "`%s` begins a statement; a name is called otherwise", p->before_last.text);
+        }
     }
     while (p->brackets.n && p->brackets.at[p->brackets.n - 1].kind != TOK_LBRACE) p->brackets.n--;
 }

@@ -149,6 +149,7 @@ static const char *repair(const char *text) {
 
 void parse_bad_character(struct parser *p, const char *text, size_t n) {
     struct span at = here(p);
+    p->bad_character = true;
     if ((unsigned char)text[0] >= 0x80) {   // the file is UTF-8: the first whole character is enough
         size_t length = 1;
         while (length < n && length < 4 && ((unsigned char)text[length] & 0xc0) == 0x80) length++;

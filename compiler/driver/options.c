@@ -241,16 +241,15 @@ static int check_use(struct reader *r) {
         options_help(COMMAND_none, stderr);
         return EXIT_usage;
     }
-    const char *name = commands[o->command].name;
+    const char *name = o->command == COMMAND_passes ? "--from=tg" : commands[o->command].name;
     for (int i = 0; i < r->n_used; i++) {
         if (!(r->used[i]->commands & 1 << o->command)) {
-            return refuse(o->command == COMMAND_passes ? "" : name, "`%s` does not go with `%s`", shown_name(r, r->used[i]),
-                          o->command == COMMAND_passes ? "--from=tg" : name);
+            return refuse(command_name(r), "`%s` does not go with `%s`", shown_name(r, r->used[i]), name);
         }
     }
     bool many = o->command == COMMAND_fmt;
-    if (o->n_files == 0) return refuse(name, "`%s` needs %s", name, commands[o->command].operands);
-    if (o->n_files > 1 && !many) return refuse(name, "`%s` takes one file; `%s` is too much", name, o->files[1]);
+    if (o->n_files == 0) return refuse(command_name(r), "`%s` needs %s", name, commands[o->command].operands);
+    if (o->n_files > 1 && !many) return refuse(command_name(r), "`%s` takes one file; `%s` is too much", name, o->files[1]);
     if (o->command == COMMAND_passes && !o->from) return refuse("", "to run passes on a graph, say `--from=tg`");
     return -1;
 }

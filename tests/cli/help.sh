@@ -1,0 +1,2 @@
+$NETC --help
+$NETC fmt --help

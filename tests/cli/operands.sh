@@ -1,0 +1,4 @@
+$NETC check; echo $?
+$NETC check a.net b.net; echo $?
+$NETC explain; echo $?
+$NETC --from=tg

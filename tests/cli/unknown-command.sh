@@ -1,0 +1,3 @@
+$NETC biuld x.net; echo $?
+$NETC x.net; echo $?
+$NETC frobnicate
