@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
             args_help(CMD_none, o.program);
     } else {
         floating_point_setup();
-        gemm_setup();
+        gemm_setup(nr_program.batch_all ? INT64_MAX : nr_program.batch);
         if (o.command != CMD_info && o.command != CMD_init)
             pool_start(o.threads ? o.threads : pool_cores());
     }

@@ -152,7 +152,7 @@ void pool_start(int64_t threads);
 int64_t pool_threads(void);
 int64_t pool_cores(void);
 void floating_point_setup(void);
-void gemm_setup(void);            // pins OpenBLAS to one thread; the work is split here
+void gemm_setup(int64_t batch);   // pins OpenBLAS to one thread; the work is split here
 void gemm_thread_setup(void);     // in every thread of the pool
 
 // ---- model.c: the trainer's memory, and how graphs are run on it
