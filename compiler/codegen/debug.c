@@ -31,10 +31,8 @@ void debug_create(struct codegen *c, const char *module_name) {
                                              c->options.level > 0, "", 0, 0, "", 0, LLVMDWARFEmissionLineTablesOnly,
                                              0, false, false, "", 0, "", 0);
     d->type = LLVMDIBuilderCreateSubroutineType(c->debug, file, NULL, 0, LLVMDIFlagZero);
-    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, "Debug Info Version", 18,
-                      LLVMValueAsMetadata(LLVMConstInt(c->i32, LLVMDebugMetadataVersion(), false)));
-    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, "Dwarf Version", 13,
-                      LLVMValueAsMetadata(LLVMConstInt(c->i32, 5, false)));
+    module_flag(c, "Debug Info Version", LLVMDebugMetadataVersion());
+    module_flag(c, "Dwarf Version", 5);
 }
 
 static LLVMMetadataRef find_file(struct codegen *c, file_id file) {

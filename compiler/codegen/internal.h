@@ -21,6 +21,9 @@ struct codegen {
     LLVMTypeRef i1, i8, i32, i64, f32, f64, pointer, nothing;
 };
 
+// ---- module.c
+void module_flag(struct codegen *c, const char *name, unsigned value);
+
 // ---- debug.c: machine code to .net lines; all of it does nothing without options.producer
 void debug_create(struct codegen *c, const char *module_name);
 // Makes `function` a subprogram and the origin's line the place of what is built from now on.

@@ -35,6 +35,11 @@ static bool create_machine(struct codegen *c, const char **error) {
     return c->machine != NULL;
 }
 
+void module_flag(struct codegen *c, const char *name, unsigned value) {
+    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, name, strlen(name),
+                      LLVMValueAsMetadata(LLVMConstInt(c->i32, value, false)));
+}
+
 struct codegen *codegen_create(struct arena *a, const char *name, const struct codegen_target *t,
                                const struct codegen_options *o, const char **error) {
     struct codegen *c = NEW(a, struct codegen);
@@ -57,10 +62,9 @@ struct codegen *codegen_create(struct arena *a, const char *name, const struct c
     c->f64 = LLVMDoubleTypeInContext(c->context);
     c->pointer = LLVMPointerTypeInContext(c->context, 0);
     c->nothing = LLVMVoidTypeInContext(c->context);
-    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, "PIC Level", 9,
-                      LLVMValueAsMetadata(LLVMConstInt(c->i32, 2, false)));
-    LLVMAddModuleFlag(c->module, LLVMModuleFlagBehaviorWarning, "PIE Level", 9,
-                      LLVMValueAsMetadata(LLVMConstInt(c->i32, 2, false)));
+    module_flag(c, "PIC Level", 2);
+    module_flag(c, "PIE Level", 2);
+    if (strncmp(t->triple, "x86_64", 6) == 0) module_flag(c, "cf-protection-branch", 1);
     debug_create(c, name);
     return c;
 }
@@ -85,8 +89,21 @@ static void verify(struct codegen *c, const char *when) {
     BUG("LLVM refuses the module %s: %s", when, message);
 }
 
+// Until LLVM 17 `instcombine` had no such option, and needed none.
+static const char *for_this_llvm(struct arena *a, const char *passes) {
+    static const char option[] = "<no-verify-fixpoint>";
+    unsigned major, minor, patch;
+    LLVMGetVersion(&major, &minor, &patch);
+    if (major >= 18) return passes;
+    struct text t;
+    text_init(&t, a);
+    for (const char *at; (at = strstr(passes, option)); passes = at + strlen(option)) text_add_n(&t, passes, (size_t)(at - passes));
+    text_add(&t, passes);
+    return text_string(&t);
+}
 static void run_passes(struct codegen *c, const char *passes) {
     if (!*passes) return;
+    passes = for_this_llvm(c->arena, passes);
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetLoopVectorization(options, false);
     LLVMPassBuilderOptionsSetSLPVectorization(options, false);

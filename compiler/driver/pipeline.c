@@ -122,15 +122,15 @@ static int lower(struct session *s) {
     return EXIT_done;
 }
 
-static const char *folder_of(struct arena *a, const char *path) {
-    const char *slash = strrchr(path, '/');
-    return slash ? arena_strndup(a, path, (size_t)(slash - path)) : ".";
+static const char *working_folder(struct arena *a) {
+    char folder[4096];
+    return getcwd(folder, sizeof folder) ? arena_strdup(a, folder) : ".";
 }
 
 static int generate(struct session *s, enum codegen_output kind, const char *path) {
     const char *error = NULL;
     struct codegen_options co = {.level = s->o->optimize, .producer = netc_version(),
-                                 .directory = folder_of(s->model, s->o->files[0]), .sources = s->sources};
+                                 .directory = working_folder(s->model), .sources = s->sources};
     struct codegen *c = codegen_create(s->model, s->program->name, &s->target, &co, &error);
     if (!c)
         return environment("cannot generate code", error);
