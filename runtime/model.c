@@ -74,7 +74,6 @@ struct model *model_create(uint64_t seed) {
     for (int i = 0; i < 2; i++)
         m->params[i] = memory_get(count, real);
     m->gradient = memory_get(count, real);
-    m->inner_gradient = model_graph(NR_objective) ? memory_get(count, real) : NULL;
     m->state = memory_get(states, 8);
     m->state_next = memory_get(states, 8);
     find_segments(m);
@@ -481,6 +480,8 @@ void nr_objective(void *context, const void *theta, void *value) {
 void nr_objective_gradient(void *context, const void *theta, void *gradient) {
     struct model *m = context;
     int64_t real = dtype_bytes(P.real), segment = m->theta_segment;
+    if (!m->inner_gradient)   // in the first step, as the inner run's arena
+        m->inner_gradient = memory_get(flat_count(P.n_params, P.params), real);
     char *kept = m->gradient;
     m->gradient = m->inner_gradient;
     run_inner(m, NR_gradient_graph, theta);
