@@ -645,8 +645,8 @@ static bool drop_free_outputs(struct graph *g, struct work *w, node_id *result) 
 
 static enum step sum_step(struct graph *g, struct work *w) {
     static enum step (*const steps[])(struct graph *, struct work *) = {
-        take_factors,      decide_guards,    decide_body,  solve_data_factor, move_data_guard,
-        solve_equality,    tighten,        remove_unit_axes, remove_unused_axes,
+        take_factors,      decide_guards,   decide_body, solve_equality,   solve_data_factor,
+        move_data_guard,   tighten,         remove_unit_axes, remove_unused_axes,
     };
     double value;
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {

@@ -411,6 +411,17 @@ static expr_id power_of_product(struct graph *g, const struct expr *x, double ex
     return fold_op(g, OP_mul, x->n_args, parts);
 }
 
+// (9*N)^-1 is 9^-1 * N^-1: as for a product. 0 if the index has no common factor.
+static expr_id power_of_index(struct graph *g, expr_id e, expr_id exponent) {
+    index_id i = index_of(g, e);
+    int64_t content = index_content(g, i);
+    if (content <= 1)
+        return 0;
+    expr_id bare = expr_index(g, index_divide(g, i, content));
+    expr_id power = expr_op2(g, OP_pow, expr_const(g, (double)content), exponent);
+    return expr_op2(g, OP_mul, power, expr_op2(g, OP_pow, bare, exponent));
+}
+
 static expr_id power_of_power(struct graph *g, expr_id e, expr_id base, double inner, double outer) {
     bool safe = g->derived || known_positive(g, base, SIGN_DEPTH) ||
                 (is_integer(outer) && (is_integer(inner) || !is_integer(inner * outer)));
@@ -447,6 +458,11 @@ static expr_id fold_pow(struct graph *g, uint32_t n, const expr_id *args) {
         return expr_bracket(g, x.n_guards, x.guards, expr_op2(g, OP_pow, x.args[0], args[1]));
     if (is_op(g, args[0], OP_mul) && is_integer(exponent))
         return power_of_product(g, &x, exponent);
+    if (is_index_value(g, args[0]) && is_integer(exponent)) {
+        expr_id apart = power_of_index(g, args[0], args[1]);
+        if (apart)
+            return apart;
+    }
     if (is_op(g, args[0], OP_exp))
         return expr_op1(g, OP_exp, expr_op2(g, OP_mul, x.args[0], args[1]));
     if (is_power(g, args[0], &from, &inner))
