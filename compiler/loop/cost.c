@@ -2,7 +2,7 @@
 #include "lower.h"
 
 // Below this many operations a kernel is not worth waking other threads for (a chunk hand-over costs some microseconds).
-static const double PARALLEL_FLOPS = 400e3;
+static const double PARALLEL_FLOPS = 2e6;
 // OpenBLAS packs its operands: that pays from this many multiply-adds on; below, or for few rows, the own tile is faster.
 static const double BLAS_MULTIPLIES = 64e6;
 static const int64_t BLAS_LEAST_SIDE = 64;

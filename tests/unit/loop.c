@@ -131,7 +131,7 @@ static void check_graph(struct arena *a, const char *path, struct graph *g) {
             loop_print(m, stderr);
         if (error)
             fail_msg("%s: %s", path, error);
-        if (0) check_text(a, path, m);
+        check_text(a, path, m);
         int64_t max = g->symbols.n ? g->symbols.at[0].max : 1, counts[] = {1, max / 2 + 1, max};
         for (int i = 0; i < 3; i++) {
             struct run r = prepare(a, g, m->entries.at[0], counts[i]);
