@@ -42,6 +42,20 @@ void codegen_add_module(struct codegen *c, const struct loop_module *m);
 // Defines `nr_program`; the entries of `m` have the names of the program's graphs, one for each, in order.
 void codegen_add_program(struct codegen *c, const struct program *p, const struct loop_module *m);
 
+// ---- parts.c
+// The objects of a trainer. A large program is cut into parts that are made at the same time, each in an LLVM context
+// of its own; the cut depends on the program alone. Fills paths[0 .. result - 1] with new temporary files; 0 on failure.
+struct codegen_job {
+    const char *name;
+    const struct codegen_target *target;
+    const struct codegen_options *options;
+    const struct loop_module *loops;
+    const struct program *program;
+};
+enum { CODEGEN_MAX_PARTS = 8 };
+uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j, const char *paths[CODEGEN_MAX_PARTS],
+                               const char **error);
+
 // ---- link.c
 struct link_options {
     const char *runtime;           // path of libnetrt.a; NULL: nothing of it is needed
@@ -50,6 +64,6 @@ struct link_options {
 // A new empty file in the folder for temporary files, removed when netc ends for whatever reason it can catch.
 const char *link_temporary(struct arena *a, const char *suffix, const char **error);
 void link_remove_temporaries(void);
-// Links `object` into `output`, by way of a temporary name beside it.
-bool link_trainer(struct arena *a, const char *object, const char *output, const struct link_options *o,
-                  const char **error);
+// Links the objects into `output`, by way of a temporary name beside it.
+bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects, const char *output,
+                  const struct link_options *o, const char **error);

@@ -4,6 +4,7 @@
 // machine code is the innermost one in a file of the user's, so that a debugger and a profile speak in their lines.
 #include "internal.h"
 
+#include <pthread.h>
 #include <string.h>
 
 struct debug_state {
@@ -45,6 +46,14 @@ static LLVMMetadataRef find_file(struct codegen *c, file_id file) {
     return handle;
 }
 
+// Lines are counted when they are first asked for; parts of a program ask at the same time.
+static void find_line(struct codegen *c, struct span at, int *line, int *column) {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one_at_a_time);
+    source_position(c->options.sources, at, line, column);
+    pthread_mutex_unlock(&one_at_a_time);
+}
+
 static bool is_library(const char *path) { return path[0] == '<'; }
 
 // The place to name for an origin; file 0 if there is none.
@@ -64,7 +73,7 @@ void debug_enter(struct codegen *c, LLVMValueRef function, const char *name, con
     if (!d) return;
     int line = 0, column = 0;
     struct span place = find_place(c, o, at);
-    if (place.file) source_position(c->options.sources, place, &line, &column);
+    if (place.file) find_line(c, place, &line, &column);
     LLVMMetadataRef file = place.file ? find_file(c, place.file) : d->file;
     const char *symbol = LLVMGetValueName2(function, &(size_t){0});
     d->scope = LLVMDIBuilderCreateFunction(c->debug, file, name, strlen(name), symbol, strlen(symbol), file,
@@ -91,7 +100,7 @@ void debug_place(struct codegen *c, const struct origins *o, origin_id at) {
     struct span place = find_place(c, at ? o : d->origins, at ? at : d->at);
     LLVMMetadataRef scope = d->scope;
     if (place.file) {
-        source_position(c->options.sources, place, &line, &column);
+        find_line(c, place, &line, &column);
         LLVMMetadataRef file = find_file(c, place.file);
         if (file != LLVMDIScopeGetFile(d->scope))
             scope = LLVMDIBuilderCreateLexicalBlockFile(c->debug, d->scope, file, 0);

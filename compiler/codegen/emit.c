@@ -452,12 +452,16 @@ static void add_text_attribute(struct codegen *c, LLVMValueRef function, const c
                                                            (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
 }
+LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local) {
+    LLVMValueRef function = LLVMAddFunction(c->module, name, LLVMFunctionType(c->nothing, params, n, false));
+    LLVMSetLinkage(function, is_local && !c->part_of ? LLVMInternalLinkage : LLVMExternalLinkage);
+    if (is_local && c->part_of) LLVMSetVisibility(function, LLVMHiddenVisibility);   // another part may call it
+    add_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+    return function;
+}
 LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local) {
-    LLVMTypeRef type = LLVMFunctionType(c->nothing, params, n, false);
-    LLVMValueRef function = LLVMAddFunction(c->module, name, type);
-    LLVMSetLinkage(function, is_local ? LLVMInternalLinkage : LLVMExternalLinkage);
+    LLVMValueRef function = emit_declaration(c, name, n, params, is_local);
     LLVMAttributeIndex whole = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
-    add_attribute(c, function, whole, "nounwind");
     add_attribute(c, function, whole, "sspstrong");
     add_text_attribute(c, function, "probe-stack", "inline-asm");
     add_text_attribute(c, function, "target-cpu", c->target.cpu);
@@ -534,10 +538,7 @@ static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k, L
 }
 LLVMValueRef emit_runtime_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params) {
     LLVMValueRef function = LLVMGetNamedFunction(c->module, name);
-    if (function) return function;
-    function = LLVMAddFunction(c->module, name, LLVMFunctionType(c->nothing, params, n, false));
-    add_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
-    return function;
+    return function ? function : emit_declaration(c, name, n, params, false);
 }
 static void emit_parallel(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
@@ -572,9 +573,11 @@ static bool has_parallel(const struct loop_kernel *k) {
         if (k->body.stmts.at[i]->kind == LOOP_for && k->body.stmts.at[i]->chunk > 0) return true;
     return false;
 }
-static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k) {
+static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k, bool is_here) {
     const char *name = arena_printf(c->arena, "kernel.%s", k->name);   // never a C function's name
-    LLVMValueRef function = emit_function(c, name, k->params.n + 1, kernel_params(c, k), true);
+    LLVMTypeRef *params = kernel_params(c, k);
+    if (!is_here) return emit_declaration(c, name, k->params.n + 1, params, true);
+    LLVMValueRef function = emit_function(c, name, k->params.n + 1, params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     struct frame f = open_frame(c, k, function);
     if (!has_parallel(k)) make_locals(&f);
@@ -585,6 +588,9 @@ static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k) 
 
 void codegen_add_module(struct codegen *c, const struct loop_module *m) {
     LLVMValueRef *kernels = NEW_ARRAY(c->arena, m->kernels.n, LLVMValueRef);
-    for (uint32_t i = 0; i < m->kernels.n; i++) kernels[i] = emit_kernel(c, m->kernels.at[i]);
-    for (uint32_t i = 0; i < m->entries.n; i++) emit_entry(c, m, m->entries.at[i], kernels);
+    for (uint32_t i = 0; i < m->kernels.n; i++) {
+        bool is_here = !c->part_of || c->part_of[i] == c->part;
+        if (is_here || c->part == 0) kernels[i] = emit_kernel(c, m->kernels.at[i], is_here);
+    }
+    for (uint32_t i = 0; c->part == 0 && i < m->entries.n; i++) emit_entry(c, m, m->entries.at[i], kernels);
 }

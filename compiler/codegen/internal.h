@@ -12,6 +12,8 @@ struct codegen {
     struct arena *arena;
     struct codegen_options options;
     struct codegen_target target;
+    const uint32_t *part_of;        // by kernel: the part that defines it; NULL: all are here
+    uint32_t part;                  // part 0 has the entries and the descriptor
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
@@ -37,6 +39,7 @@ void debug_resume(struct codegen *c, LLVMValueRef function, const struct origins
 LLVMTypeRef emit_memory_type(struct codegen *c, enum dtype t);   // of an element in a buffer: bool is a byte
 // A new function without result, the builder in its first block.
 LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local);
+LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local);
 LLVMValueRef emit_runtime_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params);
 void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e, LLVMValueRef *kernels);
 

@@ -1,4 +1,4 @@
-// From an object file to an executable: the system's `cc` is run with a list of arguments, never through a shell.
+// From object files to an executable: the system's `cc` is run with a list of arguments, never through a shell.
 //
 // The result is linked under a temporary name beside the wanted one and renamed when it is complete. Temporary files
 // are private (0600), and removed when netc ends or is interrupted. What the linker says is read, so that a missing
@@ -22,7 +22,7 @@
 extern char **environ;
 
 // ---- temporary files
-enum { MAX_TEMPORARIES = 16 };
+enum { MAX_TEMPORARIES = 64 };
 static char *temporaries[MAX_TEMPORARIES];   // entries never change once n counts them: a signal handler reads them
 static volatile sig_atomic_t n_temporaries;
 static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
@@ -148,8 +148,8 @@ static bool finish(struct arena *a, const char *beside, const char *output, cons
     return false;
 }
 
-bool link_trainer(struct arena *a, const char *object, const char *output, const struct link_options *o,
-                  const char **error) {
+bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects, const char *output,
+                  const struct link_options *o, const char **error) {
     const char *beside = make_temporary(a, arena_printf(a, "%s.XXXXXX", output), "", error);
     if (!beside) {
         *error = arena_printf(a, "cannot write `%s`: %s", output, strerror(errno));
@@ -162,7 +162,7 @@ bool link_trainer(struct arena *a, const char *object, const char *output, const
     add_options(&c, o);
     add_word(&c, "-o");
     add_path(&c, beside);
-    add_path(&c, object);
+    for (uint32_t i = 0; i < n_objects; i++) add_path(&c, objects[i]);
     if (o->runtime) {
         add_path(&c, o->runtime);
         add_libraries(&c);

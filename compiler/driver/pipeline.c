@@ -127,10 +127,14 @@ static const char *working_folder(struct arena *a) {
     return getcwd(folder, sizeof folder) ? arena_strdup(a, folder) : ".";
 }
 
+static struct codegen_options code_options(struct session *s) {
+    return (struct codegen_options){.level = s->o->optimize, .producer = netc_version(), .directory = working_folder(s->model),
+                                    .sources = s->sources};
+}
+
 static int generate(struct session *s, enum codegen_output kind, const char *path) {
     const char *error = NULL;
-    struct codegen_options co = {.level = s->o->optimize, .producer = netc_version(),
-                                 .directory = working_folder(s->model), .sources = s->sources};
+    struct codegen_options co = code_options(s);
     struct codegen *c = codegen_create(s->model, s->program->name, &s->target, &co, &error);
     if (!c)
         return environment("cannot generate code", error);
@@ -143,18 +147,18 @@ static int generate(struct session *s, enum codegen_output kind, const char *pat
 }
 
 static int link_to(struct session *s, const char *output) {
-    const char *error = NULL, *runtime = place_runtime(s->model);
+    const char *error = NULL, *runtime = place_runtime(s->model), *objects[CODEGEN_MAX_PARTS];
     if (!runtime)
         return environment("the runtime `libnetrt.a` is missing beside netc; reinstall netc, or run it from where it was built", NULL);
-    const char *object = link_temporary(s->model, ".o", &error);
-    if (!object)
-        return environment("no temporary file", error);
-    int status = generate(s, CODEGEN_obj, object);
+    struct codegen_options co = code_options(s);
+    struct codegen_job job = {s->program->name, &s->target, &co, s->loops, s->program};
+    uint32_t n = codegen_write_objects(s->model, &job, objects, &error);
+    if (!n)
+        return environment("cannot generate code", error);
     struct link_options lo = {.runtime = runtime};
-    if (status == EXIT_done && !link_trainer(s->model, object, output, &lo, &error))
-        status = environment("linking failed", error);
+    bool linked = link_trainer(s->model, n, objects, output, &lo, &error);
     link_remove_temporaries();
-    return status;
+    return linked ? EXIT_done : environment("linking failed", error);
 }
 
 // ---- what was asked for

@@ -35,7 +35,7 @@ struct compiled compiled_open_program(struct arena *a, const struct program *p, 
     struct compiled made = {.path = link_temporary(a, ".so", &error)};
     if (!made.path) give_up("library", error);
     struct link_options link = {.runtime = runtime, .shared = true};
-    if (!link_trainer(a, object, made.path, &link, &error)) give_up(made.path, error);
+    if (!link_trainer(a, 1, &object, made.path, &link, &error)) give_up(made.path, error);
     unlink(object);
     made.library = dlopen(made.path, RTLD_NOW | RTLD_LOCAL);
     if (!made.library) give_up(made.path, dlerror());

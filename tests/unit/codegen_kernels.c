@@ -197,18 +197,18 @@ static void test_code_knows_its_lines(void **state) {
 static void test_failures_are_explained(void **state) {
     struct arena *a = *state;
     struct codegen_target t;
-    const char *error = NULL;
+    const char *error = NULL, *missing = "/nonexistent.o";
     assert_false(codegen_find_target(a, "znver33", 2, &t, &error));
     assert_non_null(strstr(error, "`znver3`"));
     struct link_options o = {.shared = true};
-    assert_false(link_trainer(a, "/nonexistent.o", "/tmp/netc-test.so", &o, &error));
+    assert_false(link_trainer(a, 1, &missing, "/tmp/netc-test.so", &o, &error));
     assert_non_null(strstr(error, "nonexistent.o"));
     assert_int_equal(access("/tmp/netc-test.so", F_OK), -1);
-    assert_false(link_trainer(a, "x.o", "/nonexistent/out", &o, &error));
+    assert_false(link_trainer(a, 1, &missing, "/nonexistent/out", &o, &error));
     assert_non_null(strstr(error, "cannot write `/nonexistent/out`"));
     char *path = getenv("PATH");
     setenv("PATH", "/nonexistent", 1);
-    assert_false(link_trainer(a, "x.o", "/tmp/netc-test.so", &o, &error));
+    assert_false(link_trainer(a, 1, &missing, "/tmp/netc-test.so", &o, &error));
     setenv("PATH", path, 1);
     assert_non_null(strstr(error, "cannot run `cc`"));
 }
