@@ -112,18 +112,21 @@ static enum step take_factors(struct graph *g, struct work *w) {
 
 // ---- one-hot sums: [axis == data] on a reduction axis is substituted
 
-// i = +-axis + (data, symbols, constant), the data not depending on the axis
+// i = +-axis + (output axes, data, symbols, constant): one reduction axis, on which no data depends
 static bool data_axis(const struct graph *g, const struct work *w, index_id i, uint32_t *axis) {
     const struct index *x = graph_index(g, i);
-    if (!index_has_data(g, i) || x->divisor != 1 || x->terms[0].kind != TERM_axis ||
-        llabs(x->terms[0].coefficient) != 1 || x->terms[1].kind == TERM_axis)
+    uint32_t found = 0;
+    if (!index_has_data(g, i) || x->divisor != 1)
         return false;
-    *axis = x->terms[0].ref;
-    if (*axis < w->n_out)
+    for (uint32_t k = 0; k < x->n_terms && x->terms[k].kind == TERM_axis; k++)
+        if (x->terms[k].ref >= w->n_out) {
+            found++;
+            *axis = x->terms[k].ref;
+        }
+    if (found != 1 || llabs(index_coefficient(g, i, *axis)) != 1)
         return false;
-    for (uint32_t k = 1; k < x->n_terms; k++)
-        if (x->terms[k].kind == TERM_data &&
-            graph_expr(g, x->terms[k].ref)->axes >> *axis & 1)
+    for (uint32_t k = 0; k < x->n_terms; k++)
+        if (x->terms[k].kind == TERM_data && graph_expr(g, x->terms[k].ref)->axes >> *axis & 1)
             return false;
     return true;
 }
@@ -368,6 +371,21 @@ static void add_bracket_guard(struct graph *g, struct guard guard, bool inside, 
         VEC_PUSH(g->arena, &s->all, guard);
 }
 
+// Guards that the others imply go.
+static uint32_t drop_implied(struct graph *g, const struct work *w, uint32_t n, struct guard *guards) {
+    for (uint32_t k = 0; k < n;) {
+        struct guard one = guards[k];
+        memmove(guards + k, guards + k + 1, (n - k - 1) * sizeof *guards);
+        if (range_implied(g, &one, n_axes(w), w->extents, n - 1, guards)) {
+            n--;
+            continue;
+        }
+        memmove(guards + k + 1, guards + k, (n - k - 1) * sizeof *guards);
+        guards[k++] = one;
+    }
+    return n;
+}
+
 // Guards that the box decides go; a read that the rest does not prove in range gets its guard.
 static expr_id decide_bracket(struct graph *g, const struct work *w, const struct expr *x) {
     struct guards left = {0};
@@ -380,6 +398,7 @@ static expr_id decide_bracket(struct graph *g, const struct work *w, const struc
             VEC_PUSH(g->arena, &left.all, guard);
     }
     range_guards(g, x->args[0], n_axes(w), w->extents, left.all.n, left.all.at, add_bracket_guard, &left);
+    left.all.n = drop_implied(g, w, guards_sort(g, left.all.n, left.all.at), left.all.at);
     return expr_bracket(g, left.all.n, left.all.at, x->args[0]);
 }
 
@@ -641,6 +660,34 @@ static bool drop_free_outputs(struct graph *g, struct work *w, node_id *result) 
     return true;
 }
 
+// An equality of output axes: the sum is made without one of them, a map puts it in its place.
+static bool solve_outputs(struct graph *g, struct work *w, node_id *result) {
+    for (uint32_t k = 0; k < w->guards.n; k++) {
+        struct guard guard = w->guards.at[k];
+        uint32_t axis = w->n_out;
+        if (guard.bound != 1 || index_has_data(g, guard.index) ||
+            (index_axes(g, guard.index) & red_mask(w)))
+            continue;
+        while (axis > 0 && llabs(index_coefficient(g, guard.index, axis - 1)) != 1)
+            axis--;
+        if (!axis--)
+            continue;
+        struct work less = work_copy(g, w), map = *w;
+        index_id by[MAX_AXES] = {0};
+        remove_guard(&less, k);
+        by[axis] = solution(g, guard.index, axis);
+        substitute(g, &less, n_axes(w), by);
+        map.reducer = RED_none;
+        map.n_red = 0;
+        memset(&map.guards, 0, sizeof map.guards);
+        push_guard(g, &map, guard);
+        map.body = value_of(g, canonical_comp(g, &less));
+        *result = canonical_map(g, &map);
+        return true;
+    }
+    return false;
+}
+
 // ---- sums
 
 static enum step sum_step(struct graph *g, struct work *w) {
@@ -673,7 +720,7 @@ static node_id canonical_sum(struct graph *g, struct work *w) {
     if (split_factors(g, w, &free_part, &bound_part))
         return hoist(g, w, free_part, bound_part);
     node_id result;
-    if (drop_free_outputs(g, w, &result))
+    if (solve_outputs(g, w, &result) || drop_free_outputs(g, w, &result))
         return result;
     return order_axes(g, w) ? canonical_sum(g, w) : finish(g, w);
 }

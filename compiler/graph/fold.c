@@ -328,6 +328,17 @@ static void add_index_factor(struct graph *g, struct product *p, expr_id e) {
     add_factor(g, p, expr_index(g, bare), 1);
 }
 
+// exp(c*x) counts as exp(x)^c, so that exp(x) and exp(-x) meet.
+static void add_exponential(struct graph *g, struct product *p, expr_id e) {
+    expr_id rest;
+    struct fraction by = split_coefficient(g, graph_expr(g, e)->args[0], &rest);
+    if (!rest || by.den != 1 || by.num == 1) {
+        add_factor(g, p, e, 1);
+        return;
+    }
+    add_factor(g, p, raw_op(g, OP_exp, 1, &rest), by.num);
+}
+
 static void multiply_in(struct graph *g, struct product *p, expr_id e) {
     expr_id rest, base;
     double exponent;
@@ -347,6 +358,8 @@ static void multiply_in(struct graph *g, struct product *p, expr_id e) {
         multiply_in(g, p, x.args[0]);
     } else if (is_index_value(g, rest)) {
         add_index_factor(g, p, rest);
+    } else if (is_op(g, rest, OP_exp)) {
+        add_exponential(g, p, rest);
     } else if (is_power(g, rest, &base, &exponent)) {
         add_factor(g, p, base, exponent);
     } else {

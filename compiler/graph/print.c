@@ -195,6 +195,12 @@ static bool name_kernel(struct printer *p, const struct node *n, expr_id e, uint
     return true;
 }
 
+// n runs below N, t below T.
+static const char *letter_of_symbol(const struct printer *p, extent e) {
+    char letter[2] = {(char)tolower((unsigned char)p->g->symbols.at[-e - 1].name[0])};
+    return letter[0] >= 'a' && letter[0] <= 'z' ? intern(letter) : "n";
+}
+
 static void name_axes(struct printer *p, const struct node *n) {
     static const char *const outputs[] = {"", "k", "ij", "kij", "kcpq"};
     static const char *const reduced[] = {"", "ikc", "pq", "cpq", "kcpq"};
@@ -202,7 +208,7 @@ static void name_axes(struct printer *p, const struct node *n) {
     uint32_t all = n->rank + n->n_red, plain = 0;
     for (uint32_t a = 0; a < n->rank; a++) {
         if (n->shape[a] < 0)
-            give_letter(p, a, all, "nt");
+            give_letter(p, a, all, letter_of_symbol(p, n->shape[a]));
         else
             plain++;
     }
@@ -214,7 +220,7 @@ static void name_axes(struct printer *p, const struct node *n) {
             give_letter(p, a, all, k < strlen(letters) ? (char[2]){letters[k++]} : "lmijab");
     letters = plain == 4 ? "ij" : reduced[n->n_red < 4 ? n->n_red : 4];
     for (uint32_t k = 0; k < n->n_red; k++)
-        give_letter(p, n->rank + k, all, n->red[k] < 0 ? "nt" : letters);
+        give_letter(p, n->rank + k, all, n->red[k] < 0 ? letter_of_symbol(p, n->red[k]) : letters);
 }
 
 // ---- numbers, extents, indices
@@ -256,34 +262,36 @@ static void print_term(struct printer *p, const struct term *t) {
     }
 }
 
+// Terms with greater coefficients first: 2*i+p-1, i-p.
+static void order_terms(struct graph *g, struct index *x) {
+    struct term *terms = NEW_ARRAY(g->arena, x->n_terms + 1, struct term);
+    for (uint32_t k = 0; k < x->n_terms; k++) {
+        uint32_t j = k;
+        for (; j > 0 && terms[j - 1].coefficient < x->terms[k].coefficient; j--)
+            terms[j] = terms[j - 1];
+        terms[j] = x->terms[k];
+    }
+    x->terms = terms;
+}
+
 static void print_index(struct printer *p, index_id i) {
     struct index x = *graph_index(p->g, i);
     bool parens = x.divisor > 1 && (x.n_terms > 1 || x.constant);
-    if (parens)
-        text_add_char(&p->out, '(');
-    // a symbol or constant first where every coefficient before it is negative: T-1-t
-    uint32_t first = 0;
-    while (first < x.n_terms && x.terms[first].coefficient < 0)
-        first++;
-    bool constant_first = first == x.n_terms && x.constant > 0;
-    if (constant_first)
+    order_terms(p->g, &x);
+    bool constant_first = x.constant > 0 && x.n_terms && x.terms[0].coefficient < 0;
+    text_add(&p->out, parens ? "(" : "");
+    if (constant_first || !x.n_terms)
         text_printf(&p->out, "%lld", (long long)x.constant);
-    if (first == x.n_terms)
-        first = 0;
     for (uint32_t k = 0; k < x.n_terms; k++) {
-        struct term t = x.terms[k == 0 ? first : k <= first ? k - 1 : k];
-        if (t.coefficient < 0)
-            text_add_char(&p->out, '-');
-        else if (k || constant_first)
-            text_add_char(&p->out, '+');
+        struct term t = x.terms[k];
+        text_add(&p->out, t.coefficient < 0 ? "-" : k || constant_first ? "+" : "");
         if (t.coefficient != 1 && t.coefficient != -1)
             text_printf(&p->out, "%lld*", llabs(t.coefficient));
         print_term(p, &t);
     }
-    if (!constant_first && (x.constant || !x.n_terms))
-        text_printf(&p->out, x.n_terms ? "%+lld" : "%lld", (long long)x.constant);
-    if (parens)
-        text_add_char(&p->out, ')');
+    if (!constant_first && x.constant && x.n_terms)
+        text_printf(&p->out, "%+lld", (long long)x.constant);
+    text_add(&p->out, parens ? ")" : "");
     if (x.divisor > 1)
         text_printf(&p->out, "/%lld", (long long)x.divisor);
 }

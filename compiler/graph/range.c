@@ -38,33 +38,43 @@ static bool cancelled(struct graph *g, index_id r, index_id i, const struct term
     return graph_index(g, *d)->divisor == 1;
 }
 
-// 0 <= I < h and R = D + c*I: R is in range if D is at both ends. A fraction c needs I = 0.
-static bool proves(struct graph *g, const struct guard *wanted, const struct guard *known,
-                   const struct term *term, uint32_t n_axes, const extent *extents) {
+struct proof {
+    bool low, high;   // R is at least 0, below its bound
+};
+
+// 0 <= I < h and R = D + c*I: R lies between what D gives at both ends. A fraction c needs I = 0.
+static void prove(struct graph *g, struct proof *p, const struct guard *wanted,
+                  const struct guard *known, const struct term *term, uint32_t n_axes,
+                  const extent *extents) {
     int64_t c, denominator, low, over;
     index_id d;
     if (!cancelled(g, wanted->index, known->index, term, &c, &denominator, &d) ||
         (denominator != 1 && known->bound != 1))
-        return false;
+        return;
     index_id last = index_add(g, index_symbol(g, known->bound), index_constant(g, -1));
     index_id moved = index_add(g, d, index_scale(g, last, c));   // at the guard's upper end
-    return index_extreme(g, c > 0 ? d : moved, 0, n_axes, extents, false, &low) &&
-           index_extreme(g, c > 0 ? moved : d, wanted->bound, n_axes, extents, true, &over) &&
-           low >= 0 && over < 0;
+    p->low |= index_extreme(g, c > 0 ? d : moved, 0, n_axes, extents, false, &low) && low >= 0;
+    p->high |= index_extreme(g, c > 0 ? moved : d, wanted->bound, n_axes, extents, true, &over) &&
+               over < 0;
 }
 
 bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
                    const extent *extents, uint32_t n_known, const struct guard *known) {
-    for (uint32_t k = 0; k < n_known; k++) {
+    struct proof p = {0};
+    int64_t low, over;
+    if (graph_index(g, wanted->index)->divisor == 1) {
+        p.low = index_extreme(g, wanted->index, 0, n_axes, extents, false, &low) && low >= 0;
+        p.high = index_extreme(g, wanted->index, wanted->bound, n_axes, extents, true, &over) && over < 0;
+    }
+    for (uint32_t k = 0; k < n_known && !(p.low && p.high); k++) {
         if (known[k].index == wanted->index && known[k].bound == wanted->bound)
             return true;
         struct index x = *graph_index(g, known[k].index);
         for (uint32_t t = 0; t < x.n_terms; t++)
-            if (x.terms[t].kind != TERM_symbol &&
-                proves(g, wanted, &known[k], &x.terms[t], n_axes, extents))
-                return true;
+            if (x.terms[t].kind != TERM_symbol)
+                prove(g, &p, wanted, &known[k], &x.terms[t], n_axes, extents);
     }
-    return false;
+    return p.low && p.high;
 }
 
 static void walk_expr(struct walk *w, expr_id e, uint32_t bracket);
