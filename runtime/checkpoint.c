@@ -49,16 +49,17 @@ bool run_exists(const char *folder) {
     return false;
 }
 
-void run_create_folder(struct run *r) {
-    struct problem p;
-    if (r->o->resume) {
-        nf_clean(r->folder);
+void run_check_folder(struct run *r) {
+    if (r->o->resume)
         return;
-    }
     bool there = run_exists(r->folder);
     if (there && !r->o->overwrite)
         die_help(EXIT_usage, "--resume goes on with it, --overwrite replaces it, --out DIR writes elsewhere", "there is a run in `%s` already", r->folder);
-    if (!nf_make_folder(r->folder, &p))
+}
+
+void run_create_folder(struct run *r) {
+    struct problem p;
+    if (!r->o->resume && !nf_make_folder(r->folder, &p))
         die_problem(&p);
     nf_clean(r->folder);
 }

@@ -38,6 +38,9 @@ struct model *model_open(const struct options *o, struct weights *w) {
     return m;
 }
 
+// `gradient` is a measurement of the training steps alone.
+bool measure_is_evaluated(int64_t k) { return strcmp(nr_program.measures[k].name, "gradient") != 0; }
+
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
     const struct nr_graph *g = model_graph(NR_evaluate);
     const struct split *s = &d->splits[split];
@@ -110,7 +113,8 @@ static int64_t find_split(const struct options *o, const struct dataset *d) {
 static void print_measures(const struct model *m, int64_t split) {
     printf("%s:", split_names[split]);
     for (int64_t k = 0; k < nr_program.n_measures; k++)
-        printf("%s %s %.6g", k ? "," : "", nr_program.measures[k].name, m->measures[k * NR_n_splits + split]);
+        if (measure_is_evaluated(k))
+            printf("%s %s %.6g", k ? "," : "", nr_program.measures[k].name, m->measures[k * NR_n_splits + split]);
     putchar('\n');
 }
 
@@ -136,6 +140,8 @@ int command_eval(const struct options *o) {
     json_t *result = json_pack("{s:s}", "split", split_names[split]);
     for (int64_t k = 0; k < nr_program.n_measures; k++) {
         double v = m->measures[k * NR_n_splits + split];
+        if (!measure_is_evaluated(k))
+            continue;
         json_object_set_new(result, nr_program.measures[k].name, isfinite(v) ? json_real(v) : json_null());
     }
     print_json(result);

@@ -13,6 +13,7 @@ struct run {
     int64_t batch, per_epoch, epochs, total;   // total: steps
     int64_t epoch, position, step;             // position: steps done in this epoch
     int64_t *order;                            // rows of this epoch
+    double printed;                            // when the last line for an epoch was
     double *sums;                              // over the epoch's steps: measures, then the gradient's norm
     char *best_params, *best_states;           // the kept weights
     double best_loss;
@@ -25,7 +26,8 @@ struct run {
 void text_add(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *run_path(const struct run *r, const char *name);
 bool run_exists(const char *folder);
-void run_create_folder(struct run *r);     // refuses an existing run unless told otherwise
+void run_check_folder(struct run *r);      // refuses an existing run unless told otherwise
+void run_create_folder(struct run *r);
 void run_clear_folder(const struct run *r);   // of the run that --overwrite replaces
 void run_write_config(const struct run *r);
 void run_keep_best(struct run *r);         // the weights of now become the kept ones

@@ -255,6 +255,7 @@ void synthetic_fields(struct model *m, int64_t n);         // bench.c: a batch w
 
 // ---- evaluate.c: a split, batch by batch, into m->measures; and what commands have in common
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch);
+bool measure_is_evaluated(int64_t measure);
 int64_t batch_size(const struct options *o, int64_t samples);   // checked against the planned batch
 // The model of a command: the seed and hyperparameters of the weights file (NULL: none) and of the flags.
 struct model *model_open(const struct options *o, struct weights *w);

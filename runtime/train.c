@@ -12,6 +12,8 @@
 
 #define P nr_program
 
+enum { MANY_EPOCHS = 200 };   // from here on a line a second
+
 static volatile sig_atomic_t caught;
 static void on_signal(int number) {
     if (caught)
@@ -29,10 +31,12 @@ static void catch_signals(void) {
 static void add_metrics_header(struct run *r) {
     text_add(&r->metrics, "epoch,step");
     for (int64_t k = 0; k < P.n_measures; k++)
-        text_add(&r->metrics, ",train.%s", P.measures[k].name);
+        if (measure_is_evaluated(k))
+            text_add(&r->metrics, ",train.%s", P.measures[k].name);
     text_add(&r->metrics, ",train.gradient");
     for (int64_t k = 0; k < P.n_measures && r->d->splits[NR_validation].exists; k++)
-        text_add(&r->metrics, ",validation.%s", P.measures[k].name);
+        if (measure_is_evaluated(k))
+            text_add(&r->metrics, ",validation.%s", P.measures[k].name);
     text_add(&r->metrics, ",kept,seconds\n");
 }
 
@@ -41,10 +45,12 @@ static double measure(const struct run *r, int64_t k, int split) { return r->m->
 static void add_metrics(struct run *r, double gradient, bool kept, double seconds) {
     text_add(&r->metrics, "%lld,%lld", (long long)r->epoch, (long long)r->step);
     for (int64_t k = 0; k < P.n_measures; k++)
-        text_add(&r->metrics, ",%.9g", measure(r, k, NR_train));
+        if (measure_is_evaluated(k))
+            text_add(&r->metrics, ",%.9g", measure(r, k, NR_train));
     text_add(&r->metrics, ",%.9g", gradient);
     for (int64_t k = 0; k < P.n_measures && r->d->splits[NR_validation].exists; k++)
-        text_add(&r->metrics, ",%.9g", measure(r, k, NR_validation));
+        if (measure_is_evaluated(k))
+            text_add(&r->metrics, ",%.9g", measure(r, k, NR_validation));
     text_add(&r->metrics, ",%d,%.3f\n", kept, seconds);
 }
 
@@ -55,7 +61,8 @@ static void print_epoch(const struct run *r, bool kept, double seconds) {
     for (int s = NR_train; s <= (validates ? NR_validation : NR_train); s++) {
         text_add(&line, " %s", split_names[s]);
         for (int64_t k = 0; k < P.n_measures; k++)
-            text_add(&line, " %s %.4f", P.measures[k].name, measure(r, k, s));
+            if (s == NR_train || measure_is_evaluated(k))
+                text_add(&line, " %s %.4f", P.measures[k].name, measure(r, k, s));
         text_add(&line, " ");
     }
     text_add(&line, " %.1f s%s", seconds, kept && validates ? " *" : "");
@@ -120,7 +127,11 @@ static void end_epoch(struct run *r, double began) {
     r->stopped = ruled && P.has_stop && m->stop;
     double now = log_clock();
     add_metrics(r, gradient, kept, r->spent + now - r->start);
-    print_epoch(r, kept, now - began);
+    bool last = r->step >= r->total || r->stopped;
+    if (last || r->epochs <= MANY_EPOCHS || now - r->printed >= 1) {   // full-batch runs have thousands
+        print_epoch(r, kept, now - began);
+        r->printed = now;
+    }
 }
 
 static void run_epoch(struct run *r, struct progress *bar) {
@@ -176,12 +187,13 @@ static void check_program(void) {
 static void start_run(struct run *r, struct options *o) {
     struct checkpoint c = {0};
     r->folder = o->out ? o->out : memory_text("runs/%s", P.name);
-    run_create_folder(r);
+    run_check_folder(r);
     if (o->resume)
         checkpoint_open(r, &c, o);
     data_read(r->d, o->data);
     r->data_folder = o->data ? realpath(o->data, NULL) : NULL;
     data_split(r->d, o->seed);
+    run_create_folder(r);
     r->m = model_open(o, NULL);
     plan(r);
     make_buffers(r);

@@ -1,4 +1,4 @@
 . "$NETC_ROOT/tests/trainer/setup"; build
 ./model train --quiet && cp runs/model/last.safetensors old.safetensors
-build 'dense(units) |> tanh' 'dense(units) |> tanh |> dense(units) |> tanh'
+build '> dense(2)' '> dense(units) |> tanh |> dense(2)'
 ./model eval --weights old.safetensors
