@@ -282,17 +282,18 @@ static void finish_kernel(struct lower *l, struct build *b, struct parameters *p
         add_verdict(l, k->members[i].node, "fused", arena_printf(l->arena, "in the kernel of %s", l->entry->verdicts.at[l->entry->verdicts.n - i].name));
 }
 
-static void lower_scatter(struct lower *l, struct nest *k) {
+static void lower_scatter(struct lower *l, struct nest *k, const char *text) {
     struct parameters p = {.l = l, .k = k};
     struct build b;
     k->n_members = 1;
     k->members[0].stored = true;
     avoid_overwriting(l, k->members[0].node, k);
     collect_parameters(&p, k);
+    use_parameter(&p, lower_buffer(l, k->members[0].node), ACCESS_inout);
     build_start(&b, l->arena, "scatter", graph_node(l->g, k->members[0].node)->origin);
     declare_parameters(&b, &p);
-    scatter_emit(&b, l->g, k->members[0].node, parameter_of, &p);
-    finish_kernel(l, &b, &p, k, "scatter", "scatter-add by data, in index order");
+    scatter_emit(&b, l->g, k->members[0].node, loop_lanes(l->target, graph_node(l->g, k->members[0].node)->dtype), parameter_of, &p);
+    finish_kernel(l, &b, &p, k, "scatter", text);
 }
 
 static void lower_group(struct lower *l, node_id n) {
@@ -308,7 +309,7 @@ static void lower_group(struct lower *l, node_id n) {
     memset(&k, 0, sizeof k);
     group_collect(l, n, &k);
     if (scatter_is(l->g, n)) {
-        lower_scatter(l, &k);
+        lower_scatter(l, &k, r.text);
         l->nodes[n].done = true;
         return;
     }

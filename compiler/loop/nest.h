@@ -44,6 +44,7 @@ struct nest {                          // a kernel: members in order; those with
 
 // ---- nest.c
 void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *, node_id), void *context);
-// ---- scatter.c: y[data(r), ..] += body; false if the node is none
-bool scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t (*buffer)(void *, node_id), void *context);
+// ---- scatter.c: sums whose output index is data; `buffer` is read and written
 bool scatter_is(const struct graph *g, node_id n);
+void scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t lanes, uint32_t (*buffer)(void *, node_id),
+                  void *context);
