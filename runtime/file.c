@@ -30,7 +30,7 @@ static enum fault fault_now(void) {
         while (end && *end == ' ')
             end++;
         is_short = end && strcmp(end, "short") == 0;
-        error = end ? atoi(end) : 0;
+        error = end ? (int)strtol(end, NULL, 10) : 0;
     }
     if (++count != at)
         return FAULT_none;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { PIECE = 1 << 24 };
+enum { PIECE = 1 << 24, FIRST = 1 << 16 };
 
 static bool read_exactly(gzFile f, unsigned char *to, int64_t n, const char *path, struct problem *p) {
     for (int64_t got = 0; got < n;) {
@@ -47,9 +47,9 @@ static bool read_header(gzFile f, const char *path, char *kind, int *bytes, int6
     return true;
 }
 
-// Reads n bytes, never holding more than twice what the file has given.
+// Reads n bytes, never holding more than four times what the file has given.
 static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct problem *p) {
-    int64_t capacity = n < PIECE ? n : PIECE, got = 0;
+    int64_t capacity = n < FIRST ? n : FIRST, got = 0;
     unsigned char *data = memory_try(capacity, 1);
     while (data) {
         if (!read_exactly(f, data + got, capacity - got, path, p)) {
@@ -59,7 +59,7 @@ static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct
         got = capacity;
         if (got == n)
             return data;
-        capacity = n - got < got ? n : 2 * got;
+        capacity = n - got < 3 * got ? n : 4 * got;
         unsigned char *more = memory_try(capacity, 1);
         if (more)
             memcpy(more, data, (size_t)got);

@@ -9,7 +9,7 @@
 
 enum { ENTRIES_LIMIT = 65536, DEFLATE_RATIO = 1040 };
 
-static bool read_entry(zip_t *archive, zip_uint64_t i, struct arrays *set, struct problem *p) {
+static bool read_entry(zip_t *archive, zip_uint64_t i, uint64_t file_size, struct arrays *set, struct problem *p) {
     zip_stat_t s;
     const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE;
     if (zip_stat_index(archive, i, 0, &s) != 0 || (s.valid & needed) != needed)
@@ -17,7 +17,8 @@ static bool read_entry(zip_t *archive, zip_uint64_t i, struct arrays *set, struc
     size_t length = strlen(s.name);
     if (length < 5 || strcmp(s.name + length - 4, ".npy") != 0)
         return problem_set(p, EXIT_content, "entry `%s` is no .npy file", s.name);
-    if (s.size > UINT64_C(1) << 40 || s.size / DEFLATE_RATIO > s.comp_size + 64)
+    uint64_t packed = s.comp_size < file_size ? s.comp_size : file_size;
+    if (s.size > UINT64_C(1) << 40 || s.size / DEFLATE_RATIO > packed + 64)
         return problem_set(p, EXIT_content, "entry `%s` states an impossible size", s.name);
     char *data = memory_try((int64_t)s.size + 1, 1);
     if (!data)
@@ -54,7 +55,7 @@ bool npz_parse(const void *data, int64_t n, struct arrays *set, struct problem *
     zip_int64_t entries = zip_get_num_entries(archive, 0);
     bool good = entries <= ENTRIES_LIMIT || problem_set(p, EXIT_content, "it has %lld entries", (long long)entries);
     for (zip_int64_t i = 0; good && i < entries; i++)
-        good = read_entry(archive, (zip_uint64_t)i, set, p);
+        good = read_entry(archive, (zip_uint64_t)i, (uint64_t)n, set, p);
     zip_discard(archive);
     if (!good)
         arrays_free(set);
