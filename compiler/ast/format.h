@@ -12,7 +12,7 @@ struct piece {                // a token or a comment on its line of the output
     uint32_t n;               // bytes of it
     int width;                // columns of it
     int gap;                  // blanks before it, unless it is aligned
-    int source_column;        // from 0, in bytes
+    int source_column;        // from 0
     bool padded;              // the author put more blanks before it
     bool forced;              // belongs to its paragraph's column of arguments
     bool left_of_forced;

@@ -43,6 +43,8 @@ struct printer {
     VEC(struct open) open;
     struct layout layout;
     uint32_t end;        // of the last piece in the source
+    uint32_t measured;   // a place in the source, and its column
+    int column;
     int base;            // column of the statement's first line
     uint32_t statement, n_statements;   // the current one; how many there were
     uint32_t block, n_blocks;
@@ -142,12 +144,6 @@ static int newlines_between(const struct printer *p, uint32_t from, uint32_t to)
     return n;
 }
 
-static int source_column(const struct printer *p, uint32_t at) {
-    uint32_t begin = at;
-    while (begin > 0 && p->source[begin - 1] != '\n') begin--;
-    return (int)(at - begin);
-}
-
 static int display_width(const char *s, uint32_t n) {
     int width = 0;
     for (uint32_t i = 0; i < n;) {
@@ -157,6 +153,20 @@ static int display_width(const char *s, uint32_t n) {
         i += length > 0 ? (uint32_t)length : 1;
     }
     return width;
+}
+
+// Asked in ascending order: each byte is measured once.
+static int source_column(struct printer *p, uint32_t at) {
+    uint32_t from = p->measured;
+    for (uint32_t i = at; i > from; i--) {
+        if (p->source[i - 1] != '\n') continue;
+        from = i;
+        p->column = 0;
+        break;
+    }
+    p->column += display_width(p->source + from, at - from);
+    p->measured = at;
+    return p->column;
 }
 
 static enum align_class class_of(int kind) {

@@ -49,15 +49,24 @@ static void spell_list(struct text *t, const struct ast *list, const char *befor
     text_add(t, after);
 }
 
-// A prefix operand on the right of `^` needs no parentheses; comparisons do not chain.
+// `2^-x` needs no parentheses; comparisons do not chain.
 static void spell_binary(struct text *t, const struct ast *n) {
     enum level own = binary_level(n->text);
     bool right = own == LEVEL_power, none = own == LEVEL_compare;
     const struct ast *r = n->kid[AST_binary_right];
     spell_at(t, n->kid[AST_binary_left], right || none ? own + 1 : own);
     text_printf(t, right ? "%s" : " %s ", n->text);
-    bool prefix = right && (r->kind == AST_unary || r->kind == AST_reduce);
+    bool prefix = right && r->kind == AST_unary && r->text[0] == '-';
     spell_at(t, r, prefix ? level_of(r) : right ? own : own + 1);
+}
+
+// The default is an operand or `-` and an operand.
+static void spell_otherwise(struct text *t, const struct ast *n) {
+    const struct ast *value = n->kid[AST_otherwise_value];
+    bool minus = value->kind == AST_unary && value->text[0] == '-';
+    spell(t, n->kid[AST_otherwise_element]);
+    text_add(t, minus ? " else -" : " else ");
+    spell_at(t, minus ? value->kid[AST_unary_operand] : value, LEVEL_else);
 }
 
 static void spell_string(struct text *t, const char *s) {
@@ -146,13 +155,7 @@ static void spell(struct text *t, const struct ast *n) {
         spell_at(t, n->kid[AST_element_array], LEVEL_postfix);
         spell_list(t, n->kid[AST_element_indices], "[", "]");
         break;
-    case AST_otherwise: {
-        const struct ast *value = n->kid[AST_otherwise_value];
-        spell(t, n->kid[AST_otherwise_element]);
-        text_add(t, " else ");
-        spell_at(t, value, value->kind == AST_unary ? LEVEL_minus : LEVEL_else);
-        break;
-    }
+    case AST_otherwise: spell_otherwise(t, n); break;
     case AST_call:
         spell_at(t, n->kid[AST_call_callee], LEVEL_postfix);
         spell_list(t, n->kid[AST_call_arguments], "(", ")");

@@ -103,7 +103,7 @@ static void replace(struct input *in, size_t at, size_t drop, const uint8_t *wit
     if (drop > in->n - at) drop = in->n - at;
     if (in->n - drop + n > MAX_SIZE) return;
     memmove(in->data + at + n, in->data + at + drop, in->n - at - drop);
-    memcpy(in->data + at, with, n);
+    if (n) memcpy(in->data + at, with, n);
     in->n = in->n - drop + n;
 }
 
