@@ -29,7 +29,7 @@ static int finish(struct front *f, const struct netc_options *o, int status) {
 // Runs `print` into memory, then writes the result where `o` says.
 static int emit(struct front *f, const struct netc_options *o, void (*print)(struct front *, file_id, FILE *)) {
     file_id file;
-    if (!input_read(f->arena, f->sources, o->files[0], &file)) return EXIT_environment;
+    if (!input_read(f->arena, f->sources, f->diags, o->files[0], &file)) return EXIT_environment;
     char *data = NULL;
     size_t n = 0;
     FILE *to = open_memstream(&data, &n);
@@ -63,7 +63,7 @@ int front_ast(const struct netc_options *o) {
 
 static int format_one(struct front *f, const struct netc_options *o, const char *path) {
     file_id file;
-    if (!input_read(f->arena, f->sources, path, &file)) return EXIT_environment;
+    if (!input_read(f->arena, f->sources, f->diags, path, &file)) return EXIT_environment;
     int before = diags_errors(f->diags);
     struct ast_file *tree = ast_parse(f->arena, f->sources, file, f->diags);
     if (diags_errors(f->diags) > before) return EXIT_content;

@@ -5,12 +5,12 @@
 
 enum { FILE_LIMIT = 64 << 20 };
 
-bool input_read(struct arena *a, struct sources *s, const char *path, file_id *f) {
+bool input_read(struct arena *a, struct sources *s, struct diags *d, const char *path, file_id *f) {
     char *data;
     size_t n;
     const char *error;
     if (!file_read(a, path, FILE_LIMIT, &data, &n, &error)) {
-        fprintf(stderr, "netc: cannot read `%s`: %s\n", path, error);
+        diag_file_unreadable(d, (struct span){0}, path, error);
         return false;
     }
     *f = source_add(s, path, data, n);

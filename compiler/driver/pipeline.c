@@ -382,8 +382,10 @@ int pipeline_passes(const struct netc_options *o) {
         fprintf(stderr, "netc: error: --from=tg gives `tg` or `li`, not `%s`\n", kind);
         return close_session(&s, EXIT_usage);
     }
-    if (!input_read(s.source, s.sources, o->files[0], &f))
+    if (!input_read(s.source, s.sources, s.diags, o->files[0], &f)) {
+        diags_print(s.diags, stderr, o->format, o->color_on);
         return close_session(&s, EXIT_environment);
+    }
     const char *text = source_text(s.sources, f, &n);
     int status = graphs_from_text(&s, &out, text, n, f, kind);
     if (status == EXIT_done)

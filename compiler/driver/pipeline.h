@@ -41,8 +41,8 @@ int options_parse(struct arena *a, int argc, char **argv, struct netc_options *o
 void options_help(enum netc_command command, FILE *to);
 
 // ---- input.c
-// Reads and registers the file of a command; false after a message (exit 3).
-bool input_read(struct arena *a, struct sources *s, const char *path, file_id *f);
+// Reads and registers the file of a command; false after a diagnostic (exit 3).
+bool input_read(struct arena *a, struct sources *s, struct diags *d, const char *path, file_id *f);
 // Where `--emit` goes: `o->output`, or standard output; NULL after a message.
 bool output_write(struct arena *a, const struct netc_options *o, const char *data, size_t n);
 
