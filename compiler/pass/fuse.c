@@ -7,8 +7,6 @@
 // tile. Decided from the last node to the first, so that a map knows the nodes its users have gone into ("hosts").
 #include "internal.h"
 
-#include <math.h>
-
 enum { MAX_BODY = 64, MAX_HOSTS = 16 };
 // in units of one simple operation on one element
 static const double element_cost = 4, function_cost = 12;
@@ -30,38 +28,17 @@ struct plan {
     } *at;
 };
 
-static double volume(const struct graph *g, uint32_t n, const extent *extents) {
-    double v = 1;
-    for (uint32_t i = 0; i < n; i++)
-        v *= (double)graph_extent_max(g, extents[i]);
-    return v;
-}
-
 static double points(const struct graph *g, node_id n) {
     const struct node *node = graph_node(g, n);
     return volume(g, node->rank, node->shape) * volume(g, node->n_red, node->red);
 }
 
-static double elements(const struct graph *g, node_id n) {
-    return volume(g, graph_node(g, n)->rank, graph_node(g, n)->shape);
-}
-
 // ---- what a body is made of
-static bool is_function(enum op op) {
-    return op == OP_exp || op == OP_log || op == OP_sin || op == OP_cos || op == OP_tanh || op == OP_erf ||
-           op == OP_sigmoid || op == OP_softplus || op == OP_log1p || op == OP_expm1 ||
-           op_table[op].flags & RANDOM;
-}
-
 static uint32_t count_functions(const struct graph *g, expr_id id) {
     const struct expr *e = graph_expr(g, id);
     if (e->kind == EXPR_read)
         return 0;
-    uint32_t n = e->kind == EXPR_op && is_function(e->op);
-    double exponent;
-    if (e->kind == EXPR_op && e->op == OP_pow &&
-        !(expr_is_const(g, e->args[1], &exponent) && exponent * 2 == floor(exponent * 2) && fabs(exponent) <= 4))
-        n++;
+    uint32_t n = expr_is_function(g, id);
     for (uint32_t i = 0; i < e->n_args; i++)
         n += count_functions(g, e->args[i]);
     return n;
@@ -163,7 +140,7 @@ static bool reads(struct plan *p, node_id user, node_id operand) {
 static void add_new_operand(node_id operand, void *context) {
     struct operand_costs *c = context;
     if (!reads(c->p, c->host, operand))
-        c->cost += elements(c->p->g, operand) * element_cost;
+        c->cost += node_elements(c->p->g, operand) * element_cost;
 }
 
 static bool is_identity(const struct graph *g, const struct expr *read) {
@@ -246,7 +223,7 @@ static bool collect_hosts(struct plan *p, node_id n, node_id *hosts, uint32_t *n
 
 static bool pays(struct plan *p, node_id n, uint32_t n_hosts, const node_id *hosts) {
     struct place *at = &p->at[n];
-    double evaluations = 0, size = elements(p->g, n);
+    double evaluations = 0, size = node_elements(p->g, n);
     for (uint32_t i = 0; i < at->uses.n; i++)
         evaluations += p->at[at->uses.at[i].user].evaluations * at->uses.at[i].n_reads;
     uint32_t functions = count_functions(p->g, graph_node(p->g, n)->body);

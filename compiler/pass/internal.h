@@ -40,6 +40,11 @@ bool *rewrite_live(struct arena *a, const struct graph *g);
 void node_operands(struct graph *g, node_id n, void (*visit)(node_id operand, void *context), void *context);
 // Visits every read inside an expression, those in data indices and guards included.
 void expr_reads(struct graph *g, expr_id e, void (*visit)(expr_id read, void *context), void *context);
+bool expr_is_function(const struct graph *g, expr_id e);  // at its root: what costs many simple operations
+double volume(const struct graph *g, uint32_t n, const extent *extents);   // at the symbols' maxima
+double node_elements(const struct graph *g, node_id n);
+// A map of a product, more than twice as large as its operands: better formed again by each sum that reads it.
+bool is_outer_product(struct graph *g, node_id n);
 uint32_t expr_operations(struct graph *g, expr_id e);     // scalar operations, shared ones once
 bool expr_is_zero(const struct graph *g, expr_id e);
 bool node_is_zero(const struct graph *g, node_id n);
@@ -51,7 +56,11 @@ expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *
 // ---- simplify.c, fuse.c
 bool expr_cancels(struct graph *g, expr_id e);            // a sum that is 0 once maps are read through
 node_id sink_reshape(struct graph *g, node_id n);         // reshape.c: a map over a reshape becomes a reshape of a map
-node_id sum_hoist(struct graph *g, node_id n);            // a sum of a map with a factor free of the reduction
+// sums.c, for any node: itself where the rule says nothing
+node_id sum_hoist(struct graph *g, node_id n);            // of a map with a factor free of the reduction
+node_id sum_factor(struct graph *g, node_id n);           // addends that differ in such factors alone
+node_id sum_split(struct graph *g, node_id n);            // an axis of one side alone is summed first
+node_id sum_merge(struct graph *g, node_id n);            // plain sums of plain sums
 bool body_has_two_sides(struct graph *g, expr_id body);   // a product that no single factor spans
 bool node_is_anchor(struct graph *g, node_id n);          // a sum of such a product: contraction, convolution
 

@@ -5,7 +5,10 @@
 // not change keeps its id.
 #include "internal.h"
 
+#include <math.h>
 #include <string.h>
+
+enum { MAX_DIAGONAL = 8 };   // operations of a diagonal map that is read through
 
 struct replacement replacement_create(struct arena *a, const struct graph *g) {
     return (struct replacement){.by = NEW_ARRAY(a, g->nodes.n, node_id), .n = g->nodes.n};
@@ -233,6 +236,19 @@ bool node_is_zero(const struct graph *g, node_id n) {
     return node_is_map(g, n) && expr_is_zero(g, graph_node(g, n)->body);
 }
 
+// A library function, a draw, or a power that is no short product or root.
+bool expr_is_function(const struct graph *g, expr_id id) {
+    const struct expr *e = graph_expr(g, id);
+    double exponent;
+    if (e->kind != EXPR_op)
+        return false;
+    if (e->op == OP_pow)
+        return !expr_is_const(g, e->args[1], &exponent) || exponent * 2 != floor(exponent * 2) || fabs(exponent) > 4;
+    return e->op == OP_exp || e->op == OP_log || e->op == OP_sin || e->op == OP_cos || e->op == OP_tanh ||
+           e->op == OP_erf || e->op == OP_sigmoid || e->op == OP_softplus || e->op == OP_log1p ||
+           e->op == OP_expm1 || op_table[e->op].flags & RANDOM;
+}
+
 struct counting {
     struct map seen;
     uint32_t n;
@@ -324,9 +340,70 @@ static bool is_view_body(const struct graph *g, expr_id id, uint32_t *n_reads) {
     return plain && e->n_args <= 4 && (e->op == OP_mul || *n_reads == before);
 }
 
+double volume(const struct graph *g, uint32_t n, const extent *extents) {
+    double v = 1;
+    for (uint32_t i = 0; i < n; i++)
+        v *= (double)graph_extent_max(g, extents[i]);
+    return v;
+}
+
+double node_elements(const struct graph *g, node_id n) {
+    return volume(g, graph_node(g, n)->rank, graph_node(g, n)->shape);
+}
+
+struct volumes {
+    struct graph *g;
+    double operands;
+};
+
+static bool is_light(const struct graph *g, expr_id id) {
+    const struct expr *e = graph_expr(g, id);
+    if (expr_is_function(g, id))
+        return false;
+    for (uint32_t i = 0; i < e->n_args; i++)
+        if (e->kind == EXPR_read ? has_data(g, e->args[i]) : !is_light(g, e->args[i]))
+            return false;
+    return true;
+}
+
+// [i == j](..): most of it is zero, and its reader loses an axis.
+static bool is_diagonal_body(struct graph *g, expr_id body) {
+    const struct expr *e = graph_expr(g, body);
+    bool diagonal = false;
+    if (e->kind != EXPR_bracket)
+        return false;
+    for (uint32_t i = 0; i < e->n_guards; i++) {
+        struct guard guard = e->guards[i];
+        uint64_t axes = index_axes(g, guard.index);
+        if (has_data(g, guard.index))
+            return false;
+        diagonal |= guard.bound == 1 && (axes & (axes - 1));
+    }
+    return diagonal && is_light(g, e->args[0]) && expr_operations(g, e->args[0]) <= MAX_DIAGONAL;
+}
+
+static void add_elements(expr_id read, void *context) {
+    struct volumes *v = context;
+    v->operands += node_elements(v->g, graph_expr(v->g, read)->node);
+}
+
+bool is_outer_product(struct graph *g, node_id n) {
+    struct volumes v = {.g = g};
+    if (!node_is_map(g, n))
+        return false;
+    expr_id body = graph_node(g, n)->body;
+    if (!body_has_two_sides(g, body) || !is_light(g, body) || expr_operations(g, body) > MAX_DIAGONAL)
+        return false;
+    expr_reads(g, body, add_elements, &v);
+    return node_elements(g, n) >= 2 * v.operands;
+}
+
 expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *at) {
     uint32_t n_reads = 0;
-    if (!node_is_map(g, n) || !is_view_body(g, graph_node(g, n)->body, &n_reads))
+    if (!node_is_map(g, n))
+        return expr_read(g, n, rank, at);
+    expr_id body = graph_node(g, n)->body;
+    if (!is_view_body(g, body, &n_reads) && !is_diagonal_body(g, body))
         return expr_read(g, n, rank, at);
     return map_body_at(g, n, at);
 }

@@ -2,9 +2,7 @@
 //
 //   %1[n] = dJ[n]*(1/N), %2[n, k] = %1[n]*e[n, k]          %2 = dJ[n]*(1/N)*e[n, k]                        (C1)
 //   %1 = sum[n] (x[n] - m), m = (sum[n] x[n])/N            %1 = 0                                          (C7)
-//   %1[n] = sum[i] x[n, i], %2 = sum[n] %1[n]              %2 = sum[n, i] x[n, i]                          (C13)
-//   sum[k, i] a[i]*b[k, j]*c[i]                            sum[k] b[k, j] * %1, %1 = sum[i] a[i]*c[i]      (C10)
-// Rules are CORE.md section 3's. Nodes are visited operands first, so one round sees its own results; rounds repeat
+// Sums of sums, and sums that come apart: sums.c. Maps over reshapes: reshape.c. Rules are CORE.md section 3's. Nodes are visited operands first, so one round sees its own results; rounds repeat
 // until nothing changes. The constructors do the rest (C0, C3 to C6, C9, C12, C14).
 #include "internal.h"
 
@@ -12,14 +10,19 @@ enum { MAX_ROUNDS = 4, PROBE_DEPTH = 6, PROBE_SIZE = 64, PROBE_ADDENDS = 8 };
 
 // ---- C1
 static expr_id through_view(struct graph *g, expr_id e, void *context) {
-    (void)context;
+    const bool *in_sum = context;
     const struct expr x = *graph_expr(g, e);
-    return x.kind == EXPR_read ? read_through(g, x.node, x.n_args, x.args) : e;
+    if (x.kind != EXPR_read)
+        return e;
+    if (*in_sum && is_outer_product(g, x.node))
+        return map_body_at(g, x.node, x.args);
+    return read_through(g, x.node, x.n_args, x.args);
 }
 
 static node_id read_views(struct graph *g, node_id n) {
     struct comp c = comp_of(g, n);
-    expr_id body = expr_rewrite(g, c.body, through_view, NULL);
+    bool in_sum = c.reducer == RED_sum;
+    expr_id body = expr_rewrite(g, c.body, through_view, &in_sum);
     if (body == c.body)
         return n;
     c.body = body;
@@ -97,70 +100,15 @@ static node_id cancel(struct graph *g, node_id n) {
     return !expr_is_zero(g, e) && expr_cancels(g, e) ? zeros_like(g, n) : n;
 }
 
-// ---- C9 through a map: sum[k] %1[n, k], %1[n, k] = a[n]*b[n, k] is a[n] times sum[k] b[n, k]
-static bool has_free_factor(const struct graph *g, expr_id body, uint32_t n_out) {
-    const struct expr *e = graph_expr(g, body);
-    if (e->kind != EXPR_op || e->op != OP_mul)
-        return false;
-    uint64_t outputs = ((uint64_t)1 << n_out) - 1;
-    for (uint32_t i = 0; i < e->n_args; i++)
-        if ((expr_axes(g, e->args[i]) & ~outputs) == 0)
-            return true;
-    return false;
-}
-
-node_id sum_hoist(struct graph *g, node_id n) {
-    if (graph_node(g, n)->reducer != RED_sum)
-        return n;
-    struct comp c = comp_of(g, n);
-    const struct expr read = *graph_expr(g, c.body);
-    if (read.kind != EXPR_read || !node_is_map(g, read.node))
-        return n;
-    expr_id body = map_body_at(g, read.node, read.args);
-    if (!has_free_factor(g, body, c.n_out))
-        return n;
-    c.body = body;
-    return rebuild(g, n, &c);
-}
-
-// ---- C13: a plain sum of a plain sum of one operand
-static bool is_plain_sum(const struct graph *g, node_id n) {
-    const struct node *node = graph_node(g, n);
-    return node->kind == NODE_comp && node->reducer == RED_sum && node->n_guards == 0 &&
-           graph_expr(g, node->body)->kind == EXPR_read;
-}
-
-static node_id merge_sums(struct graph *g, node_id n) {
-    if (!is_plain_sum(g, n))
-        return n;
-    struct comp c = comp_of(g, n);
-    struct expr read = *graph_expr(g, c.body);
-    if (!is_plain_sum(g, read.node))
-        return n;
-    struct comp inner = comp_of(g, read.node);
-    if (c.n_out + c.n_red + inner.n_red > MAX_AXES)
-        return n;
-    index_id by[MAX_AXES];
-    for (uint32_t i = 0; i < inner.n_out; i++)
-        by[i] = read.args[i];
-    for (uint32_t i = 0; i < inner.n_red; i++) {
-        uint32_t axis = c.n_out + c.n_red + i;
-        c.extents[axis] = inner.extents[inner.n_out + i];
-        by[inner.n_out + i] = index_axis(g, axis);
-    }
-    c.n_red += inner.n_red;
-    c.body = expr_substitute(g, inner.body, inner.n_out + inner.n_red, by);
-    return rebuild(g, n, &c);
-}
-
 // ---- the pass
 static bool changed;   // by the round in progress
 
 static node_id simplify_node(struct graph *g, node_id n) {
     if (graph_node(g, n)->kind != NODE_comp)
         return n;
-    static node_id (*const rules[])(struct graph *, node_id) = {read_views, sum_hoist, cancel, merge_sums,
-                                                                sink_reshape};
+    static node_id (*const rules[])(struct graph *, node_id) = {
+        read_views, sum_hoist, sum_factor, sum_split, cancel, sum_merge, sink_reshape,
+    };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         node_id made = rules[i](g, n);
         changed |= made != n;
