@@ -121,7 +121,7 @@ static void check(enum dtype real, int level, double tolerance) {
     struct loop_module *m = loop_lower(a, (uint32_t)n, graphs, names, &target.loop);
     struct compiled code = compiled_open(a, m, &target, level, compiled_runtime());
     const char *how = arena_printf(a, "%s, -O%d", dtype_name(real), level);
-    for (int i = 0; i < n; i++) is_right &= trial_run(&trials[i], code, m->entries.at[i], tolerance, how);
+    for (int i = 0; i < n; i++) is_right &= trial_run(&trials[i], code, m, (uint32_t)i, tolerance, how);
     compiled_close(code);
     arena_destroy(a);
     assert_true(is_right);

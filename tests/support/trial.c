@@ -58,10 +58,11 @@ static bool margin_is_intact(const uint8_t *at) {
     return true;
 }
 
-bool trial_run(const struct trial *t, struct compiled code, const struct loop_entry *e, double tolerance, const char *how) {
+static enum dtype output_type(const struct graph *g, uint32_t i) { return graph_node(g, g->outputs.at[i].node)->dtype; }
+
+static void **make_slots(const struct trial *t, size_t arena_size) {
     const struct graph *g = t->graph;
-    uint32_t n_slots = g->inputs.n + g->outputs.n + 2;
-    void **slots = calloc(n_slots, sizeof *slots);
+    void **slots = calloc(g->inputs.n + g->outputs.n + 2, sizeof *slots);
     if (!slots) abort();
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         enum dtype type = graph_node(g, g->inputs.at[i])->dtype;
@@ -69,22 +70,52 @@ bool trial_run(const struct trial *t, struct compiled code, const struct loop_en
         for (int64_t k = 0; k < t->inputs[i].count; k++) put(slots[i], type, k, t->inputs[i].data[k]);
     }
     for (uint32_t i = 0; i < g->outputs.n; i++)
-        slots[g->inputs.n + i] = allocate((size_t)(t->expected[i].count * dtype_size(graph_node(g, g->outputs.at[i].node)->dtype)));
-    size_t arena_size = (size_t)(e->arena + e->arena_per_sample * t->symbols[0]);
-    slots[n_slots - 2] = allocate(arena_size);
-    compiled_find(code, t->name)(slots, t->symbols[0]);
-    bool is_wrong = !margin_is_intact((uint8_t *)slots[n_slots - 2] + arena_size);
+        slots[g->inputs.n + i] = allocate((size_t)(t->expected[i].count * dtype_size(output_type(g, i))));
+    slots[g->inputs.n + g->outputs.n] = allocate(arena_size);
+    return slots;
+}
+static bool check_outputs(const struct trial *t, void **slots, size_t arena_size, double tolerance, const char *how) {
+    const struct graph *g = t->graph;
+    bool is_right = margin_is_intact((uint8_t *)slots[g->inputs.n + g->outputs.n] + arena_size);
+    if (!is_right) printf("%s: the arena is too small (%s)\n", t->name, how);
     for (uint32_t i = 0; i < g->outputs.n; i++) {
-        enum dtype type = graph_node(g, g->outputs.at[i].node)->dtype;
         uint8_t *got = slots[g->inputs.n + i];
-        double d = compare(&t->expected[i], got, type);
-        if (!margin_is_intact(got + t->expected[i].count * dtype_size(type))) d = INFINITY;
+        double d = compare(&t->expected[i], got, output_type(g, i));
+        if (!margin_is_intact(got + t->expected[i].count * dtype_size(output_type(g, i)))) d = INFINITY;
         if (d <= tolerance) continue;
         printf("%s, N = %lld, output `%s`: off by %g (%s)\n", t->name, (long long)t->symbols[0], g->outputs.at[i].name, d, how);
-        is_wrong = true;
+        is_right = false;
     }
-    if (is_wrong) printf("%s\n", t->text);
-    for (uint32_t i = 0; i < n_slots; i++) free(slots[i]);
+    return is_right;
+}
+static void free_slots(const struct trial *t, void **slots) {
+    for (uint32_t i = 0; i < t->graph->inputs.n + t->graph->outputs.n + 2; i++) free(slots[i]);
     free(slots);
-    return !is_wrong;
+}
+
+// Whose fault: the loops, run without code, are right or wrong too.
+static void blame(const struct trial *t, const struct loop_module *m, const struct loop_entry *e, size_t arena_size, double tolerance) {
+    for (uint32_t i = 0; i < e->steps.n; i++)
+        if (!e->steps.at[i].kernel) return;   // calls the runtime
+    struct arena *a = arena_create("blame");
+    void **slots = make_slots(t, arena_size);
+    loop_run(a, m, e, slots, t->symbols[0]);
+    printf(check_outputs(t, slots, arena_size, tolerance, "loops, interpreted") ? "the loops are right, the code is wrong\n"
+                                                                               : "the loops are wrong already\n");
+    free_slots(t, slots);
+    arena_destroy(a);
+}
+
+bool trial_run(const struct trial *t, struct compiled code, const struct loop_module *m, uint32_t entry, double tolerance,
+               const char *how) {
+    const struct loop_entry *e = m->entries.at[entry];
+    size_t arena_size = (size_t)(e->arena + e->arena_per_sample * t->symbols[0]);
+    void **slots = make_slots(t, arena_size);
+    compiled_find(code, t->name)(slots, t->symbols[0]);
+    bool is_right = check_outputs(t, slots, arena_size, tolerance, how);
+    free_slots(t, slots);
+    if (is_right) return true;
+    blame(t, m, e, arena_size, tolerance);
+    printf("%s\n", t->text);
+    return false;
 }

@@ -12,5 +12,6 @@ struct trial {
     const char *text;          // shown when something differs
 };
 void trial_make_f32(struct graph *g);   // a graph that was drawn in f64
-// Runs the entry; prints what differs by more than `tolerance`, relative to the largest entry of the output.
-bool trial_run(const struct trial *t, struct compiled code, const struct loop_entry *e, double tolerance, const char *how);
+// Runs entry number `entry`; prints what differs by more than `tolerance`, relative to the largest entry of the output.
+bool trial_run(const struct trial *t, struct compiled code, const struct loop_module *m, uint32_t entry, double tolerance,
+               const char *how);

@@ -61,7 +61,7 @@ static int run_module(uint64_t first, int count, enum dtype real, int level, con
     const char *how = arena_printf(a, "%s, -O%d", dtype_name(real), level);
     int wrong = 0;
     for (uint32_t i = 0; i < n; i++)
-        wrong += !trial_run(&trials[i], code, m->entries.at[i], real == DTYPE_f64 ? 1e-9 : 1e-4, how);
+        wrong += !trial_run(&trials[i], code, m, i, real == DTYPE_f64 ? 1e-9 : 1e-4, how);
     *n_run += (int)n;
     compiled_close(code);
     arena_destroy(a);
