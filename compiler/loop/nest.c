@@ -605,7 +605,8 @@ static void walk_residues(struct run *r, uint32_t i) {
         while (q < (paired ? s->by : 1) && !residues_fit(r, s, o, q))
             q++;
         bool empty = r->empty;
-        r->empty |= paired ? q == s->by || q >= r->p->axis[s->red].extent : q == 1;
+        const struct nest_axis *red = paired ? &r->p->axis[s->red] : NULL;
+        r->empty |= paired ? q == s->by || (!red->per_n && q >= red->extent) : q == 1;
         r->at[s->out].scale = s->by;
         r->at[s->out].shift = o;
         if (paired) {
