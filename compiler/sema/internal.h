@@ -195,7 +195,7 @@ struct sema {
     VEC(const char *) memory_keys;          // like program.memories: the call that owns each
     bool *reached;                // parameters that the objective depends on
     bool needs_shape;             // the optimizer just evaluated is not elementwise
-    bool uses_objective;          // an optimizer asks for J itself
+    bool uses_objective;          // an optimizer asks for J or its gradient elsewhere
 };
 
 // ---- value.c

@@ -32,7 +32,7 @@ struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, str
     s->graph->here = f->origin;
     node_id n = graph_op(s->graph, gradient ? OP_objective_gradient : OP_objective, 1, &in, 1, &part, &error);
     CHECK(n, "objective: %s", error ? error : "");
-    s->uses_objective |= !gradient;
+    s->uses_objective = true;   // the runtime keeps memory for a second evaluation
     return value_of_node(s, n, false, ELEMENT_real);
 }
 
