@@ -87,16 +87,6 @@ void print_json(json_t *value) {
     json_decref(value);
 }
 
-json_t *report_values(struct model *m) {
-    const struct nr_graph *g = model_graph(NR_report);
-    json_t *report = json_object();
-    if (g)
-        model_run(m, g, 1);
-    for (int64_t i = 0; g && i < m->n_values; i++)
-        json_object_set_new(report, m->values[i].name, array_json(&m->values[i]));
-    return report;
-}
-
 // ---- the command
 static int64_t find_split(const struct options *o, const struct dataset *d) {
     if (!o->split)

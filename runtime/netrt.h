@@ -64,10 +64,12 @@ struct nr_graph {
     int64_t n_inputs, n_outputs; const struct nr_slot *slots;   // inputs, then outputs
     int64_t arena, arena_per_sample;   // bytes of scratch
     double flops, flops_per_sample;
+    int64_t unit, every;       // report, save: enum nr_unit; every so many
 };
+enum nr_unit { NR_at_end, NR_every_epochs, NR_every_steps };
 enum nr_graph_kind {
     NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_update, NR_evaluate, NR_predict, NR_trace,
-    NR_rules, NR_report,
+    NR_rules, NR_report, NR_save,
     NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
 };
 struct nr_program {

@@ -33,6 +33,10 @@ void run_write_config(const struct run *r);
 void run_keep_best(struct run *r);         // the weights of now become the kept ones
 void run_use_best(struct run *r);
 void run_save(struct run *r);              // all files; the checkpoint last
+// ---- save.c: `report` and `save` lines that are due (enum nr_unit; count: epochs or steps done)
+json_t *report_values(struct model *m, int64_t unit, int64_t count);   // name -> number or list
+void print_report(json_t *report, const char *before);
+void run_outputs(struct run *r, int64_t unit, int64_t count);
 // Two steps of a resume: what decides how the data is read and split, then the state itself.
 struct checkpoint { struct arrays set; json_t *metadata; char *path; };
 void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o);

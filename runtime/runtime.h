@@ -259,6 +259,5 @@ bool measure_is_evaluated(int64_t measure);
 int64_t batch_size(const struct options *o, int64_t samples);   // checked against the planned batch
 // The model of a command: the seed and hyperparameters of the weights file (NULL: none) and of the flags.
 struct model *model_open(const struct options *o, struct weights *w);
-json_t *report_values(struct model *m);                    // runs the report graph: name -> number or list
 json_t *array_json(const struct array *a);
 void print_json(json_t *value);                            // to standard output; takes it

@@ -132,6 +132,7 @@ static void end_epoch(struct run *r, double began) {
         print_epoch(r, kept, now - began);
         r->printed = now;
     }
+    run_outputs(r, NR_every_epochs, r->epoch);
 }
 
 static void run_epoch(struct run *r, struct progress *bar) {
@@ -144,6 +145,7 @@ static void run_epoch(struct run *r, struct progress *bar) {
     while (r->position < r->per_epoch && r->step < r->total) {
         run_step(r);
         progress_step(bar, r->step, r->m->loss);
+        run_outputs(r, NR_every_steps, r->step);
         if (caught && (r->position < r->per_epoch && r->step < r->total))
             return;
     }
@@ -230,13 +232,13 @@ static void describe(const struct run *r) {
 
 // The report and the JSON result speak of the kept weights.
 static void print_results(struct run *r) {
-    json_t *result = json_object(), *value;
-    const char *name;
+    json_t *result = json_object();
     run_use_best(r);
     for (int s = NR_validation; s < NR_n_splits; s++)
         if (r->d->splits[s].exists)
             evaluate_split(r->m, r->d, s, r->batch);
-    json_t *report = report_values(r->m);
+    json_t *report = report_values(r->m, NR_at_end, 0);
+    run_outputs(r, NR_at_end, 0);
     if (r->o->json) {
         json_object_set_new(result, "run", json_string(r->folder));
         json_object_set_new(result, "epochs", json_integer((json_int_t)r->epoch));
@@ -246,15 +248,7 @@ static void print_results(struct run *r) {
         print_json(result);
         return;
     }
-    json_object_foreach(report, name, value) {
-        if (json_is_real(value) || json_is_integer(value))
-            printf("%s = %.6g\n", name, json_number_value(value));
-        else {
-            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-            printf("%s = %s\n", name, text ? text : "");
-            free(text);
-        }
-    }
+    print_report(report, "");
     json_decref(report);
     json_decref(result);
 }

@@ -203,6 +203,8 @@ static void put_graphs(struct row *r, const struct program *p, const struct loop
         put_int(&w, e->arena_per_sample);
         put_real(&w, e->flops);
         put_real(&w, e->flops_per_sample);
+        put_int(&w, p->graphs.at[i].unit);
+        put_int(&w, p->graphs.at[i].every);
     }
     put_array(r, p->graphs.n, sizeof(struct nr_graph), &w);
 }

@@ -34,7 +34,7 @@ static const char *with_unit(struct arena *a, double v) {
         return arena_printf(a, "%.2f M", v / 1e6);
     if (v >= 1e3)
         return arena_printf(a, "%.1f k", v / 1e3);
-    return arena_printf(a, "%.0f", v);
+    return arena_printf(a, "%.0f ", v);
 }
 
 static const char *shape_words(struct arena *a, uint32_t rank, const int64_t *shape) {
@@ -61,32 +61,36 @@ static void layers(struct text *t, const struct program *p, const struct loop_en
     text_add(t, "FLOP: operations of the forward pass for one sample; bytes: of the output of one sample\n");
 }
 
-static void totals(struct text *t, const struct program *p, const struct loop_module *m) {
-    int64_t params = 0, states = 0, arena = 0;
-    size_t real = p->real == DTYPE_f64 ? 8 : 4;
-    double step = 0, step_per_sample = 0;
+struct inspect_costs inspect_costs(const struct program *p, const struct loop_module *m) {
+    struct inspect_costs c = {0};
+    double real = p->real == DTYPE_f64 ? 8 : 4;
     for (uint32_t i = 0; i < p->params.n; i++)
-        params += p->params.at[i].count;
-    for (uint32_t i = 0; i < p->states.n; i++)
-        states += p->states.at[i].count;
+        c.n_params += p->params.at[i].count;
     for (uint32_t i = 0; i < p->graphs.n && i < m->entries.n; i++) {
         const struct loop_entry *e = m->entries.at[i];
-        int64_t bytes = e->arena + e->arena_per_sample * p->batch;
-        if (p->graphs.at[i].kind != GRAPH_fit && bytes > arena)
-            arena = bytes;
-        if (p->graphs.at[i].kind == GRAPH_gradient || p->graphs.at[i].kind == GRAPH_update) {
-            step += e->flops;
-            step_per_sample += e->flops_per_sample;
-        }
+        double bytes = (double)e->arena + (double)e->arena_per_sample * (double)p->batch;
+        if (p->graphs.at[i].kind != GRAPH_fit && bytes > c.arena)
+            c.arena = bytes;
+        if (p->graphs.at[i].kind == GRAPH_gradient || p->graphs.at[i].kind == GRAPH_update)
+            c.work += e->flops + e->flops_per_sample * (double)p->batch;
     }
-    int64_t flat = params * (int64_t)real;
-    text_printf(t, "\nparameters         %lld (%s bytes)\n", (long long)params, with_unit(t->arena, (double)flat));
+    c.params = (double)c.n_params * real;
+    c.optimizer = c.params * (double)p->rule_states.n;
+    c.memory = 2 * c.params + c.optimizer + c.arena;
+    return c;
+}
+
+static void totals(struct text *t, const struct program *p, const struct loop_module *m) {
+    struct inspect_costs c = inspect_costs(p, m);
+    int64_t states = 0;
+    for (uint32_t i = 0; i < p->states.n; i++)
+        states += p->states.at[i].count;
+    text_printf(t, "\nparameters         %lld (%sB)\n", (long long)c.n_params, with_unit(t->arena, c.params));
     if (states)
         text_printf(t, "states             %lld\n", (long long)states);
-    text_printf(t, "training step      %s FLOP at batch %lld\n", with_unit(t->arena, step + step_per_sample * (double)p->batch), (long long)p->batch);
-    text_printf(t, "planned memory     %s bytes: parameters %s, gradients %s, optimizer %s, activations %s\n",
-                with_unit(t->arena, (double)(flat * (2 + (int64_t)p->rule_states.n) + arena)), with_unit(t->arena, (double)flat),
-                with_unit(t->arena, (double)flat), with_unit(t->arena, (double)(flat * (int64_t)p->rule_states.n)), with_unit(t->arena, (double)arena));
+    text_printf(t, "training step      %sFLOP at batch %lld\n", with_unit(t->arena, c.work), (long long)p->batch);
+    text_printf(t, "planned memory     %sB: parameters %sB, gradients %sB, optimizer %sB, activations %sB\n", with_unit(t->arena, c.memory),
+                with_unit(t->arena, c.params), with_unit(t->arena, c.params), with_unit(t->arena, c.optimizer), with_unit(t->arena, c.arena));
 }
 
 static void hypers(struct text *t, const struct program *p) {

@@ -119,7 +119,12 @@ static int lower(struct session *s) {
     s->loops = loop_lower_program(s->model, s->program, &s->target.loop);
     const char *wrong = s->o->verify ? loop_verify(s->scratch, s->loops) : NULL;
     CHECK(!wrong, "loop IR: %s", wrong);
-    return EXIT_done;
+    struct inspect_costs costs = inspect_costs(s->program, s->loops);
+    sema_check_costs(s->program, &(struct sema_costs){costs.memory, costs.work});
+    if (!diags_errors(s->diags))
+        return EXIT_done;
+    diags_print(s->diags, stderr, s->o->format, s->o->color_on);
+    return EXIT_content;
 }
 
 static const char *working_folder(struct arena *a) {

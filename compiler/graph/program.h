@@ -63,12 +63,16 @@ enum graph_kind {
     GRAPH_trace,      // as gradient, and every named value of the block
     GRAPH_rules,      // measures, memories -> stop, keep, memories; run after each epoch
     GRAPH_report,     // measures -> the report items
+    GRAPH_save,       // fields, params, states -> the save items; one graph for each statement
     GRAPH_check,      // fields, params, states -> every layer's result by its path; finds the first non-finite one
 };
+enum program_unit { UNIT_end, UNIT_epochs, UNIT_steps };   // when a report or save happens
 struct program_graph {
     enum graph_kind kind;
     const char *name;             // "gradient", "update", "update.2"
     struct graph *graph;
+    enum program_unit unit;       // report, save: at the end, or every `every` epochs or steps
+    int64_t every;
 };
 struct program {
     struct arena *arena;
@@ -103,4 +107,5 @@ struct program {
         struct span at;
     } *layers;
     uint32_t n_layers;
+    void *sema;                   // for sema_check_costs
 };

@@ -251,6 +251,8 @@ void sema_state(struct sema *s, struct frame *f, const struct ast *own) {
     if (!value_is_bad(value)) {
         if (f->path && s->mode == MODE_sample)
             slot = layer_state(s, f, own, value);
+        else if (s->mode == MODE_update && !f->optimizer_path)
+            diag_not_compiled(s->diags, own->at, "a schedule with a state");
         else if (s->mode == MODE_update || s->mode == MODE_rules)
             slot = number_state(s, f, own, value);
         else

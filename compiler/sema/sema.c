@@ -168,6 +168,7 @@ static struct program *new_program(struct sema *s) {
 
 static void finish(struct sema *s) {
     struct program *p = s->program;
+    p->sema = s;
     p->layers = s->layers.at.at;
     p->n_layers = s->layers.at.n;
     for (uint32_t i = 0; i < p->n_layers; i++) {

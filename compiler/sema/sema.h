@@ -21,6 +21,11 @@ struct sema_options {
     bool check_only;                // netc check: a file without a train block is no error
 };
 
+// What is known after lowering: the bytes that a trainer keeps, the FLOPs of a step.
+struct sema_costs { double memory, work; };
+// The `require` lines about them.
+void sema_check_costs(struct program *p, const struct sema_costs *costs);
+
 // NULL if there were errors (all in `d`). Origins of the nodes are kept in the program.
 struct program *sema_compile(struct arena *a, struct sources *s, struct diags *d,
                              const struct sema_options *o);

@@ -9,7 +9,7 @@
 struct train {
     struct ast *block;
     struct ast *minimize;
-    uint32_t n_stop, n_keep, n_report, n_augment;
+    uint32_t n_stop, n_keep, n_augment;
 };
 
 // ---- graphs
@@ -26,7 +26,7 @@ void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, en
     s->next_draw = (uint32_t)(kind == GRAPH_augment ? 1 << 20 : kind == GRAPH_prepare ? 1 << 21 : kind == GRAPH_update ? 3 << 20 : 0);
     s->states = NULL;
     s->layer_values.n = 0;
-    struct program_graph pg = {kind, name, g};
+    struct program_graph pg = {.kind = kind, .name = name, .graph = g};
     VEC_PUSH(s->program->arena, &s->program->graphs, pg);
 }
 
@@ -161,6 +161,16 @@ static node_id output_loss(struct sema *s, struct frame *f, struct value *loss) 
     return n;
 }
 
+// Does the value depend on samples, though it has no sample axis?
+static bool needs_samples(struct sema *s, struct value *v) {
+    struct frame f = {.scope = NULL};
+    node_id n = value_plain_node(s, &f, v);
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++)
+        if (graph_node(s->graph, s->graph->inputs.at[i])->role == ROLE_field && graph_reaches(s->graph, s->graph->inputs.at[i], n))
+            return true;
+    return false;
+}
+
 static void output_measures(struct sema *s, struct frame *f, const struct train *t) {
     const struct ast *body = t->block->kid[0];
     for (uint32_t i = 0, ref = 1; i < body->n_kids; i++) {
@@ -173,6 +183,10 @@ static void output_measures(struct sema *s, struct frame *f, const struct train 
                 continue;
             if (!value_is_tensor(v)) {
                 diag_bad_operand(s->diags, items->kid[k]->at, "measure", value_words(s, v));
+                continue;
+            }
+            if (v->kind == VALUE_tensor && !value_batched(s, v) && needs_samples(s, v)) {
+                diag_not_compiled(s->diags, items->kid[k]->at, "`over = batch` in a `measure`");
                 continue;
             }
             v = sema_mean_all(s, f, v, true, items->kid[k]->at);
@@ -426,35 +440,96 @@ static void rules_graph(struct sema *s, const struct train *t) {
         s->program->graphs.n--;
 }
 
-static void report_graph(struct sema *s, const struct train *t) {
+// `every epoch`, `every 5 epochs`, `every 500 steps`: noted with the graph that was begun last.
+static void set_schedule(struct sema *s, const struct ast *every) {
+    struct program_graph *g = &s->program->graphs.at[s->program->graphs.n - 1];
+    int64_t n = 1;
+    if (!every)
+        return;
+    bool epochs = strncmp(every->text, "epoch", 5) == 0;
+    if (!epochs && strncmp(every->text, "step", 4) != 0) {
+        diag_bad_schedule(s->diags, every->at, every->text);
+        return;
+    }
+    if (every->kid[AST_every_count]) {
+        struct frame f = {.scope = scope_new(s, NULL, true)};
+        if (!value_whole(s, &f, sema_expr(s, &f, every->kid[AST_every_count]), every->at, "a number of epochs or steps", &n))
+            return;
+        if (n < 1) {
+            diag_count_not_positive(s->diags, every->at, "every", (long long)n);
+            return;
+        }
+    }
+    g->unit = epochs ? UNIT_epochs : UNIT_steps;
+    g->every = n;
+}
+
+static const char *numbered(struct sema *s, const char *name, uint32_t n) {
+    return n ? intern(arena_printf(s->arena, "%s.%u", name, n + 1)) : name;
+}
+
+// One graph for each `save` statement: the items on a batch of samples, as in prediction.
+static void save_graphs(struct sema *s, const struct train *t) {
     const struct ast *body = t->block->kid[0];
-    sema_begin_graph(s, GRAPH_report, "report", MODE_rules, false);
-    struct frame f = {.scope = scope_new(s, NULL, true), .origin = origin_add(s->program->origins, t->block->at, NULL, 0)};
-    for (uint32_t i = 0; i < body->n_kids; i++) {
-        const struct ast *n = body->kid[i];
-        if (n->kind != AST_report)
+    for (uint32_t i = 0, n = 0; i < body->n_kids; i++) {
+        if (body->kid[i]->kind != AST_save)
             continue;
-        if (n->kid[AST_report_every])
-            diag_not_compiled(s->diags, n->kid[AST_report_every]->at, "`report .. every ..`");
-        const struct ast *items = items_of(n);
+        sema_begin_graph(s, GRAPH_save, numbered(s, "save", n++), MODE_sample, false);
+        set_schedule(s, body->kid[i]->kid[AST_save_every]);
+        struct frame f = run_definitions(s, t);
+        const struct ast *items = items_of(body->kid[i]);
         for (uint32_t k = 0; k < items->n_kids; k++) {
             struct value *v = sema_expr(s, &f, items->kid[k]->kid[AST_item_value]);
             if (value_is_bad(v))
                 continue;
-            if (!value_is_tensor(v) || (v->kind == VALUE_tensor && v->rank)) {
-                diag_bad_operand(s->diags, items->kid[k]->at, "report", value_words(s, v));
-                continue;
-            }
-            struct value *wide = value_scalar(s, value_expr(s, v), ELEMENT_real);
-            enum dtype real = s->program->real;
-            s->program->real = DTYPE_f64;
-            output_value(s, &f, item_name(s, items->kid[k]), wide);
-            s->program->real = real;
+            if (!value_is_tensor(v))
+                diag_bad_operand(s->diags, items->kid[k]->at, "save", value_words(s, v));
+            else
+                output_value(s, &f, item_name(s, items->kid[k]), v);
         }
+        sema_end_graph(s);
     }
-    sema_end_graph(s);
-    if (t->n_report == 0)
-        s->program->graphs.n--;
+}
+
+static void report_items(struct sema *s, const struct ast *n) {
+    struct frame f = {.scope = scope_new(s, NULL, true), .origin = origin_add(s->program->origins, n->at, NULL, 0)};
+    const struct ast *items = items_of(n);
+    for (uint32_t k = 0; k < items->n_kids; k++) {
+        struct value *v = sema_expr(s, &f, items->kid[k]->kid[AST_item_value]);
+        if (value_is_bad(v))
+            continue;
+        if (!value_is_tensor(v) || (v->kind == VALUE_tensor && v->rank)) {
+            diag_bad_operand(s->diags, items->kid[k]->at, "report", value_words(s, v));
+            continue;
+        }
+        struct value *wide = value_scalar(s, value_expr(s, v), ELEMENT_real);
+        enum dtype real = s->program->real;
+        s->program->real = DTYPE_f64;
+        output_value(s, &f, item_name(s, items->kid[k]), wide);
+        s->program->real = real;
+    }
+}
+
+// One graph for all reports at the end, and one for each `report .. every ..`.
+static void report_graphs(struct sema *s, const struct train *t) {
+    const struct ast *body = t->block->kid[0];
+    uint32_t n = 0, at_end = 0;
+    for (uint32_t i = 0; i < body->n_kids; i++)
+        at_end += body->kid[i]->kind == AST_report && !body->kid[i]->kid[AST_report_every];
+    if (at_end) {
+        sema_begin_graph(s, GRAPH_report, numbered(s, "report", n++), MODE_rules, false);
+        for (uint32_t i = 0; i < body->n_kids; i++)
+            if (body->kid[i]->kind == AST_report && !body->kid[i]->kid[AST_report_every])
+                report_items(s, body->kid[i]);
+        sema_end_graph(s);
+    }
+    for (uint32_t i = 0; i < body->n_kids; i++)
+        if (body->kid[i]->kind == AST_report && body->kid[i]->kid[AST_report_every]) {
+            sema_begin_graph(s, GRAPH_report, numbered(s, "report", n++), MODE_rules, false);
+            set_schedule(s, body->kid[i]->kid[AST_report_every]);
+            report_items(s, body->kid[i]);
+            sema_end_graph(s);
+        }
 }
 
 // ---- the block's own lines
@@ -509,10 +584,9 @@ static bool read_lines(struct sema *s, struct train *t) {
         case AST_steps: count(s, n, &p->steps); break;
         case AST_stop: t->n_stop++; break;
         case AST_keep: t->n_keep++; break;
-        case AST_report: t->n_report++; break;
+        case AST_report: case AST_save: break;
         case AST_augment: t->n_augment++; break;
         case AST_predict: case AST_require: break;
-        case AST_save: diag_not_compiled(s->diags, n->at, "`save`"); break;
         case AST_stage: diag_not_compiled(s->diags, n->at, "`stage`"); break;
         case AST_step: diag_not_compiled(s->diags, n->at, "a `step` block"); break;
         case AST_scan: diag_not_compiled(s->diags, n->at, "`scan`"); break;
@@ -544,16 +618,40 @@ static bool read_lines(struct sema *s, struct train *t) {
     return true;
 }
 
-static void requirements(struct sema *s, const struct train *t) {
-    const struct ast *body = t->block->kid[0];
+static bool mentions(const struct ast *n, const char *name) {
+    if (!n)
+        return false;
+    bool found = n->kind == AST_name && strcmp(n->text, name) == 0;
+    for (uint32_t i = 0; i < n->n_kids && !found; i++)
+        found = mentions(n->kid[i], name);
+    return found;
+}
+static bool asks_costs(const struct ast *n) { return mentions(n, "memory") || mentions(n, "work"); }
+
+// `require` lines: those about memory and work wait until both are known (costs != NULL).
+static void requirements(struct sema *s, const struct ast *block, const struct sema_costs *costs) {
+    const struct ast *body = block->kid[0];
     struct frame f = {.scope = scope_new(s, NULL, true)};
     int64_t parameters = 0;
     for (uint32_t i = 0; i < s->program->params.n; i++)
         parameters += s->program->params.at[i].count;
-    scope_bind(s, f.scope, intern("parameters"), value_number(s, number_int(parameters), 0), t->block->at);
+    scope_bind(s, f.scope, intern("parameters"), value_number(s, number_int(parameters), 0), block->at);
+    if (costs) {
+        scope_bind(s, f.scope, intern("memory"), value_number(s, number_real(costs->memory), 0), block->at);
+        scope_bind(s, f.scope, intern("work"), value_number(s, number_real(costs->work), 0), block->at);
+    }
     for (uint32_t i = 0; i < body->n_kids; i++)
-        if (body->kid[i]->kind == AST_require)
+        if (body->kid[i]->kind == AST_require && asks_costs(body->kid[i]) == (costs != NULL)) {
+            uint32_t before = diags_count(s->diags);
             sema_statement(s, &f, body->kid[i]);
+            if (costs && diags_count(s->diags) > before)
+                diag_costs(s->diags, body->kid[i]->at, costs->memory, costs->work);
+        }
+}
+
+void sema_check_costs(struct program *p, const struct sema_costs *costs) {
+    struct sema *s = p->sema;
+    requirements(s, s->train_block, costs);
 }
 
 static void mark_used_fields(struct sema *s) {
@@ -615,14 +713,15 @@ bool sema_train(struct sema *s, struct ast *block) {
     augment_graph(s, &t);
     predict_graph(s, &t);
     rules_graph(s, &t);
-    report_graph(s, &t);
-    struct program_graph init = {GRAPH_init, "init", s->init};
+    report_graphs(s, &t);
+    save_graphs(s, &t);
+    struct program_graph init = {.kind = GRAPH_init, .name = "init", .graph = s->init};
     VEC_PUSH(p->arena, &p->graphs, init);
     s->graph = s->init;
     s->states = NULL;
     if (diags_errors(s->diags) == 0)
         sema_end_graph(s);
-    requirements(s, &t);
+    requirements(s, block, NULL);
     mark_used_fields(s);
     if (diags_errors(s->diags) == 0)
         prune_prepare(s);

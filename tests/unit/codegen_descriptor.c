@@ -35,7 +35,7 @@ static struct program *make_program(struct arena *a) {
     extent shape[] = {graph_symbol(g, "N", 64), 5};
     node_id x = graph_input(g, "x", ROLE_field, 3, 4, DTYPE_f32, 2, shape);
     graph_output(g, "scores", x, ROLE_value, 7, 0);
-    VEC_PUSH(a, &p->graphs, ((struct program_graph){GRAPH_gradient, "gradient", g}));
+    VEC_PUSH(a, &p->graphs, ((struct program_graph){.kind = GRAPH_gradient, .name = "gradient", .graph = g}));
     return p;
 }
 
