@@ -266,6 +266,23 @@ static void reset_rule_states(struct model *m) {
         m->memories[i] = P.memories[i].initial;
 }
 
+// Schedules that read measurements have a value before the first measurement, too.
+static void prime_schedules(struct model *m) {
+    const struct nr_graph *g = model_graph(NR_rules);
+    bool any = false;
+    for (int64_t i = 0; i < P.n_memories; i++)
+        any |= isnan(P.memories[i].initial);
+    if (!any || !g)
+        return;
+    for (int64_t i = 0; i < P.n_measures * NR_n_splits; i++)
+        m->measures[i] = (double)INFINITY;
+    model_run(m, g, 1);
+    for (int64_t i = 0; i < P.n_memories; i++)
+        if (isnan(P.memories[i].initial))
+            m->memories[i] = m->memories_next[i];
+    memset(m->measures, 0, (size_t)(P.n_measures * NR_n_splits) * sizeof *m->measures);
+}
+
 void model_init(struct model *m) {
     const struct nr_graph *g = model_graph(NR_init);
     memset(m->segment_side, 0, (size_t)P.n_segments);
@@ -273,6 +290,7 @@ void model_init(struct model *m) {
         model_run(m, g, 1);
     memcpy(m->params[1], m->params[0], (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
     reset_rule_states(m);
+    prime_schedules(m);
 }
 
 void model_prepare_raw(struct model *m, int64_t n) {

@@ -89,7 +89,7 @@ struct nr_program {
     int64_t n_segments; const struct nr_segment *segments;
     int64_t n_rule_states; const struct nr_named *rule_states;
     int64_t n_measures; const struct nr_named *measures;   // [0]: loss
-    int64_t n_memories; const struct nr_named *memories;
+    int64_t n_memories; const struct nr_named *memories;   // initial NaN: a schedule, made by the rules before the first step, measures infinite
     int64_t n_values; const struct nr_named *values;
     int64_t n_graphs; const struct nr_graph *graphs;
 };

@@ -48,7 +48,9 @@ struct program_tensor {           // parameters, states, fitted values
 struct program_segment { int64_t offset, count; };   // of the flat parameter buffer
 struct program_rule_state { const char *name; double initial; };   // `momentum.v`; zero or a constant
 struct program_measure { const char *name; };        // 0: loss; `gradient` is the runtime's own
-struct program_memory { const char *name; double initial; };       // state of rules and schedules
+// State of rules and schedules. NaN: a schedule's value; the rules graph makes it once before the first step, with
+// every measurement infinite, and nothing else is kept of that run.
+struct program_memory { const char *name; double initial; };
 
 enum graph_kind {
     GRAPH_fit,        // raw fields of the whole training split -> fitted values

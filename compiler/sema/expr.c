@@ -615,7 +615,9 @@ struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n) {
     origin_id before = f->origin;
     if (n->kind != AST_name && n->kind != AST_number)
         f->origin = sema_origin(s, f, n->at);
-    struct value *v = evaluate(s, f, n);
+    struct value *v = s->mode == MODE_update ? sema_scheduled(s, n) : NULL;
+    if (!v)
+        v = evaluate(s, f, n);
     f->origin = before;
     s->depth--;
     return v;

@@ -161,6 +161,8 @@ enum mode {
     MODE_rules,     // stop if, keep if, report: measurements only
     MODE_init,      // initial values of parameters
 };
+// An argument that reads a measurement is worked out when the measurement is made, and kept as a memory between.
+struct schedule { const struct ast *argument; uint32_t memory; };
 struct layer_value { const char *path; struct value *value; struct span at; };
 struct sema {
     struct arena *arena;
@@ -192,6 +194,7 @@ struct sema {
     struct layer_list { VEC(struct program_layer) at; } layers;
     VEC(struct layer_value) layer_values;   // results of layers, for the check graph
     VEC(struct value *) field_values;       // like program.fields: element, bounds, axis names
+    VEC(struct schedule) schedules;         // arguments of optimizers that read measurements
     VEC(const char *) memory_keys;          // like program.memories: the call that owns each
     bool *reached;                // parameters that the objective depends on
     bool needs_shape;             // the optimizer just evaluated is not elementwise
@@ -300,6 +303,8 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
 // ---- data.c, train.c, optimizer.c
 void sema_data(struct sema *s, struct ast *block);
 bool sema_train(struct sema *s, struct ast *block);
+struct value *sema_scheduled(struct sema *s, const struct ast *n);   // NULL: no such argument
+void sema_output_schedules(struct sema *s, struct frame *f);         // in the rules graph
 void sema_update(struct sema *s, struct frame *f, const struct ast *minimize);   // the update graphs, and the flat buffer's order
 struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n, struct given *args, struct span at);
 struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref, uint32_t ref2);

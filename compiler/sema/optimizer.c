@@ -85,6 +85,78 @@ struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule,
     return v;
 }
 
+// ---- schedules that read measurements
+
+static bool reads_measurement(const struct ast *n, const char *split) {
+    static const char *const splits[] = {"train", "validation", "test"};
+    if (!n)
+        return false;
+    for (int i = 0; n->kind == AST_member && n->kid[0]->kind == AST_name && i < 3; i++)
+        if (strcmp(n->kid[0]->text, splits[i]) == 0 && (!split || strcmp(split, splits[i]) == 0))
+            return true;
+    for (uint32_t i = 0; i < n->n_kids; i++)
+        if (reads_measurement(n->kid[i], split))
+            return true;
+    return false;
+}
+
+static bool makes_optimizer(struct sema *s, const struct ast *n) {
+    if (n->kind != AST_call || n->kid[AST_call_callee]->kind != AST_name)
+        return false;
+    const struct definition *d = sema_find_definition(s, n->kid[AST_call_callee]->text);
+    return d && d->ast->kind == AST_optimizer;
+}
+
+// The arguments of optimizers, through rules around rules.
+static void find_schedules(struct sema *s, const struct ast *rule) {
+    const struct ast *list = makes_optimizer(s, rule) ? rule->kid[AST_call_arguments] : NULL;
+    for (uint32_t i = 0; list && i < list->n_kids; i++) {
+        const struct ast *e = list->kid[i]->kind == AST_argument ? list->kid[i]->kid[0] : list->kid[i];
+        if (makes_optimizer(s, e)) {
+            find_schedules(s, e);
+        } else if (reads_measurement(e, NULL)) {
+            if (reads_measurement(e, "test"))
+                diag_test_decides(s->diags, e->at, "using");
+            struct schedule made = {e, s->program->memories.n};
+            struct program_memory m = {intern(arena_printf(s->arena, "schedule_%u", s->schedules.n + 1)), __builtin_nan("")};
+            VEC_PUSH(s->program->arena, &s->program->memories, m);
+            VEC_PUSH(s->arena, &s->memory_keys, m.name);
+            VEC_PUSH(s->arena, &s->schedules, made);
+        }
+    }
+}
+
+struct value *sema_scheduled(struct sema *s, const struct ast *n) {
+    for (uint32_t i = 0; i < s->schedules.n; i++) {
+        uint32_t ref = s->schedules.at[i].memory;
+        if (s->schedules.at[i].argument != n)
+            continue;
+        node_id in = sema_find_input(s, ROLE_memory, ref, 0);
+        if (!in)
+            in = graph_input(s->graph, s->program->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
+        return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
+    }
+    return NULL;
+}
+
+void sema_output_schedules(struct sema *s, struct frame *f) {
+    for (uint32_t i = 0; i < s->schedules.n; i++) {
+        const struct schedule *c = &s->schedules.at[i];
+        struct value *v = sema_expr(s, f, c->argument);
+        if (value_is_bad(v))
+            continue;
+        if (!value_is_tensor(v) || (v->kind == VALUE_tensor && v->rank)) {
+            diag_bad_operand(s->diags, c->argument->at, "using", value_words(s, v));
+            continue;
+        }
+        enum dtype real = s->program->real;
+        s->program->real = DTYPE_f64;
+        node_id n = value_plain_node(s, f, value_scalar(s, value_expr(s, v), ELEMENT_real));
+        s->program->real = real;
+        graph_output(s->graph, s->program->memories.at[c->memory].name, n, ROLE_memory, c->memory, 0);
+    }
+}
+
 static void update_graph(struct sema *s, const struct ast *part, struct frame *outer) {
     const char *name = s->segment ? intern(arena_printf(s->arena, "update.%u", s->segment + 1)) : "update";
     sema_begin_graph(s, GRAPH_update, name, MODE_update, true);
@@ -100,7 +172,6 @@ static void update_graph(struct sema *s, const struct ast *part, struct frame *o
     } else if (!value_is_bad(rule)) {
         diag_not_an_optimizer(s->diags, part->at, value_words(s, rule));
     }
-    sema_forbid_test(s, part->kid[AST_part_rule]->at, "using");
     sema_end_graph(s);
 }
 
@@ -171,6 +242,8 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
         return;
     check_parts(s, parts, f, owner);
     int64_t offset = 0;
+    for (uint32_t k = 0; k < parts->n_kids; k++)
+        find_schedules(s, parts->kid[k]->kid[AST_part_rule]);
     for (uint32_t k = 0; k < parts->n_kids && diags_errors(s->diags) == 0; k++) {
         int64_t from = offset;
         offset = place(s, owner, (int)k, offset);

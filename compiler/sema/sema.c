@@ -189,7 +189,7 @@ static bool pass(struct sema *s, bool first) {
     s->program = new_program(s);
     s->first_pass = first;
     s->field_values.n = 0;
-    s->memory_keys.n = 0;
+    s->memory_keys.n = s->schedules.n = 0;
     s->layers.at.n = 0;
     s->data_scope = NULL;
     s->uses_objective = false;

@@ -257,6 +257,17 @@ static struct value *unroll(struct sema *s, struct frame *f, const struct ast *n
     return NULL;
 }
 
+// `memory` is 1272
+static void tell_numbers(struct sema *s, struct frame *f, const struct ast *n, struct diag *d) {
+    if (!n)
+        return;
+    struct binding *b = n->kind == AST_name ? scope_find(f->scope, n->text, false) : NULL;
+    if (b && b->value->kind == VALUE_number)
+        diag_help(d, "`%s` is %s", n->text, b->value->number.real < 1e15 ? arena_printf(s->arena, "%.10g", b->value->number.real) : "very large");
+    for (uint32_t i = 0; i < n->n_kids; i++)
+        tell_numbers(s, f, n->kid[i], d);
+}
+
 static void require(struct sema *s, struct frame *f, const struct ast *n) {
     struct value *v = sema_expr(s, f, n->kid[AST_require_condition]);
     if (value_is_bad(v))
@@ -265,7 +276,7 @@ static void require(struct sema *s, struct frame *f, const struct ast *n) {
     if (v->kind != VALUE_truth && v->kind != VALUE_number)
         diag_not_compile_time(s->diags, n->at, "what `require` asks", value_words(s, v));
     else if (v->number.real == 0)
-        diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0]));
+        tell_numbers(s, f, n->kid[0], diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0])));
 }
 
 static struct value *values(struct sema *s, struct frame *f, const struct ast *n) {

@@ -435,8 +435,9 @@ static void rules_graph(struct sema *s, const struct train *t) {
             struct value *v = value_scalar(s, value_expr(s, verdict[k]), ELEMENT_bool);
             graph_output(s->graph, intern(k ? "keep" : "stop"), value_plain_node(s, &f, v), k ? ROLE_keep : ROLE_stop, 0, 0);
         }
+    sema_output_schedules(s, &f);
     sema_end_graph(s);
-    if (!verdict[0] && !verdict[1])
+    if (!verdict[0] && !verdict[1] && s->schedules.n == 0)
         s->program->graphs.n--;
 }
 
@@ -641,12 +642,8 @@ static void requirements(struct sema *s, const struct ast *block, const struct s
         scope_bind(s, f.scope, intern("work"), value_number(s, number_real(costs->work), 0), block->at);
     }
     for (uint32_t i = 0; i < body->n_kids; i++)
-        if (body->kid[i]->kind == AST_require && asks_costs(body->kid[i]) == (costs != NULL)) {
-            uint32_t before = diags_count(s->diags);
+        if (body->kid[i]->kind == AST_require && asks_costs(body->kid[i]) == (costs != NULL))
             sema_statement(s, &f, body->kid[i]);
-            if (costs && diags_count(s->diags) > before)
-                diag_costs(s->diags, body->kid[i]->at, costs->memory, costs->work);
-        }
 }
 
 void sema_check_costs(struct program *p, const struct sema_costs *costs) {
