@@ -138,9 +138,22 @@ static index_id solution(struct graph *g, index_id i, uint32_t axis) {
     return index_divide(g, index_scale(g, rest, c > 0 ? -1 : 1), llabs(c));
 }
 
+// Data is in range for the axis that it was made for; the number stored by an argmax may be of more axes than one.
+static bool choice_fits(const struct graph *g, index_id data, extent size) {
+    const struct expr *e = graph_expr(g, graph_index(g, data)->terms[0].ref);
+    const struct node *n = e->kind == EXPR_read ? graph_node(g, e->node) : NULL;
+    if (!n || n->kind != NODE_comp || (n->reducer != RED_argmax && n->reducer != RED_argmin))
+        return true;
+    int64_t points = 1;
+    for (uint32_t k = 0; k < n->n_red; k++)
+        if (n->red[k] < 0 || !mul_i64(points, n->red[k], &points))
+            return n->n_red == 1 && n->red[0] == size;
+    return size > 0 && points <= size;
+}
+
 static void solve_axis(struct graph *g, struct work *w, index_id zero, uint32_t axis) {
     index_id value = solution(g, zero, axis);
-    if (!index_is_data(g, value))
+    if (!index_is_data(g, value) || !choice_fits(g, value, w->extents[axis]))
         push_guard(g, w, (struct guard){value, w->extents[axis]});
     remove_axis(g, w, axis, value);
 }
