@@ -35,7 +35,7 @@ void codegen_optimize(struct codegen *c);        // verifies, then runs the pass
 // `path` NULL: standard output.
 bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path, const char **error);
 
-// ---- emit.c
+// ---- kernel.c
 void codegen_add_module(struct codegen *c, const struct loop_module *m);
 
 // ---- descriptor.c

@@ -35,7 +35,7 @@ void debug_place(struct codegen *c, const struct origins *o, origin_id at);   //
 // After other functions were built: back to one that was entered before.
 void debug_resume(struct codegen *c, LLVMValueRef function, const struct origins *o, origin_id at);
 
-// ---- emit.c, entry.c
+// ---- kernel.c, compute.c, entry.c
 LLVMTypeRef emit_memory_type(struct codegen *c, enum dtype t);   // of an element in a buffer: bool is a byte
 // A new function without result, the builder in its first block.
 LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local);

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -113,6 +114,41 @@ static void test_gather_scatter_and_integers(void **state) {
     }
 }
 
+// Memory that ends where nothing may be read: `size` bytes before a page without access.
+static uint8_t *make_fenced(size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
+    uint8_t *p = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(p != MAP_FAILED);
+    assert_int_equal(mprotect(p + whole, page, PROT_NONE), 0);
+    return p + whole - size;
+}
+// out[stride i] = x[stride i] + 1 for the lanes of one vector that lie before n: all, a constant number, or known at run time
+static void check_stride(struct arena *a, int64_t stride, uint32_t lanes, int masking, int64_t n) {
+    struct build b;
+    build_start(&b, a, "stride", 0);
+    uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false), out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
+    struct loop_affine at = affine_constant(stride < 0 ? -stride * (lanes - 1) : 0);
+    struct loop_access_at from = {.buffer = x, .at = at, .stride = stride}, to = {.buffer = out, .at = at, .stride = stride};
+    if (masking) from.mask = to.mask = build_inside(&b, lanes, affine_constant(0), 1, masking == 1 ? affine_constant(n) : affine_n(a));
+    value_id one = build_number(&b, f32x(1), 1);
+    build_store(&b, to, build_apply2(&b, OP_add, DTYPE_f32, build_load(&b, lanes, from), one));
+    int64_t active = masking ? n : lanes, step = stride < 0 ? -stride : stride;
+    int64_t count = stride < 0 ? step * (lanes - 1) + 1 : active ? step * (active - 1) + 1 : 1;
+    float *in = (float *)(void *)make_fenced((size_t)count * 4), *got = (float *)(void *)make_fenced((size_t)count * 4);
+    for (int64_t i = 0; i < count; i++) in[i] = (float)i;
+    run_kernel(a, &b, (void *[]){in, got}, n, 2);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t lane = stride < 0 ? (count - 1 - i) / step : i / step;
+        assert_true(got[i] == (i % step == 0 && lane < active ? in[i] + 1 : 0));
+    }
+}
+static void test_strides(void **state) {
+    static const int64_t strides[] = {2, 3, 5, 8, 11, -1, -2};
+    for (size_t i = 0; i < sizeof strides / sizeof strides[0]; i++)
+        for (int masking = 0; masking < 3; masking++)
+            check_stride(*state, strides[i], i % 2 ? 8 : 16, masking, 1 + (int64_t)i);
+}
+
 // Negative numbers floor; u8 counts from 0 to 255; bool is one byte; a branch gives its other value.
 static void test_casts_and_branches(void **state) {
     struct arena *a = *state;
@@ -218,6 +254,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_parallel_with_a_masked_rest, make, drop),
         cmocka_unit_test_setup_teardown(test_carried_values_and_folds, make, drop),
         cmocka_unit_test_setup_teardown(test_gather_scatter_and_integers, make, drop),
+        cmocka_unit_test_setup_teardown(test_strides, make, drop),
         cmocka_unit_test_setup_teardown(test_casts_and_branches, make, drop),
         cmocka_unit_test_setup_teardown(test_code_knows_its_lines, make, drop),
         cmocka_unit_test_setup_teardown(test_failures_are_explained, make, drop),
