@@ -38,7 +38,8 @@ bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *sha
         if (shape[i] < 0 || shape[i] > INT32_MAX || !checked_mul(count, shape[i], &count))
             return problem_set(p, EXIT_content, "extent %lld of axis %lld is out of range", (long long)shape[i], (long long)i);
     *a = (struct array){.dtype = dtype, .rank = rank, .count = count};
-    memcpy(a->shape, shape, (size_t)rank * sizeof *shape);
+    if (rank)
+        memcpy(a->shape, shape, (size_t)rank * sizeof *shape);
     a->data = memory_try(count, dtype_bytes(dtype));
     if (!a->data)
         return problem_set(p, EXIT_environment, "out of memory for %lld elements", (long long)count);

@@ -55,7 +55,8 @@ static void fit_field(const struct nr_field *f, struct array *a, const char *pat
         die(EXIT_content, "`%s` has samples of shape %s, `%s` is declared as %s", path, shape_text(have, a->rank > 0 ? a->rank - 1 : 0, a->shape + 1),
             f->name, shape_text(want, f->rank, f->shape));
     a->rank = 1 + f->rank;
-    memcpy(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape);
+    if (f->rank)
+        memcpy(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape);
     if (!array_convert(a, f->dtype, &p))
         die_at(&p, path);
     check_classes(f, a, path);
@@ -148,7 +149,8 @@ static void read_cells(const struct table *t, const int64_t *columns, int64_t wi
     struct problem p;
     int64_t shape[MAX_RANK] = {t->rows};
     double v;
-    memcpy(shape + 1, f->shape, (size_t)(f->rank < MAX_RANK ? f->rank : MAX_RANK - 1) * sizeof *shape);
+    if (f->rank > 0)
+        memcpy(shape + 1, f->shape, (size_t)(f->rank < MAX_RANK ? f->rank : MAX_RANK - 1) * sizeof *shape);
     if (!array_make(a, f->dtype, 1 + f->rank, shape, &p))
         die_at(&p, path);
     if (f->classes > 0 && width == 1 && !table_number(t->cells[columns[0]], &v)) {

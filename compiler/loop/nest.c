@@ -101,7 +101,8 @@ static void enter_node(struct run *r, node_id n, extent *extents) {
     r->node = x;
     r->body.real = real_of(r->k->g, x);
     r->body.n_axes = x->rank + x->n_red;
-    memcpy(extents, x->shape, x->rank * sizeof *extents);
+    if (x->rank)
+        memcpy(extents, x->shape, x->rank * sizeof *extents);
     if (x->n_red)
         memcpy(extents + x->rank, x->red, x->n_red * sizeof *extents);
     r->body.extents = extents;

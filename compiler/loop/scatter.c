@@ -187,7 +187,8 @@ void scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t la
     e->body.buffer = buffer;
     e->body.context = context;
     e->body.n_axes = s.n->rank + s.n->n_red;
-    memcpy(extents, s.n->shape, s.n->rank * sizeof *extents);
+    if (s.n->rank)
+        memcpy(extents, s.n->shape, s.n->rank * sizeof *extents);
     memcpy(extents + s.n->rank, s.n->red, s.n->n_red * sizeof *extents);
     e->body.extents = extents;
     uint32_t last = s.n->rank - 1;
