@@ -218,7 +218,10 @@ static void name_axes(struct printer *p, const struct node *n) {
     for (uint32_t a = 0, k = 0; a < n->rank; a++)
         if (n->shape[a] > 0)
             give_letter(p, a, all, k < strlen(letters) ? (char[2]){letters[k++]} : "lmijab");
-    letters = plain == 4 ? "ij" : reduced[n->n_red < 4 ? n->n_red : 4];
+    uint32_t summed = 0;
+    for (uint32_t k = 0; k < n->n_red; k++)
+        summed += n->red[k] > 0;
+    letters = plain == 4 ? "ij" : reduced[summed < 4 ? summed : 4];
     for (uint32_t k = 0; k < n->n_red; k++)
         give_letter(p, n->rank + k, all, n->red[k] < 0 ? letter_of_symbol(p, n->red[k]) : letters);
 }
