@@ -4,7 +4,10 @@
 #include <string.h>
 
 uint32_t sema_new_letter(struct sema *s, extent bound) {
-    CHECK(s->next_letter < LETTER_END, "too many index letters at once");
+    if (s->next_letter == LETTER_END) {   // only with calls nested very deeply
+        diag_too_many_letters(s->diags, s->train_block ? s->train_block->at : (struct span){0}, LETTER_END - LETTER_FIRST);
+        return LETTER_END - 1;
+    }
     s->letter_bound[s->next_letter] = bound;
     return s->next_letter++;
 }

@@ -185,7 +185,6 @@ struct sema {
     uint32_t next_init_draw;
     struct state_slot *states;    // of the graph under construction
     uint64_t structural;          // hyperparameters that shapes, counts or choices depend on
-    bool first_pass;              // all hyperparameters are numbers, to find the structural ones
     uint32_t n_fitted, n_raw;     // data: batch reductions, fields read so far
     const char *naming;           // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
@@ -198,6 +197,7 @@ struct sema {
     VEC(const char *) memory_keys;          // like program.memories: the call that owns each
     bool *reached;                // parameters that the objective depends on
     bool needs_shape;             // the optimizer just evaluated is not elementwise
+    bool foreign;                 // an initial value that depends on another graph's values
     bool uses_objective;          // an optimizer asks for J or its gradient elsewhere
 };
 

@@ -72,6 +72,7 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
     struct frame inner = {.scope = f->scope, .origin = f->origin, .site = f->site, .what = f->what, .path = f->path};
     struct value *v = value;
     bool fits = true;
+    s->foreign = false;
     if (own->flags & AST_drawn)
         v = sema_draw(s, &inner, value, shape->rank, shape->shape, shape->axis, own->at);
     if (value_is_bad(v))
@@ -92,6 +93,10 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
         full->element = ELEMENT_real;
         if (fits)
             graph_output(s->graph, path, value_plain_node(s, &inner, full), role, ref, 0);
+    }
+    if (s->foreign) {
+        diag_initial_value(s->diags, own->at, own->text, "a value that depends on data or on other parameters");
+        fits = false;
     }
     leave_init(s, old);
     return fits;

@@ -187,7 +187,6 @@ static void finish(struct sema *s) {
 
 static bool pass(struct sema *s, bool first) {
     s->program = new_program(s);
-    s->first_pass = first;
     s->field_values.n = 0;
     s->memory_keys.n = s->schedules.n = 0;
     s->layers.at.n = 0;

@@ -157,6 +157,12 @@ bool value_is_portable(const struct sema *s, const struct value *v) {
 }
 
 // Values that are known outside the graph under construction are numbers made of hyperparameters and the like.
+static expr_id cannot_import(struct sema *s) {
+    CHECK(s->mode == MODE_init, "a value of one graph is used in another");
+    s->foreign = true;   // sema_param says so at the parameter
+    return expr_const(s->graph, 0);
+}
+
 static expr_id import_expr(struct sema *s, const struct graph *from, expr_id e) {
     struct expr x = *graph_expr(from, e);
     expr_id args[64];
@@ -168,14 +174,14 @@ static expr_id import_expr(struct sema *s, const struct graph *from, expr_id e) 
             return expr_read(s->graph, import_input(s, n), 0, NULL);
         if (n->kind == NODE_comp && n->rank == 0 && n->reducer == RED_none)
             return import_expr(s, from, n->body);
-        BUG("a value of one graph is used in another");
+        return cannot_import(s);
     }
     case EXPR_op:
         CHECK(x.n_args <= 64, "too many arguments to import");
         for (uint32_t i = 0; i < x.n_args; i++)
             args[i] = import_expr(s, from, x.args[i]);
         return expr_op(s->graph, x.op, x.n_args, args);
-    default: BUG("a value of one graph is used in another");
+    default: return cannot_import(s);
     }
 }
 
@@ -281,6 +287,15 @@ static expr_id guard_read(struct graph *g, expr_id e, void *context) {
     return n ? expr_bracket(g, n, guards, e) : e;
 }
 
+static node_id too_many_axes(struct sema *s, const struct frame *f, uint32_t *n_letters) {
+    struct span at = s->train_block->at;
+    if (f && f->origin)
+        at = s->program->origins->at.at[f->origin].at;
+    diag_rank_too_high(s->diags, at, MAX_RANK);
+    *n_letters = 0;
+    return graph_constant(s->graph, s->program->real, 0);
+}
+
 node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters, uint32_t *letters) {
     struct value shaped = *v;
     if (v->kind != VALUE_tensor)
@@ -300,13 +315,15 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
     *n_letters = 0;
     for (uint32_t a = LETTER_BATCH; a < LETTER_END; a++)
         if (used >> a & 1) {
-            CHECK(c.n_out < MAX_RANK, "too many axes");
+            if (c.n_out == MAX_RANK)
+                return too_many_axes(s, f, n_letters);
             by[a] = index_axis(s->graph, c.n_out);
             c.extents[c.n_out++] = s->letter_bound[a];
             letters[(*n_letters)++] = a;
         }
     for (uint32_t a = 0; a < shaped.rank; a++) {
-        CHECK(c.n_out < MAX_RANK, "too many axes");
+        if (c.n_out == MAX_RANK)
+            return too_many_axes(s, f, n_letters);
         by[a] = index_axis(s->graph, c.n_out);
         c.extents[c.n_out++] = shaped.shape[a];
     }
@@ -334,6 +351,8 @@ struct value *value_settle(struct sema *s, struct frame *f, struct value *v) {
     node_id node = value_node(s, f, v, &n, letters);
     struct value *r = value_shape_like(s, v);
     index_id at[MAX_RANK];
+    if (graph_node(s->graph, node)->rank != n + v->rank)
+        return value_poison(s);   // too many axes, reported
     for (uint32_t i = 0; i < n; i++)
         at[i] = index_axis(s->graph, letters[i]);
     for (uint32_t i = 0; i < v->rank; i++)
