@@ -88,7 +88,7 @@ static void after_pass(const char *pass, struct graph *g, void *context) {
     if (!o->print_after || (strcmp(o->print_after, "all") != 0 && strcmp(o->print_after, pass) != 0))
         return;
     fprintf(stderr, "# after %s\n", pass);
-    graph_print(g, stderr, false);
+    graph_print(g, stderr, true);
 }
 
 static int optimize(struct session *s) {

@@ -160,6 +160,7 @@ static struct program *new_program(struct sema *s) {
     p->arena = s->arena;
     p->origins = NEW(s->arena, struct origins);
     p->origins->arena = s->arena;
+    p->origins->sources = s->sources;
     p->source = s->options->path;
     p->real = s->options->real;
     VEC_PUSH(s->arena, &p->origins->at, (struct origin){0});
