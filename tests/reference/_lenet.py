@@ -3,7 +3,7 @@ import sys
 
 from _reference import example, relative
 
-LAMBDA = 1e-4
+LAMBDA = 3e-4
 # netc's call, and its step size; each rule with its own defaults otherwise
 RULES = {
     "sgd": "sgd(0.05)", "momentum": "momentum(0.02, 0.9)", "nesterov": "nesterov(0.02, 0.9)",
