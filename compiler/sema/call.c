@@ -176,8 +176,8 @@ struct binding_run {
 };
 
 static void dim_mismatch(struct sema *s, const struct ast *param, const struct ast *dim, struct span at, int64_t want, const struct value *got, uint32_t axis) {
-    struct diag *d = diag_argument_extent(s->diags, at, param->text, value_words(s, got), (int)axis + 1, ast_spelling(s->arena, dim),
-                                          (long long)want, (long long)got->shape[axis]);
+    const char *should = arena_printf(s->arena, dim->kind == AST_number ? "%.0s%lld" : "`%s` = %lld", ast_spelling(s->arena, dim), (long long)want);
+    struct diag *d = diag_argument_extent(s->diags, at, param->text, (int)axis + 1, value_words(s, got), (long long)got->shape[axis], should);
     diag_note(d, param->at, "`%s` is declared here", param->text);
 }
 
