@@ -56,6 +56,7 @@ expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *
 // ---- simplify.c, fuse.c
 bool expr_cancels(struct graph *g, expr_id e);            // a sum that is 0 once maps are read through
 node_id sink_reshape(struct graph *g, node_id n);         // reshape.c: a map over a reshape becomes a reshape of a map
+node_id choice_value(struct graph *g, node_id n);         // choice.c: where a maximum was found, the operand is it
 // sums.c, for any node: itself where the rule says nothing
 node_id sum_hoist(struct graph *g, node_id n);            // of a map with a factor free of the reduction
 node_id sum_factor(struct graph *g, node_id n);           // addends that differ in such factors alone

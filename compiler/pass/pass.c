@@ -10,10 +10,10 @@ const struct pass passes[] = {
 };
 const int n_passes = sizeof passes / sizeof *passes;
 
-// The whole sequence. Gradients are expanded once the logarithms are stable; what the expansion leaves is simplified
-// until the second round finds nothing, then fused.
+// The whole sequence. Gradients are expanded once the logarithms are stable; what the expansion leaves is simplified,
+// fused, and simplified again where fusion brought together what belongs together.
 static const char *const pipeline[] = {
-    "stabilize", "autodiff", "simplify", "cse", "fuse", "dce",
+    "stabilize", "autodiff", "simplify", "cse", "fuse", "simplify", "lift", "dce",
 };
 
 const struct pass *pass_find(const char *name) {

@@ -107,7 +107,7 @@ static node_id simplify_node(struct graph *g, node_id n) {
     if (graph_node(g, n)->kind != NODE_comp)
         return n;
     static node_id (*const rules[])(struct graph *, node_id) = {
-        read_views, sum_hoist, sum_factor, sum_split, cancel, sum_merge, sink_reshape,
+        read_views, sum_hoist, sum_factor, sum_split, cancel, sum_merge, choice_value, sink_reshape,
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         node_id made = rules[i](g, n);
