@@ -130,6 +130,25 @@ static bool joins(struct lower *l, const struct nest *k, node_id n) {
     return reads_member || x->rank == 0 || (first->reducer == RED_none && shares_operand(l, k, count, operands));
 }
 
+// max and argmax (min and argmin) of one body are one pass.
+static bool is_choice_pair(const struct node *x, const struct node *y) {
+    bool max = (x->reducer == RED_max && y->reducer == RED_argmax) || (x->reducer == RED_argmax && y->reducer == RED_max);
+    bool min = (x->reducer == RED_min && y->reducer == RED_argmin) || (x->reducer == RED_argmin && y->reducer == RED_min);
+    return (max || min) && x->body == y->body && same_space(x, y) && x->n_red == y->n_red &&
+           !memcmp(x->red, y->red, x->n_red * sizeof *x->red) && x->n_guards == y->n_guards &&
+           (x->n_guards == 0 || !memcmp(x->guards, y->guards, x->n_guards * sizeof *x->guards));
+}
+
+static void join_choice(struct lower *l, struct nest *k, node_id first) {
+    for (node_id n = first + 1; n < l->g->nodes.n; n++) {
+        const struct node *x = graph_node(l->g, n);
+        if (x->kind != NODE_comp || !l->nodes[n].needed || l->nodes[n].done || !is_choice_pair(graph_node(l->g, first), x))
+            continue;
+        k->members[k->n_members++].node = n;
+        return;
+    }
+}
+
 bool group_reads(const struct graph *g, node_id n, node_id what, bool *identity) {
     struct walk w = walk_node(g->arena, g, n, what);
     *identity = w.identity;
@@ -141,8 +160,10 @@ void group_collect(struct lower *l, node_id first, struct nest *k) {
     k->n_members = 1;
     k->members[0].node = first;
     uint32_t limit = l->target->scalar ? 1 : NEST_MEMBERS;
+    if (limit > 1 && graph_node(l->g, first)->reducer != RED_none)
+        join_choice(l, k, first);
     for (node_id n = first + 1; n < l->g->nodes.n && k->n_members < limit; n++)
-        if (joins(l, k, n))
+        if (!is_member(k, n) && joins(l, k, n))
             k->members[k->n_members++].node = n;
     for (uint32_t i = 0; i < k->n_members; i++) {
         const struct lowered_node *x = &l->nodes[k->members[i].node];

@@ -434,7 +434,8 @@ static value_id finish(struct run *r, value_id acc) {
 }
 
 // ---- tiles
-static void reduce_member(struct run *r, uint32_t n_elements, value_id *result) {
+// `result` gets the results; of an arg reducer, `best` (if not NULL) the values chosen.
+static void reduce_member(struct run *r, uint32_t n_elements, value_id *result, value_id *best) {
     struct guard_use uses[MAX_AXES];
     value_id acc[2 * NEST_TILE];
     r->slots = is_arg(r->node->reducer) ? 2 : 1;
@@ -444,6 +445,8 @@ static void reduce_member(struct run *r, uint32_t n_elements, value_id *result) 
     reduce(r, &d, 0, acc);
     for (uint32_t e = 0; e < n_elements; e++)
         result[e] = finish(r, acc[e * r->slots + r->slots - 1]);
+    for (uint32_t e = 0; best && e < n_elements; e++)
+        best[e] = acc[e * r->slots];
 }
 
 static void store_element(struct run *r, const struct nest_member *m, value_id v) {
@@ -486,11 +489,20 @@ static void tile(struct run *r) {
     CHECK(n <= NEST_TILE, "a tile of %u accumulators", n);
     r->body.bindings = bindings;
     r->body.n_bindings = 0;
+    // one reduction, or a choice and its value: the arg reducer makes both
+    uint32_t first = 0, n_reductions = 0;
     for (uint32_t i = 0; i < r->k->n_members; i++) {
-        enter_node(r, r->k->members[i].node, extents);
+        const struct node *x = graph_node(r->k->g, r->k->members[i].node);
+        n_reductions += x->reducer != RED_none;
+        first = is_arg(x->reducer) ? i : first;
+    }
+    if (n_reductions) {
+        enter_node(r, r->k->members[first].node, extents);
         r->b->origin = r->node->origin;
-        if (r->node->reducer != RED_none)
-            reduce_member(r, n, values + i * n);
+        value_id *best = n_reductions == 2 ? values + (1 - first) * n : NULL;
+        reduce_member(r, n, values + first * n, best);
+        for (uint32_t e = 0; best && e < n; e++)
+            best[e] = build_cast(r->b, graph_node(r->k->g, r->k->members[1 - first].node)->dtype, best[e]);
     }
     for (uint32_t e = 0; e < n; e++)
         finish_element(r, e, n, values, bindings, extents);

@@ -35,7 +35,7 @@ struct nest_member {
     bool stored;                       // else only later members read it
     int64_t stride[MAX_RANK];          // of the stored array
 };
-struct nest {                          // a kernel: members in order; those with a reducer first
+struct nest {                          // a kernel: members in order; first a reduction, or a choice and its value
     const struct graph *g;
     uint32_t n_members;
     struct nest_member members[NEST_MEMBERS];

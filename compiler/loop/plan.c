@@ -240,6 +240,8 @@ static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
             each = 1.5 * w;
         else if (axis >= 0 && x->step[axis] == 0)
             each = x->store && reduction ? w : 0.5;
+        else if (axis >= 0 && x->step[axis] >= 2 && x->step[axis] <= 4)
+            each = 3.0 * (double)x->step[axis];       // whole rows and shuffles
         else if (axis >= 0 && x->step[axis] != 1)
             each = (x->store ? 1.5 : 1.2) * w;
         cost += each * times;
@@ -261,10 +263,14 @@ static enum dtype widest_real(const struct analysis *s) {
 }
 
 static void choose_lane(struct analysis *s) {
-    enum reducer red = graph_node(s->g, s->k->members[0].node)->reducer;
+    bool arg = false;
+    for (uint32_t i = 0; i < s->k->n_members; i++) {
+        enum reducer red = graph_node(s->g, s->k->members[i].node)->reducer;
+        arg |= red == RED_argmax || red == RED_argmin;
+    }
     uint32_t w = loop_lanes(s->target, widest_real(s)), n_axes = s->p->n_out + s->p->n_red;
     double best = lane_cost(s, -1, 1);
-    if (red == RED_argmax || red == RED_argmin)
+    if (arg)
         n_axes = s->p->n_out;      // lanes of a reduction would have to agree on the first index
     for (uint32_t a = 0; a < n_axes; a++) {
         if (s->p->axis[a].merged || planned(s, a) < 2 || (a >= s->p->n_out && has_residue(s->p, a)))
@@ -302,9 +308,15 @@ static double tile_cost(const struct tile_search *t) {
         for (uint32_t i = 0; i < t->n; i++)
             if (x->step[t->axes[i]] || x->irregular >> t->axes[i] & 1)
                 instances *= t->jam[i];
-        bool strided = p->lane >= 0 && (x->step[p->lane] > 1 || x->step[p->lane] < 0 || x->irregular >> p->lane & 1);
-        loads += instances * (strided ? p->lanes : 1);
+        int64_t step = p->lane >= 0 ? x->step[p->lane] : 0;
+        bool strided = step > 4 || step < 0 || (p->lane >= 0 && x->irregular >> p->lane & 1);
+        loads += instances * (strided ? p->lanes : step > 1 ? 2 * (double)step : 1);
         held = instances < held ? instances : held;
+    }
+    for (uint32_t i = 0; i < t->s->k->n_members; i++) {
+        enum reducer red = graph_node(t->s->g, t->s->k->members[i].node)->reducer;
+        if ((red == RED_argmax || red == RED_argmin) && accumulators > 4)
+            return 1e9;       // each is two values and a mask
     }
     double wide = p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
     if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
@@ -333,13 +345,25 @@ static void search_tile(struct tile_search *t, uint32_t i, double product) {
     }
 }
 
+// The axes in guards that cut loops: jammed, they would need masks besides. A guard on the lane axis is a mask anyway.
+static uint64_t cutting_axes(const struct analysis *s) {
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    uint64_t cutting = 0;
+    for (uint32_t i = 0; i < n->n_guards; i++) {
+        uint64_t axes = index_axes(s->g, n->guards[i].index);
+        if (s->p->lane < 0 || !(axes >> s->p->lane & 1))
+            cutting |= axes;
+    }
+    return cutting;
+}
+
 static void choose_tile(struct analysis *s) {
     struct tile_search t = {.s = s, .least = 1e8};
+    uint64_t cutting = cutting_axes(s);
     for (uint32_t i = 0; i < s->p->n_order; i++) {
         uint32_t a = s->p->order[i];
-        if ((int)a == s->p->lane || !(s->pinned >> a & 1))
-            if (t.n < MAX_RANK && planned(s, a) > 1)
-                t.axes[t.n++] = a;
+        if (((int)a == s->p->lane || !(cutting >> a & 1)) && t.n < MAX_RANK && planned(s, a) > 1)
+            t.axes[t.n++] = a;
     }
     search_tile(&t, 0, 1);
     for (uint32_t i = 0; t.least < 1e8 && i < t.n; i++)
