@@ -20,6 +20,18 @@ int64_t shape_count(int64_t rank, const int64_t *shape) {
     return n;
 }
 
+// A shape of rank 0 may be NULL, which memcpy and memcmp must not be given.
+void shape_copy(int64_t *to, int64_t rank, const int64_t *from) {
+    for (int64_t i = 0; i < rank; i++)
+        to[i] = from[i];
+}
+bool shape_equal(int64_t rank, const int64_t *a, const int64_t *b) {
+    for (int64_t i = 0; i < rank; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 const char *shape_text(char text[160], int64_t rank, const int64_t *shape) {
     size_t at = 0;
     text[at++] = '[';
@@ -38,8 +50,7 @@ bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *sha
         if (shape[i] < 0 || shape[i] > INT32_MAX || !checked_mul(count, shape[i], &count))
             return problem_set(p, EXIT_content, "extent %lld of axis %lld is out of range", (long long)shape[i], (long long)i);
     *a = (struct array){.dtype = dtype, .rank = rank, .count = count};
-    if (rank)
-        memcpy(a->shape, shape, (size_t)rank * sizeof *shape);
+    shape_copy(a->shape, rank, shape);
     a->data = memory_try(count, dtype_bytes(dtype));
     if (!a->data)
         return problem_set(p, EXIT_environment, "out of memory for %lld elements", (long long)count);

@@ -184,9 +184,6 @@ static void write_checkpoint(struct run *r) {
     weights_collect(r->m, &set, "");
     if (r->best_epoch)
         collect_best(r, &set, "best/");
-    for (int64_t i = 0; r->best_epoch && i < set.n; i++)
-        if (!set.at[i].data)
-            die(EXIT_bug, "tensor `%s` has no data", set.at[i].name);
     visit_state(r, &set);
     set_number(metadata, "epoch", (double)r->epoch);
     set_number(metadata, "position", (double)r->position);
@@ -312,7 +309,8 @@ void checkpoint_restore(struct run *r, struct checkpoint *c) {
         r->epochs = (int64_t)number(c, "epochs");
         r->total = (int64_t)number(c, "steps");
     }
-    if (r->epoch < 0 || r->position < 0 || r->position >= r->per_epoch || r->step != r->epoch * r->per_epoch + r->position || !metrics)
+    if (r->epoch < 0 || r->position < 0 || r->position >= r->per_epoch || !metrics ||
+        (r->step != r->epoch * r->per_epoch + r->position && r->step < r->total))
         die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld", c->path, (long long)r->epoch, (long long)r->step);
     restore_weights(r, c);
     struct arrays set = {0};

@@ -55,8 +55,7 @@ static void fit_field(const struct nr_field *f, struct array *a, const char *pat
         die(EXIT_content, "`%s` has samples of shape %s, `%s` is declared as %s", path, shape_text(have, a->rank > 0 ? a->rank - 1 : 0, a->shape + 1),
             f->name, shape_text(want, f->rank, f->shape));
     a->rank = 1 + f->rank;
-    if (f->rank)
-        memcpy(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape);
+    shape_copy(a->shape + 1, f->rank, f->shape);
     if (!array_convert(a, f->dtype, &p))
         die_at(&p, path);
     check_classes(f, a, path);
@@ -149,8 +148,7 @@ static void read_cells(const struct table *t, const int64_t *columns, int64_t wi
     struct problem p;
     int64_t shape[MAX_RANK] = {t->rows};
     double v;
-    if (f->rank > 0)
-        memcpy(shape + 1, f->shape, (size_t)(f->rank < MAX_RANK ? f->rank : MAX_RANK - 1) * sizeof *shape);
+    shape_copy(shape + 1, f->rank < MAX_RANK ? f->rank : MAX_RANK - 1, f->shape);
     if (!array_make(a, f->dtype, 1 + f->rank, shape, &p))
         die_at(&p, path);
     if (f->classes > 0 && width == 1 && !table_number(t->cells[columns[0]], &v)) {
@@ -261,7 +259,8 @@ static void read_one(struct reading *r) {
 }
 
 // ---- joining and hashing
-static uint64_t hash_arrays(const struct dataset *d) {
+// What a checkpoint remembers of the data.
+void data_hash(struct dataset *d) {
     uint64_t h = 0x9E3779B97F4A7C15u;
     for (int64_t i = 0; i < nr_program.n_raw; i++) {
         const struct array *a = &d->raw[i];
@@ -269,7 +268,7 @@ static uint64_t hash_arrays(const struct dataset *d) {
         h = (h ^ crc ^ (uint64_t)a->count << 32) * 0xD6E8FEB86659FD93u;
         h ^= h >> 32;
     }
-    return h;
+    d->hash = h;
 }
 
 void data_read(struct dataset *d, const char *folder) {
@@ -294,7 +293,6 @@ void data_read(struct dataset *d, const char *folder) {
         for (int64_t i = 0; i < rows[s]; i++)
             split->rows[i] = d->rows++;
     }
-    d->hash = hash_arrays(d);
 }
 
 // ---- splits

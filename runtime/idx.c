@@ -92,7 +92,7 @@ bool idx_read(const char *path, struct array *a, struct problem *p) {
     array_type(kind, bytes, &dtype);
     if (good && dtype == NR_u8) {   // the usual case: no second copy
         *a = (struct array){.dtype = NR_u8, .rank = rank, .count = n, .data = data};
-        memcpy(a->shape, shape, (size_t)rank * sizeof *shape);
+        shape_copy(a->shape, rank, shape);
         return true;
     }
     good = good && array_make(a, dtype, rank, shape, p) && array_widen(a, kind, bytes, true, data, p);

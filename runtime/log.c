@@ -3,11 +3,13 @@
 // is drawn on a terminal only and cleared before anything else is printed.
 #include "runtime.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+static atomic_flag dying = ATOMIC_FLAG_INIT;
 static bool is_quiet, is_colored, is_terminal, bar_shown;
 
 void log_setup(bool quiet, enum color color) {
@@ -77,6 +79,11 @@ void problem_help(struct problem *p, const char *fmt, ...) {
     va_end(args);
 }
 
+// Several threads may fail at once: the first one speaks and ends the process, the others wait for that.
+static void enter_once(void) {
+    while (atomic_flag_test_and_set(&dying))
+        pause();
+}
 static NORETURN void leave(int code) {
     if (code == EXIT_bug)
         log_help("this is an error of netc: please report it with the .net file and the command line");
@@ -85,6 +92,7 @@ static NORETURN void leave(int code) {
 }
 void die(int code, const char *fmt, ...) {
     va_list args;
+    enter_once();
     va_start(args, fmt);
     print_labelled(code == EXIT_bug ? "internal error" : "error", "31", fmt, args);
     va_end(args);
@@ -92,6 +100,7 @@ void die(int code, const char *fmt, ...) {
 }
 void die_help(int code, const char *help, const char *fmt, ...) {
     va_list args;
+    enter_once();
     va_start(args, fmt);
     print_labelled(code == EXIT_bug ? "internal error" : "error", "31", fmt, args);
     va_end(args);

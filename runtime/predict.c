@@ -40,8 +40,7 @@ static bool ends_with(const char *path, const char *end) {
 static void make_field(struct sample_set *s, int64_t raw) {
     struct problem p;
     int64_t shape[MAX_RANK] = {s->n};
-    if (P.raw[raw].rank)
-        memcpy(shape + 1, P.raw[raw].shape, (size_t)P.raw[raw].rank * sizeof *shape);
+    shape_copy(shape + 1, P.raw[raw].rank, P.raw[raw].shape);
     if (!array_make(&s->raw[raw], P.raw[raw].dtype, 1 + P.raw[raw].rank, shape, &p))
         die_problem(&p);
 }
@@ -98,8 +97,7 @@ static void take_array(struct sample_set *s, int64_t raw, struct array *a) {
     s->many = many;
     a->rank = 1 + f->rank;
     a->shape[0] = n;
-    if (f->rank)
-        memcpy(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape);
+    shape_copy(a->shape + 1, f->rank, f->shape);
     s->raw[raw] = *a;
 }
 

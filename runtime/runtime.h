@@ -83,6 +83,8 @@ void array_free(struct array *a);
 double array_value(const struct array *a, int64_t i);
 bool array_convert(struct array *a, int64_t dtype, struct problem *p);   // refuses what does not fit
 int64_t shape_count(int64_t rank, const int64_t *shape);
+void shape_copy(int64_t *to, int64_t rank, const int64_t *from);
+bool shape_equal(int64_t rank, const int64_t *a, const int64_t *b);
 const char *shape_text(char text[160], int64_t rank, const int64_t *shape);
 double value_get(const void *data, int64_t dtype, int64_t i);
 void value_set(void *data, int64_t dtype, int64_t i, double v);
@@ -143,6 +145,7 @@ struct dataset {
 };
 extern const char *const split_names[NR_n_splits];
 void data_read(struct dataset *d, const char *folder);
+void data_hash(struct dataset *d);
 void data_split(struct dataset *d, uint64_t seed);
 void data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw);
 void data_shuffle(const struct split *s, uint64_t seed, int64_t epoch, int64_t *order);

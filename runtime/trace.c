@@ -18,7 +18,7 @@ static const struct nr_field *field_named(const char *name) {
 static void check_field(const struct nr_field *f, struct array *a, const char *path, int64_t n) {
     char have[160], want[160];
     struct problem p;
-    if (a->rank != f->rank + 1 || (f->rank && memcmp(a->shape + 1, f->shape, (size_t)f->rank * sizeof *f->shape) != 0))
+    if (a->rank != f->rank + 1 || !shape_equal(f->rank, a->shape + 1, f->shape))
         die(EXIT_content, "`%s`: `%s` has the shape %s, a batch of samples of shape %s is needed", path, f->name, shape_text(have, a->rank, a->shape),
             shape_text(want, f->rank, f->shape));
     if (a->shape[0] != n)

@@ -193,6 +193,7 @@ static void start_run(struct run *r, struct options *o) {
     if (o->resume)
         checkpoint_open(r, &c, o);
     data_read(r->d, o->data);
+    data_hash(r->d);
     r->data_folder = o->data ? realpath(o->data, NULL) : NULL;
     data_split(r->d, o->seed);
     run_create_folder(r);

@@ -8,8 +8,7 @@
 
 static void collect(struct arrays *set, const char *prefix, const struct nr_tensor *t, void *data) {
     struct array a = {.name = memory_text("%s%s", prefix, t->name), .dtype = t->dtype, .rank = t->rank, .count = t->count, .data = data};
-    if (t->rank)
-        memcpy(a.shape, t->shape, (size_t)t->rank * sizeof *t->shape);
+    shape_copy(a.shape, t->rank, t->shape);
     arrays_add(set, &a);
 }
 
@@ -94,7 +93,7 @@ static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, 
         die(EXIT_content, "`%s` has no `%s`", path, t->name);
     if (!a)
         return false;
-    if (a->rank != t->rank || (t->rank && memcmp(a->shape, t->shape, (size_t)t->rank * sizeof *t->shape) != 0))
+    if (a->rank != t->rank || !shape_equal(t->rank, a->shape, t->shape))
         die(EXIT_content, "`%s` has `%s` of shape %s, the program has %s", path, t->name, shape_text(have, a->rank, a->shape), shape_text(want, t->rank, t->shape));
     bool real = a->dtype == NR_f32 || a->dtype == NR_f64, wants_real = t->dtype == NR_f32 || t->dtype == NR_f64;
     if (real != wants_real)

@@ -134,6 +134,7 @@ static void check_classes(const char *file, int64_t rows, int64_t features, int6
     assert_int_equal(d.raw[0].count, rows * features);
     if (first)
         assert_string_equal(d.classes[1].at[0], first);
+    data_hash(&d);
     uint64_t hash = d.hash;
     data_split(&d, 7);
     int64_t test = (int64_t)(0.2 * (double)rows + 0.5);
@@ -147,6 +148,7 @@ static void check_classes(const char *file, int64_t rows, int64_t features, int6
         }
     assert_int_equal(d.splits[NR_train].n, rows - test - 10);
     data_read(&d, NULL);
+    data_hash(&d);
     assert_true(hash == d.hash);
 }
 
