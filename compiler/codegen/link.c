@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -22,13 +23,15 @@
 extern char **environ;
 
 // ---- temporary files
-enum { MAX_TEMPORARIES = 64 };
-static char *temporaries[MAX_TEMPORARIES];   // entries never change once n counts them: a signal handler reads them
-static volatile sig_atomic_t n_temporaries;
+enum { MAX_TEMPORARIES = 32 };
+static char temporaries[MAX_TEMPORARIES][PATH_MAX];   // empty: free; read by a signal handler
 static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
 
 void link_remove_temporaries(void) {
-    for (int i = 0; i < n_temporaries; i++) unlink(temporaries[i]);
+    for (int i = 0; i < MAX_TEMPORARIES; i++) {
+        if (temporaries[i][0]) unlink(temporaries[i]);
+        temporaries[i][0] = 0;
+    }
 }
 static void on_signal(int number) {
     link_remove_temporaries();
@@ -48,22 +51,23 @@ static void clean_up_at_end(void) {
         sigaction(signals[i], &action, NULL);
     }
 }
-// Makes a file by the pattern "..XXXXXX" + suffix; the same name is kept once in the list.
+// A free entry: one never used, or one whose file has been removed or renamed.
+static char *free_entry(void) {
+    for (int i = 0; i < MAX_TEMPORARIES; i++)
+        if (!temporaries[i][0] || access(temporaries[i], F_OK) != 0) return temporaries[i];
+    return NULL;
+}
+// Makes a private file by the pattern "..XXXXXX" + suffix.
 static char *make_temporary(struct arena *a, const char *pattern, const char *suffix, const char **error) {
-    if (n_temporaries == MAX_TEMPORARIES) {
-        link_remove_temporaries();
-        n_temporaries = 0;
-    }
-    char *path = arena_printf(a, "%s%s", pattern, suffix);
+    char *path = arena_printf(a, "%s%s", pattern, suffix), *entry = free_entry();
     clean_up_at_end();
-    int fd = mkostemps(path, (int)strlen(suffix), O_CLOEXEC);
+    int fd = entry && strlen(path) < PATH_MAX ? mkostemps(path, (int)strlen(suffix), O_CLOEXEC) : -1;
     if (fd < 0) {
-        *error = arena_printf(a, "cannot make the temporary file `%s`: %s", path, strerror(errno));
+        *error = arena_printf(a, "cannot make the temporary file `%s`: %s", path, entry ? strerror(errno) : "too many");
         return NULL;
     }
     close(fd);
-    temporaries[n_temporaries] = strdup(path);
-    if (temporaries[n_temporaries]) n_temporaries++;
+    memcpy(entry, path, strlen(path) + 1);
     return path;
 }
 const char *link_temporary(struct arena *a, const char *suffix, const char **error) {
@@ -132,6 +136,7 @@ static void add_options(struct command *c, const struct link_options *o) {
         "-Wl,-z,relro,-z,now,-z,noexecstack", "-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,--build-id=sha1",
     };
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++) add_word(c, always[i]);
+    if (NETRT_SANITIZED && o->runtime) add_word(c, "-fsanitize=address,undefined");   // as libnetrt.a is
     add_word(c, o->shared ? "-shared" : "-pie");
 }
 static void add_libraries(struct command *c) {

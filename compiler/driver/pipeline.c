@@ -113,8 +113,10 @@ static int optimize(struct session *s) {
 
 static int lower(struct session *s) {
     const char *error = NULL;
-    if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target, &error))
-        return environment("no code for this target", error);
+    if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target, &error)) {
+        fprintf(stderr, "netc: error: %s\n", error);
+        return EXIT_usage;
+    }
     s->target.loop.scalar |= s->o->optimize == 0;
     s->loops = loop_lower_program(s->model, s->program, &s->target.loop);
     const char *wrong = s->o->verify ? loop_verify(s->scratch, s->loops) : NULL;
