@@ -215,11 +215,11 @@ static void recognize_matrix(const struct recognition *r, const struct side *a, 
 // ---- two sides
 static void contraction(struct recognition *r, struct recognized *to) {
     const struct side *a = &r->sides[0], *b = &r->sides[1];
-    if (!(a->axes & 1) && (b->axes & 1)) {
+    uint64_t out = output_axes(r->n), batch = a->axes & b->axes & out, own = (a->axes ^ b->axes) & out;
+    if (own & b->axes & -own) {   // A has the first output axis that is not common
         a = &r->sides[1];
         b = &r->sides[0];
     }
-    uint64_t out = output_axes(r->n), batch = a->axes & b->axes & out;
     to->family = "contraction";
     to->text = arena_printf(r->arena, "contraction M=%s N=%s K=%s%s%s", extents_text(r, a->axes & ~b->axes & out),
                             extents_text(r, b->axes & ~a->axes & out), extents_text(r, (a->axes | b->axes) & ~out),
