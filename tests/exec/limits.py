@@ -1,8 +1,9 @@
 """Figures that users notice: netc builds LeNet in less than a second, the stripped trainer is below 1 MB, and a trainer
-comes to its first step in less than 50 ms once its data is read. The best of several tries: the machine may be busy."""
+comes to its first step in less than 50 ms once its data is read. Processor time, the best of several tries: the tests
+run side by side, and the machine may be busy."""
+import resource
 import shutil
 import subprocess
-import time
 
 from _models import DENSE
 from _trainer import Folder, NETC, ROOT, build, call, write_blobs
@@ -10,12 +11,17 @@ from _trainer import Folder, NETC, ROOT, build, call, write_blobs
 folder = Folder()
 
 
+def spent():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def best(tries, action):
     times = []
     for _ in range(tries):
-        began = time.monotonic()
+        began = spent()
         action()
-        times.append(time.monotonic() - began)
+        times.append(spent() - began)
     return min(times)
 
 
