@@ -794,7 +794,8 @@ static node_id canonical_other(struct graph *g, struct work *w) {
 
 node_id canonical_comp(struct graph *g, struct work *w) {
     CHECK(n_axes(w) <= MAX_AXES && w->n_out <= MAX_RANK, "a comprehension of %u axes", n_axes(w));
-    w->body = expr_op2(g, OP_mul, expr_const(g, 1), w->body);   // 1/3 alone is a number
+    if (is_op(g, w->body, OP_pow))
+        w->body = expr_op2(g, OP_mul, expr_const(g, 1), w->body);   // 3^-1 alone is a number
     if (w->reducer == RED_none)
         return canonical_map(g, w);
     return w->reducer == RED_sum ? canonical_sum(g, w) : canonical_other(g, w);

@@ -77,7 +77,6 @@ bool expr_is_compare(const struct graph *g, expr_id e) {
 static int place(const struct graph *g, const struct expr *e) {
     static const int places[] = {[EXPR_const] = 0,   [EXPR_extent] = 1, [EXPR_index] = 2,
                                  [EXPR_bracket] = 4, [EXPR_read] = 5,   [EXPR_op] = 6};
-    (void)g;
     return e->kind == EXPR_op && (op_table[e->op].flags & COMPARE) ? 3 : places[e->kind];
 }
 

@@ -455,7 +455,6 @@ static expr_id constant_power(struct graph *g, double base, double exponent) {
 static expr_id fold_pow(struct graph *g, uint32_t n, const expr_id *args) {
     double base, exponent, inner;
     expr_id from;
-    (void)n;
     if (!expr_is_const(g, args[1], &exponent))
         return expr_is_const(g, args[0], &base) && base == 1 ? args[0] : raw_op(g, OP_pow, 2, args);
     if (exponent == 0)
@@ -542,12 +541,10 @@ static expr_id fold_equality(struct graph *g, enum op op, const expr_id *args) {
 }
 
 static expr_id fold_eq(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_equality(g, OP_eq, args);
 }
 
 static expr_id fold_ne(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_equality(g, OP_ne, args);
 }
 
@@ -558,7 +555,7 @@ static expr_id index_below(struct graph *g, index_id d) {
         return expr_const(g, x.constant < 0);
     index_id bare = index_add(g, d, index_constant(g, -x.constant));
     int64_t common = index_content(g, bare);
-    int64_t constant = -floor_div(-x.constant, common);   // c*v + k < 0 is v < -k/c
+    int64_t constant = floor_div(x.constant, common);   // c*v + k < 0 is v + floor(k/c) < 0
     d = index_add(g, index_divide(g, bare, common), index_constant(g, constant));
     expr_id sides[2];
     split_signs(g, d, &sides[0], &sides[1]);
@@ -568,7 +565,6 @@ static expr_id index_below(struct graph *g, index_id d) {
 static expr_id fold_lt(struct graph *g, uint32_t n, const expr_id *args) {
     double a, b;
     index_id d;
-    (void)n;
     if (two_constants(g, args, &a, &b))
         return expr_const(g, a < b);
     return difference(g, args, &d) ? index_below(g, d) : raw_op(g, OP_lt, 2, args);
@@ -577,7 +573,6 @@ static expr_id fold_lt(struct graph *g, uint32_t n, const expr_id *args) {
 static expr_id fold_le(struct graph *g, uint32_t n, const expr_id *args) {
     double a, b;
     index_id d;
-    (void)n;
     if (two_constants(g, args, &a, &b))
         return expr_const(g, a <= b);
     if (difference(g, args, &d))
@@ -588,7 +583,6 @@ static expr_id fold_le(struct graph *g, uint32_t n, const expr_id *args) {
 static expr_id fold_not(struct graph *g, uint32_t n, const expr_id *args) {
     double a;
     index_id d;
-    (void)n;
     if (expr_is_const(g, args[0], &a))
         return expr_const(g, a == 0);
     struct expr x = *graph_expr(g, args[0]);
@@ -623,12 +617,10 @@ static expr_id fold_logic(struct graph *g, enum op op, const expr_id *args) {
 }
 
 static expr_id fold_and(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_logic(g, OP_and, args);
 }
 
 static expr_id fold_or(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_logic(g, OP_or, args);
 }
 
@@ -666,12 +658,10 @@ static expr_id fold_extremum(struct graph *g, enum op op, const expr_id *args) {
 }
 
 static expr_id fold_max(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_extremum(g, OP_max, args);
 }
 
 static expr_id fold_min(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_extremum(g, OP_min, args);
 }
 
@@ -699,12 +689,10 @@ static expr_id fold_round(struct graph *g, enum op op, const expr_id *args) {
 }
 
 static expr_id fold_floor(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_round(g, OP_floor, args);
 }
 
 static expr_id fold_ceil(struct graph *g, uint32_t n, const expr_id *args) {
-    (void)n;
     return fold_round(g, OP_ceil, args);
 }
 

@@ -21,44 +21,36 @@ static double scalar_mul(uint32_t n, const double *a) {
 }
 
 static double scalar_pow(uint32_t n, const double *a) {
-    (void)n;
     return a[1] == -1 ? 1 / a[0] : a[1] == 0.5 ? sqrt(a[0]) : pow(a[0], a[1]);
 }
 
 static double scalar_mod(uint32_t n, const double *a) {
-    (void)n;
     return a[0] - a[1] * floor(a[0] / a[1]);
 }
 
 static double scalar_sign(uint32_t n, const double *a) {
-    (void)n;
     return isnan(a[0]) ? a[0] : (a[0] > 0) - (a[0] < 0);
 }
 
 static double scalar_sigmoid(uint32_t n, const double *a) {
-    (void)n;
     double e = exp(-fabs(a[0]));
     return a[0] >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 
 static double scalar_softplus(uint32_t n, const double *a) {
-    (void)n;
     return isnan(a[0]) ? a[0] : fmax(a[0], 0) + log1p(exp(-fabs(a[0])));
 }
 
 // Ties: max gives b, min gives a; NaN wins.
 static double scalar_max(uint32_t n, const double *a) {
-    (void)n;
     return isnan(a[0]) || a[0] > a[1] ? a[0] : a[1];
 }
 
 static double scalar_min(uint32_t n, const double *a) {
-    (void)n;
     return isnan(a[1]) || a[1] < a[0] ? a[1] : a[0];
 }
 
 static double scalar_select(uint32_t n, const double *a) {
-    (void)n;
     return a[0] != 0 ? a[1] : a[2];
 }
 
@@ -68,12 +60,10 @@ static struct philox_block draw(const double *a) {   // seed, step, draw, elemen
 }
 
 static double scalar_uniform01(uint32_t n, const double *a) {
-    (void)n;
     return philox_unit(draw(a).word[0]);
 }
 
 static double scalar_normal01(uint32_t n, const double *a) {
-    (void)n;
     struct philox_block b = draw(a);
     double radius = sqrt(-2 * log(philox_unit(b.word[0]) + 0x1p-24));
     return radius * cos(6.283185307179586477 * philox_unit(b.word[1]));
@@ -81,7 +71,6 @@ static double scalar_normal01(uint32_t n, const double *a) {
 
 #define UNARY(name, value)                                                                         \
     static double scalar_##name(uint32_t n, const double *a) {                                     \
-        (void)n;                                                                                   \
         return value;                                                                              \
     }
 UNARY(exp, exp(a[0]))

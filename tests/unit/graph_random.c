@@ -25,13 +25,13 @@ static uint32_t draw(uint32_t n) {
 struct affine {
     int coefficient[6], constant, divisor;
 };
-enum part_kind { PART_const, PART_axis, PART_size, PART_read, PART_op, PART_bracket, PART_equal };
+enum part_kind { PART_const, PART_axis, PART_size, PART_read, PART_op, PART_bracket, PART_equal, PART_match };
 struct part {
     enum part_kind kind;
     double value;
     int axis;
     int input;
-    struct affine at[3];       // of a read; of an equality: at[0] - at[1]
+    struct affine at[3];       // of a read; of an equality: at[0] - at[1]; of a match: at[0] == classes[axis]
     bool data[3];              // read: this index is classes[axis..] instead
     enum op op;
     int n;
@@ -124,12 +124,20 @@ static struct part *random_part(int depth, bool bracketed) {
         p->axis = (int)draw((uint32_t)n_axes);
     } else if (k == 2) {
         p = new_part(PART_size);
-    } else if (k == 3) {
+    } else if (k == 3 && n_axes) {
+        p = new_part(PART_match);
+        p->axis = (int)draw((uint32_t)n_axes);
+        p->at[0] = random_affine(false);
+        if (draw(2)) {   // a plain axis, as in one-hot sums
+            p->at[0] = (struct affine){.divisor = 1};
+            p->at[0].coefficient[draw((uint32_t)n_axes)] = 1;
+        }
+    } else if (k == 4) {
         p = new_part(PART_equal);
         p->at[0] = random_affine(false);
         p->at[1] = random_affine(false);
     } else {
-        p = bracketed || k < 7 ? random_bracket() : random_read();
+        p = bracketed || k < 8 ? random_bracket() : random_read();
     }
     return p;
 }
@@ -203,6 +211,9 @@ static double value_of(const struct part *p, const int64_t *axes) {
         affine_value(&p->at[0], axes, &a);
         affine_value(&p->at[1], axes, &b);
         return a == b;
+    case PART_match:
+        affine_value(&p->at[0], axes, &a);
+        return a == (int64_t)class_at(p, axes);
     case PART_read:
         read_in_range(p, axes, &a);
         return tensors[p->input].data[a];
@@ -301,6 +312,9 @@ static expr_id build_part(struct graph *g, const struct part *p) {
     case PART_equal:
         return expr_op2(g, OP_eq, expr_index(g, build_affine(g, &p->at[0])),
                         expr_index(g, build_affine(g, &p->at[1])));
+    case PART_match:
+        args[0] = expr_read(g, inputs[N_INPUTS - 1], 1, (index_id[]){index_axis(g, (uint32_t)p->axis)});
+        return expr_op2(g, OP_eq, expr_index(g, build_affine(g, &p->at[0])), args[0]);
     case PART_bracket:
         for (uint32_t k = 0; k < ranks[p->part[0]->input]; k++)
             guards[k] = (struct guard){build_affine(g, &p->part[0]->at[k]), shapes[p->part[0]->input][k]};
@@ -324,7 +338,7 @@ static void add_range_guards(struct graph *g, const struct part *p, struct comp 
 
 static bool may_lose_reads(void) {
     for (int k = 0; k < n_parts; k++)
-        if (parts[k].kind == PART_bracket || parts[k].kind == PART_equal || parts[k].op == OP_lt ||
+        if (parts[k].kind >= PART_bracket || parts[k].op == OP_lt ||
             parts[k].op == OP_select || parts[k].op == OP_max || parts[k].op == OP_min)
             return true;
     return false;
@@ -353,14 +367,17 @@ static void show_affine(const struct affine *a) {
 }
 
 static void show_part(const struct part *p) {
-    static const char *const names[] = {"const", "axis", "size", "read", "op", "bracket", "equal"};
+    static const char *const names[] = {"const", "axis", "size", "read", "op", "bracket", "equal", "match"};
     printf("%s", p->kind == PART_op ? op_table[p->op].name : names[p->kind]);
     printf(p->kind == PART_const ? "(%g" : p->kind == PART_axis ? "(" : "(", p->value);
     if (p->kind == PART_axis)
         printf("%d", p->axis);
     if (p->kind == PART_read)
         printf("%d ", p->input);
-    for (uint32_t k = 0; p->kind == PART_equal ? k < 2 : p->kind == PART_read && k < ranks[p->input]; k++) {
+    uint32_t shown = p->kind == PART_equal ? 2 : p->kind == PART_match ? 1 : p->kind == PART_read ? ranks[p->input] : 0;
+    if (p->kind == PART_match)
+        printf("classes[a%d] ", p->axis);
+    for (uint32_t k = 0; k < shown; k++) {
         if (p->data[k])
             printf("data %d", p->axis);
         else
@@ -400,18 +417,29 @@ static void fill_inputs(struct arena *a) {
     }
 }
 
-// The data axis of a read must run within the classes.
+// Is an axis alone compared with a class, an axis that does not hold all classes?
+static bool misses_classes(const struct written *w, const struct affine *a) {
+    int alone = -1;
+    for (int k = 0; k < n_axes; k++)
+        if (a->coefficient[k]) {
+            if (alone >= 0 || a->coefficient[k] != 1)
+                return false;
+            alone = k;
+        }
+    return alone >= 0 && !a->constant && (w->extents[alone] < 0 || w->extents[alone] < N_CLASSES);
+}
+
+// Data stands in an index at an axis that runs over the classes' own; what does not fit is no data.
 static void settle_data(const struct written *w) {
     for (int k = 0; k < n_parts; k++) {
         struct part *p = &parts[k];
-        for (int d = 0; d < 3; d++) {
-            p->axis = p->kind == PART_read && n_axes ? (int)draw((uint32_t)n_axes) : p->axis;
-            if (p->kind == PART_read && (!n_axes || w->extents[p->axis] != shapes[N_INPUTS - 1][0]))
-                p->data[d] = false;
-        }
-        for (int d = 0; d < 3; d++)
-            if (p->kind == PART_read && (!n_axes || w->extents[p->axis] != shapes[N_INPUTS - 1][0]))
-                p->data[d] = false;
+        if (p->kind == PART_read && n_axes)
+            p->axis = (int)draw((uint32_t)n_axes);
+        bool fits = n_axes && w->extents[p->axis] == shapes[N_INPUTS - 1][0];
+        for (int d = 0; d < 3 && p->kind == PART_read; d++)
+            p->data[d] &= fits;
+        if (p->kind == PART_match && (!fits || misses_classes(w, &p->at[0])))
+            *p = (struct part){.kind = PART_const, .value = 0.75};
     }
 }
 
