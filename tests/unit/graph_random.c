@@ -417,16 +417,13 @@ static void fill_inputs(struct arena *a) {
     }
 }
 
-// Is an axis alone compared with a class, an axis that does not hold all classes?
+// Is a class compared with an axis that does not hold all classes? It might come to stand alone there,
+// and data is taken to be in range for its axis.
 static bool misses_classes(const struct written *w, const struct affine *a) {
-    int alone = -1;
     for (int k = 0; k < n_axes; k++)
-        if (a->coefficient[k]) {
-            if (alone >= 0 || a->coefficient[k] != 1)
-                return false;
-            alone = k;
-        }
-    return alone >= 0 && !a->constant && (w->extents[alone] < 0 || w->extents[alone] < N_CLASSES);
+        if (a->coefficient[k] && w->extents[k] < N_CLASSES)
+            return true;
+    return false;
 }
 
 // Data stands in an index at an axis that runs over the classes' own; what does not fit is no data.
