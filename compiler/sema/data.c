@@ -54,6 +54,12 @@ static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *
     return true;
 }
 
+// After an error: the fields exist, nothing is known about them.
+static void bind_nothing(struct sema *s, struct frame *f, const struct ast *fields) {
+    for (uint32_t i = 0; i < fields->n_kids; i++)
+        scope_bind(s, f->scope, fields->kid[i]->text, value_poison(s), fields->kid[i]->at);
+}
+
 static void read(struct sema *s, struct frame *f, const struct ast *n) {
     static const char *const names[] = {"idx", "csv", "table", "npy", "cifar", "wav", "lines", "pictures", "windows"};
     const struct ast *call = n->kid[AST_read_reader], *fields = n->kid[AST_read_fields];
@@ -64,19 +70,27 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
         const char *near = near_name(spelled, names, sizeof names / sizeof *names);
         diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, csv, table, npy%s", near ? near : "");
+        bind_nothing(s, f, fields);
         return;
     }
     if (!compiled) {
         diag_not_compiled(s->diags, call->at, arena_printf(s->arena, "the reader `%s`", call->kid[0]->text));
+        bind_nothing(s, f, fields);
         return;
     }
     struct program_reader r = {.kind = call->kid[0]->text, .at = call->at, .first_field = p->raw.n, .n_fields = fields->n_kids};
-    if (!reader_arguments(s, f, call, &r))
+    if (!reader_arguments(s, f, call, &r)) {
+        bind_nothing(s, f, fields);
         return;
+    }
     for (uint32_t i = 0; i < fields->n_kids; i++) {
         struct value type;
         const struct ast *field = fields->kid[i];
         sema_type(s, f, field->kid[AST_field_type], &type);
+        if (type.kind != VALUE_poison && type.rank == MAX_RANK) {   // the batch is one more
+            diag_rank_too_high(s->diags, field->at, MAX_RANK);
+            type.kind = VALUE_poison;
+        }
         if (type.kind == VALUE_poison) {
             scope_bind(s, f->scope, field->text, value_poison(s), field->at);
             continue;

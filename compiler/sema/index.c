@@ -114,7 +114,7 @@ static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, c
         outside[(*n_outside)++] = (struct guard){i, bound};
         return true;
     }
-    if (f->reduction && f->reduction->is_reduction && !data) {
+    if (f->reduction && f->reduction->is_reduction) {
         f->reduction->read_outside = true;
         for (uint32_t k = 0; k < f->reduction->n_guards; k++)
             if (f->reduction->guards[k].index == i && f->reduction->guards[k].bound == bound)

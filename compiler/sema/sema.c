@@ -63,7 +63,7 @@ static const char *value_as_text(struct sema *s, const struct value *v, const ch
         if (digits >= 17 || strtod(text, NULL) == v->number.real)
             return text;
     }
-    if (v->kind == VALUE_template)
+    if (v->kind == VALUE_template || v->kind == VALUE_network)
         return v->object->def ? v->object->def->name : builtins[v->object->builtin].name;
     return spelled;
 }
@@ -77,7 +77,8 @@ static void add_hyper(struct sema *s, struct definition *d, bool first) {
     struct value *v = set ? setting_value(s, d, set->value) : sema_expr(s, &f, d->ast->kid[AST_hyper_value]);
     if (value_is_bad(v))
         return;
-    if (v->kind != VALUE_number && v->kind != VALUE_truth && v->kind != VALUE_template && v->kind != VALUE_text) {
+    if (v->kind != VALUE_number && v->kind != VALUE_truth && v->kind != VALUE_template && v->kind != VALUE_network &&
+        v->kind != VALUE_text) {
         diag_hyper_value(s->diags, d->ast->at, d->name, value_words(s, v));
         return;
     }

@@ -603,11 +603,11 @@ static bool read_lines(struct sema *s, struct train *t) {
     }
     if (!data)
         diag_train_without(s->diags, t->block->at, t->block->text, "data");
-    if (!t->minimize)
+    if (!t->minimize && !diags_errors(s->diags))
         diag_train_without(s->diags, t->block->at, t->block->text, "minimize");
     if (p->epochs && p->steps)
         diag_epochs_and_steps(s->diags, t->block->at);
-    if (!p->epochs && !p->steps)
+    if (!p->epochs && !p->steps && !diags_errors(s->diags))
         diag_train_without(s->diags, t->block->at, t->block->text, "epochs");
     if (!data || diags_errors(s->diags))
         return false;
