@@ -52,7 +52,7 @@ struct codegen_job {
     const struct loop_module *loops;
     const struct program *program;
 };
-enum { CODEGEN_MAX_PARTS = 8 };
+enum { CODEGEN_MAX_PARTS = 4 };
 uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j, const char *paths[CODEGEN_MAX_PARTS],
                                const char **error);
 

@@ -223,7 +223,7 @@ static int build(struct session *s, const char *kind, const char *output) {
     if (strcmp(kind, "exe") == 0)
         return link_to(s, output);
     enum codegen_output k = strcmp(kind, "llvm") == 0 ? CODEGEN_llvm : strcmp(kind, "asm") == 0 ? CODEGEN_asm : CODEGEN_obj;
-    return generate(s, k, s->o->output);
+    return generate(s, k, s->o->output && strcmp(s->o->output, "-") == 0 ? NULL : s->o->output);
 }
 
 int pipeline_build(const struct netc_options *o) {
