@@ -39,6 +39,7 @@ enum op_flags {
     STRUCTURAL = 2,   // a node of its own, no scalar function
     COMPARE = 4,      // gives 0 or 1
     RANDOM = 8,
+    COSTLY = 16,      // as much work as many additions: not computed twice to save a read
 };
 struct op_info {
     const char *name;

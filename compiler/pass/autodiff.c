@@ -2,11 +2,12 @@
 //
 // For each distinct read X[a_1, .., a_m] in the body of a comprehension y, with adjoint dy:
 //     dX[u] += sum[o, r | guards of y, a_1(o, r) == u_1, ..]  dy[o] * w(o, r) * d body / d read
-// where w comes from the reducer. The constructor solves the equalities, so a convolution's transpose, a
-// gather's scatter and a broadcast's sum fall out of this line. Structural operations: grad_rules.c.
-// In:  a node y and nodes x. Out: nodes of the same graph, made of the same primitives, differentiable again.
-// The pass at the end of the file expands the operation `gradient(y, x)`, inner ones first.
-#include "differentiate.h"
+// where w comes from the reducer. The constructor solves the equalities, so a convolution's
+// transpose, a gather's scatter and a broadcast's sum fall out of this line. Structural operations:
+// grad_rules.c. In:  a node y and nodes x. Out: nodes of the same graph, made of the same
+// primitives, differentiable again. The pass at the end of the file expands the operation
+// `gradient(y, x)`, inner ones first.
+#include "internal.h"
 
 #include <string.h>
 
@@ -97,7 +98,8 @@ static void sweep_from(struct sweep *s, node_id y, node_id *adjoint) {
 }
 
 // ---- where the sweep begins
-// d y[o] / d y[l] = [o == l]: the axes l stay in front of every adjoint. Sample by sample the batch axis has none.
+// d y[o] / d y[l] = [o == l]: the axes l stay in front of every adjoint. Sample by sample the batch
+// axis has none.
 static node_id seed(struct sweep *s, node_id y, bool by_sample) {
     struct graph *g = s->g;
     struct node node = *graph_node(g, y);
@@ -109,7 +111,8 @@ static node_id seed(struct sweep *s, node_id y, bool by_sample) {
         c.extents[n + i] = node.shape[i];
     for (uint32_t i = 0; i < n; i++) {
         s->lead[i] = c.extents[i] = node.shape[first + i];
-        index_id difference = index_add(g, index_axis(g, i), index_scale(g, index_axis(g, n + first + i), -1));
+        index_id difference =
+            index_add(g, index_axis(g, i), index_scale(g, index_axis(g, n + first + i), -1));
         equal[i] = (struct guard){difference, 1};
     }
     s->n_lead = n;
@@ -167,7 +170,8 @@ static void sweep_group(struct graph *g, node_id y, uint32_t n, const node_id *x
     }
 }
 
-void autodiff_gradients(struct graph *g, node_id y, uint32_t n, const node_id *x, node_id *gradients) {
+void autodiff_gradients(struct graph *g, node_id y, uint32_t n, const node_id *x,
+                        node_id *gradients) {
     origin_id here = g->here;
     g->derived = true;
     node_id *group = NEW_ARRAY(g->arena, n, node_id), *made = NEW_ARRAY(g->arena, n, node_id);
@@ -189,12 +193,14 @@ void autodiff_gradients(struct graph *g, node_id y, uint32_t n, const node_id *x
 
 // ---- the pass
 // All `gradient` nodes of one y whose x are known by now: one sweep serves them.
-static void expand(struct arena *scratch, struct graph *g, const bool *live, struct replacement *r, node_id at) {
+static void expand(struct arena *scratch, struct graph *g, const bool *live, struct replacement *r,
+                   node_id at) {
     node_id y = graph_node(g, at)->inputs[0];
     VEC(node_id) nodes = {0}, x = {0};
     for (node_id id = at; id < r->n; id++) {
         const struct node *n = graph_node(g, id);
-        if (live[id] && n->kind == NODE_op && n->op == OP_gradient && n->inputs[0] == y && n->inputs[1] < at) {
+        if (live[id] && n->kind == NODE_op && n->op == OP_gradient && n->inputs[0] == y &&
+            n->inputs[1] < at) {
             VEC_PUSH(scratch, &nodes, id);
             VEC_PUSH(scratch, &x, replacement_of(r, n->inputs[1]));
         }
@@ -212,7 +218,7 @@ static bool is_op(const struct graph *g, node_id id, enum op op) {
 
 // `at` and `constant` only spoke to autodiff.
 static void drop_markers(struct arena *scratch, struct graph *g) {
-    bool *live = rewrite_live(scratch, g);
+    bool *live = live_nodes(scratch, g);
     struct replacement r = replacement_create(scratch, g);
     for (node_id id = 1; id < r.n; id++) {
         if (!live[id])
@@ -228,7 +234,7 @@ static void drop_markers(struct arena *scratch, struct graph *g) {
 struct graph *pass_autodiff(struct arena *a, struct arena *scratch, struct graph *g,
                             const struct pass_options *o) {
     (void)a, (void)o;
-    bool *live = rewrite_live(scratch, g);
+    bool *live = live_nodes(scratch, g);
     struct replacement r = replacement_create(scratch, g);
     for (node_id id = 1; id < r.n; id++) {
         if (!live[id] || r.by[id])

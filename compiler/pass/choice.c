@@ -1,13 +1,15 @@
 // At the chosen point the operand is the maximum.
 //
 //   %1[i] = max[p<2] x[2*i+p], %2[i] = argmax[p<2] x[2*i+p]
-//   %3[i, p] = (p == %2[i])*f(x[2*i+p])*d[i]        becomes        %3[i, p] = (p == %2[i])*f(%1[i])*d[i]
+//   %3[i, p] = (p == %2[i])*f(x[2*i+p])*d[i]
+//   %3[i, p] = (p == %2[i])*f(%1[i])*d[i]            after
 //
-// The factor says that p is where the maximum was found. So the backward pass of relu after max pooling asks the
-// pooled value, and neither reads nor keeps the picture before pooling.
+// The factor says that p is where the maximum was found. So the backward pass of relu after max
+// pooling asks the pooled value, and neither reads nor keeps the picture before pooling.
 #include "internal.h"
 
-// A factor (number of the point == stored number): the argmax node, and its reduction axes as indices of the reader.
+// A factor (number of the point == stored number): the argmax node, and its reduction axes as
+// indices of the reader.
 struct choice {
     node_id arg;
     index_id at[MAX_RANK];    // where the argmax is read
@@ -20,9 +22,11 @@ static bool is_arg(const struct graph *g, node_id n) {
 }
 
 // left == right with the read of an argmax on one side and axes alone on the other
-static bool take_sides(struct graph *g, const struct expr *e, struct choice *c, struct index *number) {
+static bool take_sides(struct graph *g, const struct expr *e, struct choice *c,
+                       struct index *number) {
     for (int side = 0; side < 2; side++) {
-        const struct expr read = *graph_expr(g, e->args[side]), other = *graph_expr(g, e->args[1 - side]);
+        const struct expr read = *graph_expr(g, e->args[side]),
+                          other = *graph_expr(g, e->args[1 - side]);
         if (read.kind != EXPR_read || !is_arg(g, read.node) || other.kind != EXPR_index)
             continue;
         c->arg = read.node;
@@ -35,7 +39,8 @@ static bool take_sides(struct graph *g, const struct expr *e, struct choice *c, 
 }
 
 // number = sum of stride * axis, one whole axis of the reader for each reduction axis
-static bool find_point(struct graph *g, const struct comp *reader, const struct index *number, struct choice *c) {
+static bool find_point(struct graph *g, const struct comp *reader, const struct index *number,
+                       struct choice *c) {
     const struct node arg = *graph_node(g, c->arg);
     int64_t stride = 1;
     if (number->n_terms != arg.n_red)
@@ -53,10 +58,12 @@ static bool find_point(struct graph *g, const struct comp *reader, const struct 
     return true;
 }
 
-static bool find_choice(struct graph *g, const struct comp *reader, expr_id factor, struct choice *c) {
+static bool find_choice(struct graph *g, const struct comp *reader, expr_id factor,
+                        struct choice *c) {
     const struct expr e = *graph_expr(g, factor);
     struct index number;
-    return e.kind == EXPR_op && e.op == OP_eq && take_sides(g, &e, c, &number) && find_point(g, reader, &number, c);
+    return e.kind == EXPR_op && e.op == OP_eq && take_sides(g, &e, c, &number) &&
+           find_point(g, reader, &number, c);
 }
 
 // The maximum itself, where the graph has it.

@@ -1,5 +1,6 @@
-// Equal nodes become one. Nodes are hash-consed when they are made, so the work is to make every node again over its
-// merged operands: what has become equal since then meets its twin, and gets its canonical form.
+// Equal nodes become one. Nodes are hash-consed when they are made, so the work is to make every
+// node again over its merged operands: what has become equal since then meets its twin, and gets
+// its canonical form.
 #include "internal.h"
 
 static node_id again(struct graph *g, node_id n) {
@@ -9,7 +10,8 @@ static node_id again(struct graph *g, node_id n) {
     return rebuild(g, n, &c);
 }
 
-struct graph *pass_cse(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o) {
+struct graph *pass_cse(struct arena *a, struct arena *scratch, struct graph *g,
+                       const struct pass_options *o) {
     (void)a, (void)o;
     return rewrite_graph(scratch, g, again);
 }

@@ -1,8 +1,10 @@
-// The derivative texts of op.def: parsed once, then built as expressions wherever autodiff needs them.
+// The derivative texts of op.def: parsed once, then built as expressions wherever autodiff needs
+// them.
 //
-// In: a text such as `b * a^(b - 1) | log(a) * y`, one formula for each input, in the language's notation: inputs
-// a b c, the result y, numbers, + - * / ^, comparisons, calls of operations. Out: an expression of the graph. The
-// operations with any number of arguments (add, mul) are differentiated by their structure, not by text.
+// In: a text such as `b * a^(b - 1) | log(a) * y`, one formula for each input, in the language's
+// notation: inputs a b c, the result y, numbers, + - * / ^, comparisons, calls of operations. Out:
+// an expression of the graph. The operations with any number of arguments (add, mul) are
+// differentiated by their structure, not by text.
 #include "internal.h"
 
 #include <ctype.h>
@@ -13,13 +15,13 @@ enum formula_kind { FORMULA_number, FORMULA_variable, FORMULA_call };
 struct formula {
     enum formula_kind kind;
     double value;
-    uint32_t variable;             // index of a b c y
+    uint32_t variable; // index of a b c y
     enum op op;
     uint32_t n_args;
     const struct formula *args[3];
 };
 
-enum { MAX_FORMULAS = 512, MAX_INPUTS = 4 };
+enum { MAX_FORMULAS = 512, MAX_INPUTS = 4, N_VARIABLES = 4 };
 struct reader {
     const char *at;
     const char *error;
@@ -238,10 +240,11 @@ expr_id derivative_build(struct graph *g, expr_id id, uint32_t input, expr_id y)
         if (own)
             return own;
     }
-    expr_id variables[DERIVATIVE_variables] = {0, 0, 0, y ? y : id};
+    expr_id variables[N_VARIABLES] = {0, 0, 0, y ? y : id};
     for (uint32_t i = 0; i < e.n_args && i < 3; i++)
         variables[i] = e.args[i];
-    // max(x, c) > c exactly where x > c (and min(c, x) < c where x < c): the result tells, x need not live on
+    // max(x, c) > c exactly where x > c (and min(c, x) < c where x < c): the result tells, x need
+    // not live on
     bool strict = (e.op == OP_max && input == 0) || (e.op == OP_min && input == 1);
     if (y && strict && expr_is_const(g, e.args[1 - input], &c))
         variables[input] = y;

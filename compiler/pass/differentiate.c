@@ -1,14 +1,16 @@
 // The derivative of one comprehension y[o] = RED[r] body(o, r), given dy: three steps.
 //
-// 1. the weight of a body point by the reducer: 1 (none, sum), "it is the chosen one" (max, min), the product of
+// 1. the weight of a body point by the reducer: 1 (none, sum), "it is the chosen one" (max, min),
+// the product of
 //    the other points (prod);
-// 2. the body by each distinct read, in reverse over the expression; brackets and branches stay around what they
+// 2. the body by each distinct read, in reverse over the expression; brackets and branches stay
+// around what they
 //    guard, so nothing is evaluated where the forward body would not have been;
 // 3. for each read X[a..] a new comprehension over the axes u of X: sum over o, r with a == u.
 //
-// While differentiating, y's own axes keep their numbers 0 .. n_axes - 1, and the lead axes (derivatives of more
-// than one result) are n_axes ..; step 3 renumbers.
-#include "differentiate.h"
+// While differentiating, y's own axes keep their numbers 0 .. n_axes - 1, and the lead axes
+// (derivatives of more than one result) are n_axes ..; step 3 renumbers.
+#include "internal.h"
 
 struct partial {
     expr_id read, value;
@@ -21,9 +23,9 @@ struct context {
     node_id y;
     struct comp comp;
     uint32_t n_axes;
-    uint32_t n_guards;        // of the transposed sum: y's, and the reducer's choice
+    uint32_t n_guards; // of the transposed sum: y's, and the reducer's choice
     struct guard guards[MAX_AXES];
-    expr_id seed;             // dy at the output axes, times the weight
+    expr_id seed; // dy at the output axes, times the weight
 };
 
 static void add_partial(struct context *c, partials *p, expr_id read, expr_id value) {
@@ -58,9 +60,7 @@ static bool has_active_read(struct context *c, expr_id id) {
     return false;
 }
 
-static bool is_closed(const struct expr *e) {
-    return e->kind != EXPR_op || e->op == OP_select;
-}
+static bool is_closed(const struct expr *e) { return e->kind != EXPR_op || e->op == OP_select; }
 
 static bool record(struct context *c, struct tape *t, expr_id id) {
     uint32_t place;
@@ -84,9 +84,11 @@ static struct part *part_of(struct tape *t, expr_id e) {
     return &t->parts.at[place];
 }
 
-static void differentiate(struct context *c, expr_id root, expr_id seed, bool outermost, partials *out);
+static void differentiate(struct context *c, expr_id root, expr_id seed, bool outermost,
+                          partials *out);
 
-static void differentiate_bracket(struct context *c, const struct expr *e, expr_id adjoint, partials *out) {
+static void differentiate_bracket(struct context *c, const struct expr *e, expr_id adjoint,
+                                  partials *out) {
     partials inner = {0};
     differentiate(c, e->args[0], expr_const(c->g, 1), false, &inner);
     for (uint32_t i = 0; i < inner.n; i++) {
@@ -103,7 +105,8 @@ static expr_id partial_of(struct context *c, const partials *p, expr_id read) {
 }
 
 // select(k, b, c): the adjoint goes through the branch taken, the other one is not evaluated.
-static void differentiate_select(struct context *c, const struct expr *e, expr_id adjoint, partials *out) {
+static void differentiate_select(struct context *c, const struct expr *e, expr_id adjoint,
+                                 partials *out) {
     partials branch[2] = {{0}};
     for (int i = 0; i < 2; i++)
         differentiate(c, e->args[1 + i], expr_const(c->g, 1), false, &branch[i]);
@@ -153,7 +156,8 @@ static expr_id read_adjoint(struct context *c, node_id dy) {
 
 // f(z + b): the adjoint of the sum becomes a node, or each addend would compute it again.
 static expr_id share_adjoint(struct context *c, expr_id adjoint) {
-    struct comp d = {.reducer = RED_none, .dtype = c->comp.dtype, .n_out = c->s->n_lead + c->comp.n_out};
+    struct comp d = {
+        .reducer = RED_none, .dtype = c->comp.dtype, .n_out = c->s->n_lead + c->comp.n_out};
     index_id by[MAX_AXES + MAX_RANK] = {0};
     number_outputs(c, by);
     for (uint32_t i = 0; i < d.n_out; i++)
@@ -194,7 +198,8 @@ static void differentiate_op(struct context *c, struct tape *t, const struct par
     }
 }
 
-static void differentiate(struct context *c, expr_id root, expr_id seed, bool outermost, partials *out) {
+static void differentiate(struct context *c, expr_id root, expr_id seed, bool outermost,
+                          partials *out) {
     struct tape t = {.parts = {0}};
     map_init(&t.place, c->g->arena);
     if (!record(c, &t, root))
@@ -220,14 +225,16 @@ static void differentiate(struct context *c, expr_id root, expr_id seed, bool ou
 }
 
 // ---- step 1: the reducer's weight
-// The row-major number of the reduction point as an index; 0 where a run-time extent would be a coefficient.
+// The row-major number of the reduction point as an index; 0 where a run-time extent would be a
+// coefficient.
 static index_id point_number(struct context *c) {
     index_id number = index_constant(c->g, 0);
     int64_t stride = 1;
     for (uint32_t k = c->comp.n_red; k-- > 0;) {
         if (!stride)
             return 0;
-        number = index_add(c->g, number, index_scale(c->g, index_axis(c->g, c->comp.n_out + k), stride));
+        number =
+            index_add(c->g, number, index_scale(c->g, index_axis(c->g, c->comp.n_out + k), stride));
         extent e = c->comp.extents[c->comp.n_out + k];
         stride = e < 0 ? 0 : stride * e;
     }
@@ -257,7 +264,8 @@ static void choose_point(struct context *c) {
     expr_id stored = expr_read(c->g, chosen, c->comp.n_out, at);
     index_id number = point_number(c);
     if (number) {
-        index_id difference = index_add(c->g, number, index_scale(c->g, index_data(c->g, stored), -1));
+        index_id difference =
+            index_add(c->g, number, index_scale(c->g, index_data(c->g, stored), -1));
         c->guards[c->n_guards++] = (struct guard){difference, 1};
     } else {
         expr_id same = expr_op2(c->g, OP_eq, point_value(c), stored);
@@ -271,19 +279,22 @@ static expr_id product_of_others(struct context *c) {
     struct comp w = c->comp;
     uint32_t n_out = w.n_out, n_red = w.n_red;
     w.n_out += n_red;
-    CHECK(w.n_out <= MAX_RANK, "a product over more than %u axes has no derivative", MAX_RANK - n_out);
+    CHECK(w.n_out <= MAX_RANK, "a product over more than %u axes has no derivative",
+          MAX_RANK - n_out);
     index_id by[MAX_AXES] = {0}, at[MAX_RANK];
     expr_id same = expr_const(g, 1);
     for (uint32_t k = 0; k < n_red; k++) {
         w.extents[w.n_out + k] = w.extents[n_out + k];
         by[n_out + k] = index_axis(g, w.n_out + k);
-        index_id difference = index_add(g, by[n_out + k], index_scale(g, index_axis(g, n_out + k), -1));
+        index_id difference =
+            index_add(g, by[n_out + k], index_scale(g, index_axis(g, n_out + k), -1));
         expr_id equal = expr_op2(g, OP_eq, expr_index(g, difference), expr_const(g, 0));
         same = k ? expr_op2(g, OP_and, same, equal) : equal;
     }
     for (uint32_t i = 0; i < w.n_guards; i++)
         w.guards[i].index = index_substitute(g, w.guards[i].index, c->n_axes, by);
-    w.body = expr_op3(g, OP_select, same, expr_const(g, 1), expr_substitute(g, w.body, c->n_axes, by));
+    w.body =
+        expr_op3(g, OP_select, same, expr_const(g, 1), expr_substitute(g, w.body, c->n_axes, by));
     node_id others = graph_comp(g, &w);
     for (uint32_t a = 0; a < w.n_out; a++)
         at[a] = index_axis(g, a);
@@ -291,8 +302,9 @@ static expr_id product_of_others(struct context *c) {
 }
 
 // ---- step 3: transposing
-// An index that is a mixed-radix number over whole axes and covers the operand's axis (2*i + p, p < 2): the axis is
-// split into those, each equated by itself, and the result reshaped. `digits` from the lowest.
+// An index that is a mixed-radix number over whole axes and covers the operand's axis (2*i + p, p <
+// 2): the axis is split into those, each equated by itself, and the result reshaped. `digits` from
+// the lowest.
 static uint32_t split_digits(struct context *c, index_id id, extent size, uint32_t *digits) {
     const struct index *i = graph_index(c->g, id);
     if (i->n_terms < 2 || i->n_terms > 4 || i->constant || i->divisor != 1 || size < 0)
@@ -302,7 +314,8 @@ static uint32_t split_digits(struct context *c, index_id id, extent size, uint32
         uint32_t t = 0;
         while (t < i->n_terms && i->terms[t].coefficient != stride)
             t++;
-        if (t == i->n_terms || i->terms[t].kind != TERM_axis || c->comp.extents[i->terms[t].ref] < 0)
+        if (t == i->n_terms || i->terms[t].kind != TERM_axis ||
+            c->comp.extents[i->terms[t].ref] < 0)
             return 0;
         digits[n] = i->terms[t].ref;
         stride *= c->comp.extents[i->terms[t].ref];
@@ -311,7 +324,7 @@ static uint32_t split_digits(struct context *c, index_id id, extent size, uint32
 }
 
 struct transposed {
-    extent extents[MAX_AXES];   // of the operand's axes, some split
+    extent extents[MAX_AXES]; // of the operand's axes, some split
     index_id equal_to[MAX_AXES];
     uint32_t n;
 };
@@ -352,7 +365,8 @@ static void contribute(struct context *c, const struct partial *p) {
     struct node x = *graph_node(g, read.node);
     struct transposed t = transpose(c, &read);
     uint32_t n_lead = c->s->n_lead, n_out = n_lead + t.n;
-    CHECK(n_out <= MAX_RANK && n_out + c->n_axes <= MAX_AXES, "a derivative of %u axes", n_out + c->n_axes);
+    CHECK(n_out <= MAX_RANK && n_out + c->n_axes <= MAX_AXES, "a derivative of %u axes",
+          n_out + c->n_axes);
     struct comp d = {.reducer = RED_sum, .dtype = x.dtype, .n_out = n_out, .n_red = c->n_axes};
     index_id by[MAX_AXES + MAX_RANK];
     for (uint32_t i = 0; i < n_out; i++)

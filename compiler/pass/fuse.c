@@ -1,10 +1,12 @@
 // Fusion by inlining (CORE.md F1): a map goes into all its users where that saves memory traffic.
 //
-//   %1[n, k] = c[n, k] + b[k], %2[n, k] = max(%1[n, k], 0)     becomes     %2[n, k] = max(c[n, k] + b[k], 0)
+//   %1[n, k] = c[n, k] + b[k], %2[n, k] = max(%1[n, k], 0)
+//   %2[n, k] = max(c[n, k] + b[k], 0)                after
 //
-// What remains is contractions and convolutions, reductions, and fused maps. An operand of a contraction stays
-// materialized (it is read many times), and so does a map over a contraction's result: lowering computes it on the
-// tile. Decided from the last node to the first, so that a map knows the nodes its users have gone into ("hosts").
+// What remains is contractions and convolutions, reductions, and fused maps. An operand of a
+// contraction stays materialized (it is read many times), and so does a map over a contraction's
+// result: lowering computes it on the tile. Decided from the last node to the first, so that a map
+// knows the nodes its users have gone into ("hosts").
 #include "internal.h"
 
 enum { MAX_BODY = 64, MAX_HOSTS = 16 };
@@ -14,18 +16,19 @@ static const double element_cost = 4, function_cost = 12;
 struct plan {
     struct graph *g;
     struct arena *scratch;
-    bool *live, *kept;        // kept: an output, or read by a structural operation
+    bool *live, *kept; // kept: an output, or read by a structural operation
     struct place {
         bool inlined;
         uint32_t n_hosts;
-        node_id hosts[MAX_HOSTS];   // the materialized nodes whose bodies hold this one
-        double evaluations;   // of the body, all hosts together
-        uint32_t size;        // operations of the body, inlined parts included
+        node_id hosts[MAX_HOSTS]; // the materialized nodes whose bodies hold this one
+        double evaluations;       // of the body, all hosts together
+        uint32_t size;            // operations of the body, inlined parts included
         VEC(struct use {
             node_id user;
             uint32_t n_reads;
-        }) uses;
-    } *at;
+        })
+        uses;
+    } * at;
 };
 
 static double points(const struct graph *g, node_id n) {
@@ -83,7 +86,9 @@ static void note_read(expr_id read, void *context) {
         VEC_PUSH(p->scratch, &at->uses, ((struct use){r->user, 1}));
 }
 
-static void note_kept(node_id operand, void *context) { ((struct plan *)context)->kept[operand] = true; }
+static void note_kept(node_id operand, void *context) {
+    ((struct plan *)context)->kept[operand] = true;
+}
 
 static void note_guard_reads(struct plan *p, node_id n) {
     const struct node *node = graph_node(p->g, n);
@@ -96,7 +101,7 @@ static void note_guard_reads(struct plan *p, node_id n) {
 }
 
 static struct plan plan_create(struct arena *scratch, struct graph *g) {
-    struct plan p = {.g = g, .scratch = scratch, .live = rewrite_live(scratch, g)};
+    struct plan p = {.g = g, .scratch = scratch, .live = live_nodes(scratch, g)};
     p.kept = NEW_ARRAY(scratch, g->nodes.n, bool);
     p.at = NEW_ARRAY(scratch, g->nodes.n, struct place);
     for (uint32_t i = 0; i < g->outputs.n; i++)
@@ -152,8 +157,8 @@ static bool is_identity(const struct graph *g, const struct expr *read) {
     return true;
 }
 
-// A map that lowering computes on a contraction's tile, for nothing: it reads the contraction at the identity, or a
-// map that does and has no other user.
+// A map that lowering computes on a contraction's tile, for nothing: it reads the contraction at
+// the identity, or a map that does and has no other user.
 static bool is_epilogue(struct plan *p, node_id n);
 
 static void ask_anchor(expr_id read, void *context) {
@@ -244,8 +249,8 @@ static void decide(struct plan *p, node_id n) {
     node_id hosts[MAX_HOSTS];
     uint32_t n_hosts = 0;
     if (p->kept[n] || !node_is_map(p->g, n) || !dtype_is_real(graph_node(p->g, n)->dtype) ||
-        (is_epilogue(p, n) && !continues(p, n)) ||
-        !collect_hosts(p, n, hosts, &n_hosts) || !pays(p, n, n_hosts, hosts))
+        (is_epilogue(p, n) && !continues(p, n)) || !collect_hosts(p, n, hosts, &n_hosts) ||
+        !pays(p, n, n_hosts, hosts))
         return;
     at->inlined = true;
     at->evaluations = 0;
@@ -268,7 +273,8 @@ static expr_id inline_read(struct graph *g, expr_id e, void *context) {
     return body == e ? e : expr_rewrite(g, body, inline_read, p);
 }
 
-struct graph *pass_fuse(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o) {
+struct graph *pass_fuse(struct arena *a, struct arena *scratch, struct graph *g,
+                        const struct pass_options *o) {
     (void)a, (void)o;
     struct plan p = plan_create(scratch, g);
     for (node_id n = g->nodes.n - 1; n > 0; n--)

@@ -1,7 +1,9 @@
-// Gradients of the structural operations: what is no comprehension has its rule here, one function each, under the
-// name that op.def's "fn" means: grad_NAME. The rules are made of the same primitives, so they differentiate again.
+// Gradients of the structural operations: what is no comprehension has its rule here, one function
+// each, under the name that op.def's "fn" means: grad_NAME. The rules are made of the same
+// primitives, so they differentiate again.
 //
-// In: the node y, and its adjoint dy with the sweep's lead axes in front of y's. Out: contributions to the inputs.
+// In: the node y, and its adjoint dy with the sweep's lead axes in front of y's. Out: contributions
+// to the inputs.
 #include "internal.h"
 
 #include <string.h>
@@ -23,7 +25,9 @@ static node_id eigh_part(struct graph *g, node_id a, int64_t part) {
     return must(made, error);
 }
 
-void grad_at(struct sweep *s, node_id y, node_id dy) { sweep_add(s, graph_node(s->g, y)->inputs[0], dy); }
+void grad_at(struct sweep *s, node_id y, node_id dy) {
+    sweep_add(s, graph_node(s->g, y)->inputs[0], dy);
+}
 
 void grad_reshape(struct sweep *s, node_id y, node_id dy) {
     node_id x = graph_node(s->g, y)->inputs[0];
@@ -57,10 +61,11 @@ void grad_concat(struct sweep *s, node_id y, node_id dy) {
     }
 }
 
-// ---- matrices: nodes [.., rows, columns] whose leading axes are the last ones of the widest operand
+// ---- matrices: nodes [.., rows, columns] whose leading axes are the last ones of the widest
+// operand
 struct matrices {
     struct graph *g;
-    struct comp c;            // outputs: batch.., i, j
+    struct comp c; // outputs: batch.., i, j
     uint32_t n_batch;
 };
 
@@ -73,7 +78,8 @@ static struct matrices matrices_like(struct graph *g, node_id widest, uint32_t n
 }
 
 // The entry at the given places of the last axes.
-static expr_id entry(struct matrices *m, node_id n, uint32_t n_last, index_id row, index_id column) {
+static expr_id entry(struct matrices *m, node_id n, uint32_t n_last, index_id row,
+                     index_id column) {
     index_id at[MAX_RANK];
     uint32_t rank = graph_node(m->g, n)->rank, own = rank - n_last;
     for (uint32_t i = 0; i < own; i++)
@@ -98,7 +104,8 @@ static node_id transposed(struct graph *g, node_id a, node_id like, uint32_t n_m
 }
 
 // sum over k of a[i, k]*b[k, j], either one transposed on request; `widest` has all batch axes.
-static node_id product(struct graph *g, node_id widest, node_id a, bool a_turned, node_id b, bool b_turned) {
+static node_id product(struct graph *g, node_id widest, node_id a, bool a_turned, node_id b,
+                       bool b_turned) {
     struct matrices m = matrices_like(g, widest, 2);
     const struct node *x = graph_node(g, a), *y = graph_node(g, b);
     m.c.reducer = RED_sum;
@@ -144,7 +151,8 @@ void grad_cholesky(struct sweep *s, node_id y, node_id dy) {
     index_id i = axis(&m, 0), j = axis(&m, 1);
     struct guard lower = {index_add(g, i, index_scale(g, j, -1)), m.c.extents[m.n_batch]};
     expr_id diagonal = expr_op2(g, OP_eq, expr_index(g, i), expr_index(g, j));
-    expr_id half = expr_op2(g, OP_add, expr_const(g, 1), expr_op2(g, OP_mul, expr_const(g, -0.5), diagonal));
+    expr_id half =
+        expr_op2(g, OP_add, expr_const(g, 1), expr_op2(g, OP_mul, expr_const(g, -0.5), diagonal));
     expr_id body = expr_op2(g, OP_mul, half, entry(&m, inner, 2, i, j));
     m.c.body = expr_bracket(g, 1, &lower, body);
     node_id p = graph_comp(g, &m.c);

@@ -1,22 +1,34 @@
 // What the passes share among themselves; nobody outside this room includes it.
 //
-// A pass rewrites its graph in place: it adds nodes through the constructors, then lets the outputs point to
-// the new ones; graph_compact drops what nobody needs any more. Ids grow from operands to users throughout.
+// A pass rewrites its graph in place: it adds nodes through the constructors, then lets the outputs
+// point to the new ones; graph_compact drops what nobody needs any more. Ids grow from operands to
+// users throughout.
 #pragma once
 
 #include "pass.h"
 
 // ---- one function for each row of pass.def
 #define PASS(name, help)                                                                           \
-    struct graph *pass_##name(struct arena *a, struct arena *scratch, struct graph *g,              \
+    struct graph *pass_##name(struct arena *a, struct arena *scratch, struct graph *g,             \
                               const struct pass_options *o);
 #include "pass.def"
 #undef PASS
 
-// ---- derivative.c: the derivative texts of op.def
-enum { DERIVATIVE_variables = 4 };   // a b c y
-// d e / d input of the scalar operation `e`, as an expression. `y` stands for the result; 0: `e` itself.
-expr_id derivative_build(struct graph *g, expr_id e, uint32_t input, expr_id y);
+// ---- ask.c: what nodes and expressions read, what is live, how much work they are
+// Each distinct node that `n` reads or takes, once.
+void node_operands(struct graph *g, node_id n, void (*visit)(node_id operand, void *context),
+                   void *context);
+// Every read inside an expression, those in data indices and guards included.
+void expr_reads(struct graph *g, expr_id e, void (*visit)(expr_id read, void *context),
+                void *context);
+bool *live_nodes(struct arena *a, const struct graph *g); // a flag for each node: outputs need it
+bool node_is_map(const struct graph *g, node_id n);       // a comprehension without reducer
+bool node_is_zero(const struct graph *g, node_id n);
+bool expr_is_zero(const struct graph *g, expr_id e);
+bool expr_is_function(const struct graph *g, expr_id e); // its root costs many simple operations
+uint32_t expr_operations(struct graph *g, expr_id e);    // scalar operations, shared ones once
+double volume(const struct graph *g, uint32_t n, const extent *extents); // at symbols' maxima
+double node_elements(const struct graph *g, node_id n);
 
 // ---- rewrite.c: replacing nodes by nodes
 // `by[n]` is what stands for node n (0 and ids from `n_by` on: itself).
@@ -26,59 +38,58 @@ struct replacement {
 };
 struct replacement replacement_create(struct arena *a, const struct graph *g);
 node_id replacement_of(const struct replacement *r, node_id n);
-// The node `n` over replaced operands: itself when none is replaced.
-node_id rewrite_node(struct graph *g, const struct replacement *r, node_id n);
+struct comp comp_of(const struct graph *g, node_id n); // the parts of a comprehension
 // graph_comp with the origin and name of `like`.
 node_id rebuild(struct graph *g, node_id like, const struct comp *c);
-// Every live node over replaced operands, then what `visit` makes of it; compacts.
-struct graph *rewrite_graph(struct arena *scratch, struct graph *g, node_id (*visit)(struct graph *g, node_id n));
-expr_id rewrite_reads(struct graph *g, const struct replacement *r, expr_id e);
+// The node `n` over replaced operands: itself when none is replaced.
+node_id rewrite_node(struct graph *g, const struct replacement *r, node_id n);
 void rewrite_outputs(struct graph *g, const struct replacement *r);
-// Marks what the outputs need (array of g->nodes.n flags).
-bool *rewrite_live(struct arena *a, const struct graph *g);
-// Visits the nodes that `n` reads or takes, each distinct one once.
-void node_operands(struct graph *g, node_id n, void (*visit)(node_id operand, void *context), void *context);
-// Visits every read inside an expression, those in data indices and guards included.
-void expr_reads(struct graph *g, expr_id e, void (*visit)(expr_id read, void *context), void *context);
-bool expr_is_function(const struct graph *g, expr_id e);  // at its root: what costs many simple operations
-double volume(const struct graph *g, uint32_t n, const extent *extents);   // at the symbols' maxima
-double node_elements(const struct graph *g, node_id n);
-// A map of a product, more than twice as large as its operands: better formed again by each sum that reads it.
-bool is_outer_product(struct graph *g, node_id n);
-uint32_t expr_operations(struct graph *g, expr_id e);     // scalar operations, shared ones once
-bool expr_is_zero(const struct graph *g, expr_id e);
-bool node_is_zero(const struct graph *g, node_id n);
-bool node_is_map(const struct graph *g, node_id n);       // a comprehension without reducer
-// The body of the map `n` at `at`; the read itself where n is no map, or where data would leave what is known of it.
+// Every live node over replaced operands, then what `visit` makes of it; compacts.
+struct graph *rewrite_graph(struct arena *scratch, struct graph *g,
+                            node_id (*visit)(struct graph *g, node_id n));
+
+// ---- view.c: a map's body in place of a read of it
+// The body of the map `n` at `at`; the read itself where n is no map, or where data would leave
+// what is known of it.
 expr_id map_body_at(struct graph *g, node_id n, const index_id *at);
-// A read of `n`, replaced by its body where `n` is a view: a constant, a multiple, a slice, a diagonal (CORE C1).
+// A read of `n`, replaced by its body where that costs the reader nothing or saves it an axis: a
+// constant, a multiple, a slice, a diagonal.
 expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *at);
-// ---- simplify.c, fuse.c
-bool expr_cancels(struct graph *g, expr_id e);            // a sum that is 0 once maps are read through
-node_id sink_reshape(struct graph *g, node_id n);         // reshape.c: a map over a reshape becomes a reshape of a map
-node_id choice_value(struct graph *g, node_id n);         // choice.c: where a maximum was found, the operand is it
-// sums.c, for any node: itself where the rule says nothing
-node_id sum_hoist(struct graph *g, node_id n);            // of a map with a factor free of the reduction
-node_id sum_factor(struct graph *g, node_id n);           // addends that differ in such factors alone
-node_id sum_split(struct graph *g, node_id n);            // an axis of one side alone is summed first
-node_id sum_merge(struct graph *g, node_id n);            // plain sums of plain sums
-bool body_has_two_sides(struct graph *g, expr_id body);   // a product that no single factor spans
-bool node_is_anchor(struct graph *g, node_id n);          // a sum of such a product: contraction, convolution
+// A map of a product, more than twice as large as its operands: better formed again by each sum
+// that reads it.
+bool is_outer_product(struct graph *g, node_id n);
 
-struct comp comp_of(const struct graph *g, node_id n);    // the parts of a comprehension
+// ---- derivative.c: the derivative texts of op.def
+// d e / d input of the scalar operation `e`. `y` stands for the result; 0: `e` itself.
+expr_id derivative_build(struct graph *g, expr_id e, uint32_t input, expr_id y);
 
-// ---- grad_rules.c and autodiff.c: one reverse sweep from y to every x
+// ---- rules of pass simplify: what a node becomes, itself where the rule says nothing
+node_id choice_value(struct graph *g, node_id n); // where a maximum was found, the operand is it
+node_id sink_reshape(struct graph *g, node_id n); // a map over a reshape: a reshape of a map
+node_id sum_hoist(struct graph *g, node_id n);    // a map with a factor free of the reduction
+node_id sum_factor(struct graph *g, node_id n);   // addends that differ in such factors alone
+node_id sum_split(struct graph *g, node_id n);    // an axis of one side alone is summed first
+node_id sum_merge(struct graph *g, node_id n);    // plain sums of plain sums
+bool expr_cancels(struct graph *g, expr_id e);    // a sum that is 0 once maps are read through
+
+// ---- fuse.c
+bool body_has_two_sides(struct graph *g, expr_id body); // a product that no single factor spans
+bool node_is_anchor(struct graph *g, node_id n); // a sum of one: contraction, convolution
+
+// ---- autodiff.c, differentiate.c, grad_rules.c: one reverse sweep from y to every x
 struct sweep {
     struct graph *g;
-    uint32_t n;               // nodes when the sweep began
-    bool *active;             // real, and depends on an x
+    uint32_t n;   // nodes when the sweep began
+    bool *active; // real, and depends on an x
     struct contributions {
-        VEC(node_id) from;    // in the order of the sweep: last consumer first
+        VEC(node_id) from; // in the order of the sweep: last consumer first
     } *of;
-    uint32_t n_lead;          // leading axes of every adjoint: the axes of y that stay
+    uint32_t n_lead; // leading axes of every adjoint: the axes of y that stay
     extent lead[MAX_RANK];
 };
 // Adds `d` (axes: lead, then those of x) to the adjoint of x.
 void sweep_add(struct sweep *s, node_id x, node_id d);
+// Adds to the adjoint of every node that the comprehension y reads, given its adjoint dy.
+void differentiate_comp(struct sweep *s, node_id y, node_id dy);
 typedef void grad_rule(struct sweep *s, node_id y, node_id dy);
 grad_rule grad_reshape, grad_concat, grad_solve, grad_cholesky, grad_eigh, grad_at;

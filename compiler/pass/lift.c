@@ -1,6 +1,7 @@
 // What a body computes again and again along an axis becomes a node over the axes it depends on.
 //
-//   %1[n, k] = x[n, k]*(v[k] + 0.1)^-0.5          %2[k] = (v[k] + 0.1)^-0.5, %1[n, k] = x[n, k]*%2[k]
+//   %1[n, k] = x[n, k]*(v[k] + 0.1)^-0.5
+//   %2[k] = (v[k] + 0.1)^-0.5, %1[n, k] = x[n, k]*%2[k]        after
 //
 // Lifted are maximal parts of a body, some of the factors of one product included, whose work saved
 // pays for writing and reading them. Runs after fusion: fusion would not take such a part in again.
@@ -10,7 +11,7 @@ enum { MIN_REPEATS = 4, MIN_WORK = 4, ROOT_WORK = 4, FUNCTION_WORK = 12 };
 
 struct lifting {
     struct comp c;
-    uint64_t used;            // axes that the body uses
+    uint64_t used; // axes that the body uses
     double points;
     bool changed;
 };
@@ -57,7 +58,8 @@ static void ask_read(expr_id read, void *context) {
         if (index_is_axis(a->g, e.args[i], &axis) && a->l->c.extents[axis] == n.shape[i])
             continue;
         a->safe &= n.shape[i] > 0 &&
-                   index_range(a->g, e.args[i], a->l->c.n_out + a->l->c.n_red, a->l->c.extents, &low, &high) &&
+                   index_range(a->g, e.args[i], a->l->c.n_out + a->l->c.n_red, a->l->c.extents,
+                               &low, &high) &&
                    graph_index(a->g, e.args[i])->divisor == 1 && low >= 0 && high < n.shape[i];
     }
 }
@@ -100,8 +102,8 @@ static expr_id lifted(struct graph *g, struct lifting *l, expr_id e) {
 
 static expr_id lift_parts(struct graph *g, struct lifting *l, expr_id id);
 
-// Of the factors of a product, those that depend on the axes of one of them are lifted together. Addends are not: (x -
-// m) - s summed as x - (m + s) loses what x - m has exactly.
+// Of the factors of a product, those that depend on the axes of one of them are lifted together.
+// Addends are not: (x - m) - s summed as x - (m + s) loses what x - m has exactly.
 static expr_id lift_group(struct graph *g, struct lifting *l, const struct expr *e) {
     expr_id best = 0, rest = 0;
     for (uint32_t i = 0; i < e->n_args; i++) {
@@ -114,7 +116,8 @@ static expr_id lift_group(struct graph *g, struct lifting *l, const struct expr 
             if (k != i)
                 *to = *to ? expr_op2(g, e->op, *to, e->args[k]) : e->args[k];
         }
-        if (others && worth_lifting(g, l, group) && (!best || work_of(g, group) > work_of(g, best))) {
+        if (others && worth_lifting(g, l, group) &&
+            (!best || work_of(g, group) > work_of(g, best))) {
             best = group;
             rest = others;
         }
@@ -125,7 +128,7 @@ static expr_id lift_group(struct graph *g, struct lifting *l, const struct expr 
 static expr_id lift_parts(struct graph *g, struct lifting *l, expr_id id) {
     const struct expr e = *graph_expr(g, id);
     if (e.kind != EXPR_op || e.op == OP_select || op_table[e.op].flags & RANDOM)
-        return id;   // inside brackets and branches nothing is evaluated for every point
+        return id; // inside brackets and branches nothing is evaluated for every point
     if (worth_lifting(g, l, id))
         return lifted(g, l, id);
     expr_id grouped = e.op == OP_mul ? lift_group(g, l, &e) : 0;
@@ -141,7 +144,9 @@ static node_id lift_node(struct graph *g, node_id n) {
     const struct node node = *graph_node(g, n);
     if (node.kind != NODE_comp || !dtype_is_real(node.dtype) || node_is_anchor(g, n))
         return n;
-    struct lifting l = {.c = comp_of(g, n), .points = volume(g, node.rank, node.shape) * volume(g, node.n_red, node.red)};
+    struct lifting l = {.c = comp_of(g, n),
+                        .points =
+                            volume(g, node.rank, node.shape) * volume(g, node.n_red, node.red)};
     l.used = expr_axes(g, l.c.body);
     g->here = node.origin;
     expr_id body = lift_parts(g, &l, l.c.body);
@@ -151,7 +156,8 @@ static node_id lift_node(struct graph *g, node_id n) {
     return rebuild(g, n, &l.c);
 }
 
-struct graph *pass_lift(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o) {
+struct graph *pass_lift(struct arena *a, struct arena *scratch, struct graph *g,
+                        const struct pass_options *o) {
     (void)a, (void)o;
     return rewrite_graph(scratch, g, lift_node);
 }

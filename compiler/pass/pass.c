@@ -10,8 +10,9 @@ const struct pass passes[] = {
 };
 const int n_passes = sizeof passes / sizeof *passes;
 
-// The whole sequence. Gradients are expanded once the logarithms are stable; what the expansion leaves is simplified,
-// fused, and simplified again where fusion brought together what belongs together.
+// The whole sequence. Gradients are expanded once the logarithms are stable; what the expansion
+// leaves is simplified, fused, and simplified again where fusion brought together what belongs
+// together.
 static const char *const pipeline[] = {
     "stabilize", "autodiff", "simplify", "cse", "fuse", "simplify", "lift", "dce",
 };
@@ -38,20 +39,22 @@ static void check(struct arena *scratch, const char *pass, struct graph *g) {
     const char *text = graph_text(scratch, g);
     size_t used = 0;
     struct sources *sources = sources_create(scratch);
-    file_id file = source_add(sources, arena_printf(scratch, "after-%s.tg", pass), text, strlen(text));
+    file_id file =
+        source_add(sources, arena_printf(scratch, "after-%s.tg", pass), text, strlen(text));
     struct diags *d = diags_create(scratch, sources);
     struct graph *again = graph_parse(scratch, text, strlen(text), &used, d, file);
     if (!again)
         diags_print(d, stderr, FORMAT_human, false);
     CHECK(again, "after pass `%s` the graph does not read back:\n%s", pass, text);
     const char *printed = graph_text(scratch, again);
-    CHECK(strcmp(text, printed) == 0, "after pass `%s` the graph reads back as another one:\n%s\n%s", pass,
-          text, printed);
+    CHECK(strcmp(text, printed) == 0,
+          "after pass `%s` the graph reads back as another one:\n%s\n%s", pass, text, printed);
 }
 
 struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph *g,
                             const struct pass_options *o,
-                            void (*after)(const char *pass, struct graph *g, void *context), void *context) {
+                            void (*after)(const char *pass, struct graph *g, void *context),
+                            void *context) {
     static const struct pass_options plain = {.check = false};
     if (!o)
         o = &plain;

@@ -4,23 +4,28 @@
 #include "../graph/graph.h"
 
 struct pass_options {
-    bool check;               // verify after every pass, and print-parse-print
-    const char *off;          // comma-separated names of passes to leave out
+    bool check;      // verify after every pass, and print-parse-print
+    const char *off; // comma-separated names of passes to leave out
 };
 struct pass {
     const char *name, *help;
     // Rewrites `g` in place (inputs, outputs and symbols stay) and returns it.
-    struct graph *(*run)(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o);
+    struct graph *(*run)(struct arena *a, struct arena *scratch, struct graph *g,
+                         const struct pass_options *o);
 };
 extern const struct pass passes[];
 extern const int n_passes;
 const struct pass *pass_find(const char *name);
-// The whole sequence for a graph that sema made: gradient expansion, stability, simplification, cse, dce, fusion.
-// `after` is called after each pass (print-after); may be NULL.
-struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph *g, const struct pass_options *o,
-                            void (*after)(const char *pass, struct graph *g, void *context), void *context);
+// The whole sequence for a graph that sema made: gradient expansion, stability, simplification,
+// cse, dce, fusion. `after` is called after each pass (print-after); may be NULL.
+struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph *g,
+                            const struct pass_options *o,
+                            void (*after)(const char *pass, struct graph *g, void *context),
+                            void *context);
 
 // ---- autodiff.c
-// The gradient of y (any shape) with respect to each x: axes of y, then of x. When y has rank 0, the plain gradient.
-// If y and x share the leading batch symbol, the result is taken sample by sample (axes: batch, rest of y, rest of x).
-void autodiff_gradients(struct graph *g, node_id y, uint32_t n, const node_id *x, node_id *gradients);
+// The gradient of y (any shape) with respect to each x: axes of y, then of x. When y has rank 0,
+// the plain gradient. If y and x share the leading batch symbol, the result is taken sample by
+// sample (axes: batch, rest of y, rest of x).
+void autodiff_gradients(struct graph *g, node_id y, uint32_t n, const node_id *x,
+                        node_id *gradients);

@@ -1,17 +1,18 @@
 // Reshapes sink below maps, so that the maps on both sides meet and fuse.
 //
-//   %2 = reshape(%1) {N, 4}, %1 of [N, 2, 2]               %3[n, p, q] = f(%1[n, p, q], x[n, 2*p+q])
-//   %3[n, k] = f(%2[n, k], x[n, k])              becomes   %4 = reshape(%3) {N, 4}
+//   %2 = reshape(%1) {N, 4}, %3[n, k] = f(%2[n, k], x[n, k])
+//   %3[n, p, q] = f(%1[n, p, q], x[n, 2*p+q]), %4 = reshape(%3) {N, 4}        after
 //
-// Only where every axis of the reshape is a whole mixed-radix number over axes of its operand; a reshape itself
-// costs nothing (it is the same buffer), it only hides from each other what it stands between.
+// Only where every axis of the reshape is a whole mixed-radix number over axes of its operand; a
+// reshape itself costs nothing (it is the same buffer), it only hides from each other what it
+// stands between.
 #include "internal.h"
 
 // How the axes of R = reshape(S) are made of those of S.
 struct split {
-    node_id from;             // S
-    uint32_t n, n_from;       // ranks of R, S
-    index_id merged[MAX_RANK];   // an axis of R as a number over axes of S
+    node_id from;              // S
+    uint32_t n, n_from;        // ranks of R, S
+    index_id merged[MAX_RANK]; // an axis of R as a number over axes of S
 };
 
 static bool find_split(struct graph *g, node_id r, struct split *s) {
@@ -27,7 +28,7 @@ static bool find_split(struct graph *g, node_id r, struct split *s) {
         while (axis > 0 && stride != to.shape[d]) {
             extent size = from.shape[--axis];
             s->merged[d] = index_add(g, s->merged[d], index_scale(g, index_axis(g, axis), stride));
-            if (size < 0 && stride == 1 && size == to.shape[d])   // a run-time axis stays whole
+            if (size < 0 && stride == 1 && size == to.shape[d]) // a run-time axis stays whole
                 stride = size;
             else if (size < 0)
                 return false;
@@ -65,8 +66,9 @@ static expr_id read_operand(struct graph *g, expr_id id, void *context) {
     const struct split *s = context;
     const struct expr e = *graph_expr(g, id);
     struct split other;
-    if (e.kind != EXPR_read || graph_node(g, e.node)->kind != NODE_op || graph_node(g, e.node)->op != OP_reshape ||
-        e.n_args != s->n || !find_split(g, e.node, &other) || other.n_from != s->n_from)
+    if (e.kind != EXPR_read || graph_node(g, e.node)->kind != NODE_op ||
+        graph_node(g, e.node)->op != OP_reshape || e.n_args != s->n ||
+        !find_split(g, e.node, &other) || other.n_from != s->n_from)
         return id;
     for (uint32_t i = 0; i < s->n; i++)
         if (e.args[i] != s->merged[i] || other.merged[i] != s->merged[i])

@@ -1,8 +1,12 @@
 // Rewrites across nodes: views are read through, sums that cancel vanish, sums of sums merge.
 //
-//   %1[n] = dJ[n]*(1/N), %2[n, k] = %1[n]*e[n, k]          %2 = dJ[n]*(1/N)*e[n, k]                        (C1)
-//   %1 = sum[n] (x[n] - m), m = (sum[n] x[n])/N            %1 = 0                                          (C7)
-// Sums of sums, and sums that come apart: sums.c. Maps over reshapes: reshape.c. Rules are CORE.md section 3's. Nodes are visited operands first, so one round sees its own results; rounds repeat
+//   %1[n] = dJ[n]*(1/N), %2[n, k] = %1[n]*e[n, k]
+//   %2[n, k] = dJ[n]*(1/N)*e[n, k]                            C1
+//   %2 = sum[n] (x[n] - %1/N), %1 = sum[n] x[n]
+//   %2 = 0                                                    C7
+//
+// Sums of sums, and sums that come apart: sums.c. Maps over reshapes: reshape.c. Rules are CORE.md
+// section 3's. Nodes are visited operands first, so one round sees its own results; rounds repeat
 // until nothing changes. The constructors do the rest (C0, C3 to C6, C9, C12, C14).
 #include "internal.h"
 
@@ -49,7 +53,9 @@ static expr_id deepen(struct graph *g, expr_id e, void *context) {
     return body;
 }
 
-static expr_id deep(struct graph *g, expr_id e, struct probe *p) { return expr_rewrite(g, e, deepen, p); }
+static expr_id deep(struct graph *g, expr_id e, struct probe *p) {
+    return expr_rewrite(g, e, deepen, p);
+}
 
 bool expr_cancels(struct graph *g, expr_id e) {
     const struct expr *x = graph_expr(g, e);
@@ -101,7 +107,7 @@ static node_id cancel(struct graph *g, node_id n) {
 }
 
 // ---- the pass
-static bool changed;   // by the round in progress
+static bool changed; // by the round in progress
 
 static node_id simplify_node(struct graph *g, node_id n) {
     if (graph_node(g, n)->kind != NODE_comp)

@@ -1,16 +1,16 @@
-// Stable forms of logarithms and of the logistic function (CORE.md C2); runs before autodiff, so that gradients are
-// stable too.
+// Stable forms of logarithms and of the logistic function (CORE.md C2); runs before autodiff, so
+// that gradients are stable too.
 //
 //   %1 = exp(x - m), %2 = sum %1, %3 = %1/%2, log(%3)   becomes   x - m - log(%2)
 //   1/(1 + exp(-x))       sigmoid(x)             log(sigmoid(x))       -softplus(-x)
 //   log(1 + exp(x))       softplus(x)            log(1 - sigmoid(x))   -softplus(x)
 //   exp(x)*sigmoid(-x)    sigmoid(x)
-// Every pattern looks through reads of maps (`log(p[n, t[n]])` where p is a softmax). A logarithm is rewritten only
-// where an exponential or a sigmoid disappears; a product is taken apart only when at most one factor's sign is
-// unknown: then that factor has the sign of the product.
+// Every pattern looks through reads of maps (`log(p[n, t[n]])` where p is a softmax). A logarithm
+// is rewritten only where an exponential or a sigmoid disappears; a product is taken apart only
+// when at most one factor's sign is unknown: then that factor has the sign of the product.
 #include "internal.h"
 
-enum { MAX_DEPTH = 12 };   // of maps looked through
+enum { MAX_DEPTH = 12 }; // of maps looked through
 
 // ---- looking through
 // The body of the map that `e` reads, and so on until it is no read of a map.
@@ -57,7 +57,8 @@ static bool is_one_plus(struct graph *g, expr_id e, expr_id *other) {
 static bool is_negated(struct graph *g, expr_id e, expr_id *other) {
     double value;
     const struct expr *x = graph_expr(g, e);
-    if (x->kind != EXPR_op || x->op != OP_mul || !expr_is_const(g, x->args[0], &value) || value != -1)
+    if (x->kind != EXPR_op || x->op != OP_mul || !expr_is_const(g, x->args[0], &value) ||
+        value != -1)
         return false;
     *other = expr_negate(g, e);
     return true;
@@ -72,7 +73,8 @@ static bool is_one_plus_exp(struct graph *g, expr_id e, expr_id *z) {
 // e = 1 - sigmoid(*z)
 static bool is_one_minus_sigmoid(struct graph *g, expr_id e, expr_id *z) {
     expr_id other, s;
-    return is_one_plus(g, peek(g, e), &other) && is_negated(g, other, &s) && peek_call(g, s, OP_sigmoid, z);
+    return is_one_plus(g, peek(g, e), &other) && is_negated(g, other, &s) &&
+           peek_call(g, s, OP_sigmoid, z);
 }
 
 // ---- signs
@@ -133,7 +135,8 @@ static expr_id minus_softplus(struct graph *g, expr_id z, int *gain) {
     return expr_negate(g, expr_op1(g, OP_softplus, z));
 }
 
-static expr_id log_of_product(struct graph *g, const struct expr *x, expr_id e, int depth, int *gain) {
+static expr_id log_of_product(struct graph *g, const struct expr *x, expr_id e, int depth,
+                              int *gain) {
     int unknown = 0;
     for (uint32_t i = 0; i < x->n_args; i++)
         unknown += !is_positive(g, x->args[i], MAX_DEPTH);
@@ -211,7 +214,8 @@ static expr_id stable_product(struct graph *g, expr_id e, const struct expr *x) 
     for (uint32_t i = 0; i < x->n_args; i++)
         for (uint32_t j = 0; j < x->n_args; j++) {
             expr_id z, minus;
-            if (i == j || !peek_call(g, x->args[i], OP_exp, &z) || !peek_call(g, x->args[j], OP_sigmoid, &minus) ||
+            if (i == j || !peek_call(g, x->args[i], OP_exp, &z) ||
+                !peek_call(g, x->args[j], OP_sigmoid, &minus) ||
                 !expr_is_zero(g, expr_op2(g, OP_add, z, minus)))
                 continue;
             return expr_op2(g, OP_mul, without(g, x, i, j), expr_op1(g, OP_sigmoid, z));

@@ -1,8 +1,13 @@
-// Sums across nodes: factors leave them, sums of sums merge, an axis that few factors know is summed first.
+// Sums across nodes: factors leave them, sums of sums merge, an axis that few factors know is
+// summed first.
 //
-//   %1[n, k] = a[n]*b[n, k], %2[n] = sum[k] %1[n, k]       %2[n] = a[n]*%3[n], %3[n] = sum[k] b[n, k]      (C9)
-//   %1 = sum[k, n, i] h[n, k]*W[k, i]                      %1 = sum[k, n] h[n, k]*%2[k], %2[k] = sum[i] W  (C10)
-//   %1[n] = sum[i] x[n, i], %2 = sum[n] %1[n]              %2 = sum[n, i] x[n, i]                          (C13)
+//   %1[n, k] = a[n]*b[n, k], %2[n] = sum[k] %1[n, k]
+//   %3[n] = sum[k] b[n, k], %2[n] = a[n]*%3[n]                C9
+//   %1 = sum[k, n, i] h[n, k]*W[k, i]
+//   %2[k] = sum[i] W[k, i], %1 = sum[k, n] h[n, k]*%2[k]      C10
+//   %1[n] = sum[i] x[n, i], %2 = sum[n] %1[n]
+//   %2 = sum[n, i] x[n, i]                                    C13
+//
 // A sum is never merged into the contraction that it sums: true, and ruinous (CORE.md 13.1).
 #include "internal.h"
 
@@ -33,7 +38,8 @@ node_id sum_hoist(struct graph *g, node_id n) {
 }
 
 // ---- C9 for several addends: sum[i] (a[n]*x[i] + b[n]*x[i]) is (a[n] + b[n]) times sum[i] x[i]
-static void split_addend(struct graph *g, expr_id addend, uint32_t n_out, expr_id *free_part, expr_id *bound_part) {
+static void split_addend(struct graph *g, expr_id addend, uint32_t n_out, expr_id *free_part,
+                         expr_id *bound_part) {
     const struct expr e = *graph_expr(g, addend);
     bool product = e.kind == EXPR_op && e.op == OP_mul;
     uint64_t outputs = ((uint64_t)1 << n_out) - 1;
@@ -76,12 +82,13 @@ static double volume_of(const struct graph *g, const struct comp *c, uint64_t ax
 
 // A part of the factors, and what only they know.
 struct side {
-    uint64_t axes;            // of the part
-    uint64_t own;             // reduction axes that no other factor knows
-    expr_id body, rest;       // the part, the other factors
+    uint64_t axes;      // of the part
+    uint64_t own;       // reduction axes that no other factor knows
+    expr_id body, rest; // the part, the other factors
 };
 
-static struct side side_of(struct graph *g, const struct comp *c, const struct expr *body, uint32_t axis) {
+static struct side side_of(struct graph *g, const struct comp *c, const struct expr *body,
+                           uint32_t axis) {
     struct side s = {.body = expr_const(g, 1), .rest = expr_const(g, 1)};
     uint64_t others = 0, reduced = ~(uint64_t)0 << c->n_out;
     for (uint32_t i = 0; i < body->n_args; i++) {
@@ -118,7 +125,8 @@ static bool sum_side(struct graph *g, const struct comp *c, const struct side *s
 }
 
 // The sum over the axes that are left.
-static struct comp without_axes(struct graph *g, const struct comp *c, uint64_t gone, expr_id body) {
+static struct comp without_axes(struct graph *g, const struct comp *c, uint64_t gone,
+                                expr_id body) {
     struct comp outer = *c;
     index_id by[MAX_AXES] = {0};
     outer.n_red = 0;
@@ -133,7 +141,8 @@ static struct comp without_axes(struct graph *g, const struct comp *c, uint64_t 
     return outer;
 }
 
-// An axis that only one side of a product knows is summed there first, where that is half the work or less.
+// An axis that only one side of a product knows is summed there first, where that is half the work
+// or less.
 node_id sum_split(struct graph *g, node_id n) {
     const struct node node = *graph_node(g, n);
     if (node.kind != NODE_comp || node.reducer != RED_sum || node.n_guards)
@@ -184,4 +193,3 @@ node_id sum_merge(struct graph *g, node_id n) {
     c.body = expr_substitute(g, inner.body, inner.n_out + inner.n_red, by);
     return rebuild(g, n, &c);
 }
-

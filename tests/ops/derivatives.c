@@ -1,5 +1,6 @@
-// Every row of op.def that is a scalar function: its derivative by each input against central differences, at points
-// drawn from the row's own sample domain. A new row is tested here before anyone writes a test for it.
+// Every row of op.def that is a scalar function: its derivative by each input against central
+// differences, at points drawn from the row's own sample domain. A new row is tested here before
+// anyone writes a test for it.
 #include "../support/random_graph.h"
 
 #include "../../compiler/pass/pass.h"
@@ -48,8 +49,9 @@ static void check_point(struct arena *a, struct graph *g, enum op op, int n, con
         double below = eval_scalar_op(op, (uint32_t)n, moved);
         double expected = (above - below) / (2 * step), got = outputs[1 + i].data[0];
         if (!(fabs(got - expected) <= 1e-7 * (1 + fabs(expected))))
-            print_error("d %s / d %c at (%g, %g, %g): %.12g, differences %.12g\n", op_table[op].name, "abcd"[i], at[0],
-                        n > 1 ? at[1] : 0, n > 2 ? at[2] : 0, got, expected);
+            print_error("d %s / d %c at (%g, %g, %g): %.12g, differences %.12g\n",
+                        op_table[op].name, "abcd"[i], at[0], n > 1 ? at[1] : 0, n > 2 ? at[2] : 0,
+                        got, expected);
         assert_true(fabs(got - expected) <= 1e-7 * (1 + fabs(expected)));
     }
 }

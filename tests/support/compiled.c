@@ -14,37 +14,47 @@ static void give_up(const char *what, const char *why) {
 struct codegen_target compiled_target(struct arena *a, int level) {
     struct codegen_target t;
     const char *error;
-    if (!codegen_find_target(a, NULL, level, &t, &error)) give_up("target", error);
+    if (!codegen_find_target(a, NULL, level, &t, &error))
+        give_up("target", error);
     return t;
 }
 
-struct compiled compiled_open_program(struct arena *a, const struct program *p, const struct loop_module *m,
-                                      const struct codegen_target *t, int level, const char *runtime) {
+struct compiled compiled_open_program(struct arena *a, const struct program *p,
+                                      const struct loop_module *m, const struct codegen_target *t,
+                                      int level, const char *runtime) {
     const char *error, *wrong = loop_verify(a, m);
-    if (wrong) give_up("loop_verify", wrong);
+    if (wrong)
+        give_up("loop_verify", wrong);
     struct codegen_options options = {.level = level};
     struct codegen *c = codegen_create(a, "test", t, &options, &error);
-    if (!c) give_up("codegen_create", error);
+    if (!c)
+        give_up("codegen_create", error);
     codegen_add_module(c, m);
-    if (p) codegen_add_program(c, p, m);
+    if (p)
+        codegen_add_program(c, p, m);
     codegen_optimize(c);
     const char *object = link_temporary(a, ".o", &error);
-    if (!object) give_up("object", error);
-    if (!codegen_write(c, CODEGEN_obj, object, &error)) give_up(object, error);
+    if (!object)
+        give_up("object", error);
+    if (!codegen_write(c, CODEGEN_obj, object, &error))
+        give_up(object, error);
     codegen_destroy(c);
     struct compiled made = {.path = link_temporary(a, ".so", &error)};
-    if (!made.path) give_up("library", error);
+    if (!made.path)
+        give_up("library", error);
     struct link_options link = {.runtime = runtime, .shared = true};
-    if (!link_trainer(a, 1, &object, made.path, &link, &error)) give_up(made.path, error);
+    if (!link_trainer(a, 1, &object, made.path, &link, &error))
+        give_up(made.path, error);
     unlink(object);
     made.library = dlopen(made.path, RTLD_NOW | RTLD_LOCAL);
-    if (!made.library) give_up(made.path, dlerror());
+    if (!made.library)
+        give_up(made.path, dlerror());
     unlink(made.path);
     return made;
 }
 
-struct compiled compiled_open(struct arena *a, const struct loop_module *m, const struct codegen_target *t, int level,
-                              const char *runtime) {
+struct compiled compiled_open(struct arena *a, const struct loop_module *m,
+                              const struct codegen_target *t, int level, const char *runtime) {
     return compiled_open_program(a, NULL, m, t, level, runtime);
 }
 
@@ -52,7 +62,8 @@ compiled_entry *compiled_find(struct compiled c, const char *entry) {
     char name[200];
     snprintf(name, sizeof name, "net.%s", entry);
     void *found = dlsym(c.library, name);
-    if (!found) give_up(name, "no such entry");
+    if (!found)
+        give_up(name, "no such entry");
     return (compiled_entry *)(uintptr_t)found;
 }
 
@@ -66,22 +77,27 @@ void compiled_add_entry(struct arena *a, struct loop_module *m, const char *name
     e->name = name;
     for (uint32_t i = 0; i < k->params.n; i++) {
         const struct loop_param *p = &k->params.at[i];
-        struct loop_buffer b = {.name = p->name, .dtype = p->dtype, .per_sample = 1, .place = PLACE_slot, .slot = i};
+        struct loop_buffer b = {
+            .name = p->name, .dtype = p->dtype, .per_sample = 1, .place = PLACE_slot, .slot = i};
         VEC_PUSH(a, &e->buffers, b);
         step.args[i] = (struct loop_argument){.kind = ARGUMENT_buffer, .buffer = i};
-        if (p->access == ACCESS_in) e->n_inputs++;
-        else e->n_outputs++;
+        if (p->access == ACCESS_in)
+            e->n_inputs++;
+        else
+            e->n_outputs++;
     }
     VEC_PUSH(a, &e->steps, step);
     VEC_PUSH(a, &m->entries, e);
 }
 
-const char *compiled_runtime(void) {   // tests stand in build/tests
+const char *compiled_runtime(void) { // tests stand in build/tests
     static char path[PATH_MAX + 32];
     ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (n < 0) give_up("/proc/self/exe", "cannot be read");
+    if (n < 0)
+        give_up("/proc/self/exe", "cannot be read");
     path[n] = 0;
-    for (int i = 0; i < 2; i++) *strrchr(path, '/') = 0;
+    for (int i = 0; i < 2; i++)
+        *strrchr(path, '/') = 0;
     strcat(path, "/lib/libnetrt.a");
     return path;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ELEMENTS = 10 };   // compared in each input
+enum { MAX_ELEMENTS = 10 }; // compared in each input
 static const double step = 1e-5;
 
 struct graph *graph_of_text(struct arena *a, const void *text) {
@@ -29,8 +29,8 @@ struct graph *graph_of_text(struct arena *a, const void *text) {
 // ---- what is differentiated
 struct problem {
     struct graph *g;
-    uint32_t n;               // real inputs
-    uint32_t *input;          // their places in g->inputs
+    uint32_t n;      // real inputs
+    uint32_t *input; // their places in g->inputs
 };
 
 static node_id sum_of_squares(struct graph *g, uint32_t n, const node_id *nodes) {
@@ -38,7 +38,8 @@ static node_id sum_of_squares(struct graph *g, uint32_t n, const node_id *nodes)
     total.body = expr_const(g, 0);
     for (uint32_t i = 0; i < n; i++) {
         const struct node node = *graph_node(g, nodes[i]);
-        struct comp c = {.reducer = node.rank ? RED_sum : RED_none, .dtype = DTYPE_f64, .n_red = node.rank};
+        struct comp c = {
+            .reducer = node.rank ? RED_sum : RED_none, .dtype = DTYPE_f64, .n_red = node.rank};
         index_id at[MAX_RANK];
         for (uint32_t k = 0; k < node.rank; k++) {
             c.extents[k] = node.shape[k];
@@ -67,7 +68,8 @@ static node_id gradient_node(struct graph *g, node_id y, node_id x) {
     return n;
 }
 
-// Outputs: the loss of the given order, then its gradients by the real inputs. As `gradient` operations, or expanded.
+// Outputs: the loss of the given order, then its gradients by the real inputs. As `gradient`
+// operations, or expanded.
 static void add_gradients(struct arena *a, struct problem *p, int order, bool expanded) {
     struct graph *g = p->g;
     node_id loss = g->outputs.at[0].node;
@@ -88,14 +90,16 @@ static void add_gradients(struct arena *a, struct problem *p, int order, bool ex
         graph_output(g, graph_node(g, x[i])->name, d[i], ROLE_none, 0, 0);
 }
 
-static bool loss_at(struct arena *a, struct problem *p, const int64_t *symbols, const struct tensor *inputs,
-                    struct tensor *outputs, const char **error) {
+static bool loss_at(struct arena *a, struct problem *p, const int64_t *symbols,
+                    const struct tensor *inputs, struct tensor *outputs, const char **error) {
     return graph_eval(a, p->g, symbols, inputs, outputs, NULL, error);
 }
 
 // ---- differences
-static void compare(struct gradient_report *r, double derivative, const double f[3], const char *where) {
-    double ahead = (f[2] - f[1]) / step, behind = (f[1] - f[0]) / step, central = (f[2] - f[0]) / (2 * step);
+static void compare(struct gradient_report *r, double derivative, const double f[3],
+                    const char *where) {
+    double ahead = (f[2] - f[1]) / step, behind = (f[1] - f[0]) / step,
+           central = (f[2] - f[0]) / (2 * step);
     if (!isfinite(central) || fabs(ahead - behind) > 2e-2 * (1 + fabs(central))) {
         r->skipped++;
         return;
@@ -108,8 +112,8 @@ static void compare(struct gradient_report *r, double derivative, const double f
     }
 }
 
-struct gradient_report check_gradients(struct arena *a, struct graph_source s, int order, const int64_t *symbols,
-                                       uint64_t seed) {
+struct gradient_report check_gradients(struct arena *a, struct graph_source s, int order,
+                                       const int64_t *symbols, uint64_t seed) {
     struct gradient_report r = {.worst = 0};
     struct problem p = problem_create(a, s);
     add_gradients(a, &p, order, true);
@@ -120,7 +124,7 @@ struct gradient_report check_gradients(struct arena *a, struct graph_source s, i
     struct tensor *moved = NEW_ARRAY(a, p.g->outputs.n, struct tensor);
     if (!loss_at(a, &p, symbols, inputs, outputs, &r.failure))
         return r;
-    p.g->outputs.n = 1;   // the loss alone from here on
+    p.g->outputs.n = 1; // the loss alone from here on
     struct random random = {seed};
     for (uint32_t i = 0; i < p.n; i++) {
         struct tensor *x = &inputs[p.input[i]];
@@ -134,9 +138,10 @@ struct gradient_report check_gradients(struct arena *a, struct graph_source s, i
                 f[side] = moved[0].data[0];
             }
             x->data[k] = old;
-            const char *where = arena_printf(a, "%s[%lld]: %.12g, differences %.12g",
-                                             graph_node(p.g, p.g->inputs.at[p.input[i]])->name, (long long)k,
-                                             outputs[1 + i].data[k], (f[2] - f[0]) / (2 * step));
+            const char *where =
+                arena_printf(a, "%s[%lld]: %.12g, differences %.12g",
+                             graph_node(p.g, p.g->inputs.at[p.input[i]])->name, (long long)k,
+                             outputs[1 + i].data[k], (f[2] - f[0]) / (2 * step));
             compare(&r, outputs[1 + i].data[k], f, where);
         }
     }
@@ -144,12 +149,14 @@ struct gradient_report check_gradients(struct arena *a, struct graph_source s, i
 }
 
 // ---- passes
-static bool run_pipeline(struct arena *a, struct graph_source s, int order, const char *off, const int64_t *symbols,
-                         uint64_t seed, struct tensor **outputs, uint32_t *n, const char **error) {
+static bool run_pipeline(struct arena *a, struct graph_source s, int order, const char *off,
+                         const int64_t *symbols, uint64_t seed, struct tensor **outputs,
+                         uint32_t *n, const char **error) {
     struct problem p = problem_create(a, s);
     add_gradients(a, &p, order, false);
     struct arena *scratch = arena_create("scratch");
-    p.g = pass_pipeline(a, scratch, p.g, &(struct pass_options){.check = true, .off = off}, NULL, NULL);
+    p.g = pass_pipeline(a, scratch, p.g, &(struct pass_options){.check = true, .off = off}, NULL,
+                        NULL);
     arena_destroy(scratch);
     struct tensor *inputs = random_inputs(a, p.g, symbols, seed);
     *n = p.g->outputs.n;
@@ -173,8 +180,8 @@ static double difference(const struct tensor *x, const struct tensor *y) {
     return worst;
 }
 
-double check_passes(struct arena *a, struct graph_source s, int order, const int64_t *symbols, uint64_t seed,
-                    const char **which) {
+double check_passes(struct arena *a, struct graph_source s, int order, const int64_t *symbols,
+                    uint64_t seed, const char **which) {
     char everything[256] = "";
     for (int i = 0; i < n_passes; i++)
         if (strcmp(passes[i].name, "autodiff") != 0)

@@ -1,5 +1,6 @@
-// See random_graph.h. A graph grows node by node: pick axes, pick one to three earlier nodes to read, give each of
-// their dimensions an index, combine the reads by scalar functions, choose a reducer, let the constructor do the rest.
+// See random_graph.h. A graph grows node by node: pick axes, pick one to three earlier nodes to
+// read, give each of their dimensions an index, combine the reads by scalar functions, choose a
+// reducer, let the constructor do the rest.
 #include "random_graph.h"
 
 #include <math.h>
@@ -15,7 +16,9 @@ uint64_t random_next(struct random *r) {
     return z ^ (z >> 31);
 }
 
-int64_t random_below(struct random *r, int64_t n) { return (int64_t)(random_next(r) % (uint64_t)n); }
+int64_t random_below(struct random *r, int64_t n) {
+    return (int64_t)(random_next(r) % (uint64_t)n);
+}
 int64_t random_between(struct random *r, int64_t low, int64_t high) {
     return low + random_below(r, high - low + 1);
 }
@@ -27,11 +30,11 @@ struct growth {
     struct graph *g;
     struct random r;
     extent batch;
-    node_id nodes[MAX_NODES];   // the real ones that may be read
+    node_id nodes[MAX_NODES]; // the real ones that may be read
     uint32_t n_nodes;
-    node_id classes;            // an integer input
-    struct comp c;              // the node being made
-    bool partial;               // terms may be left out: a sum or a product
+    node_id classes; // an integer input
+    struct comp c;   // the node being made
+    bool partial;    // terms may be left out: a sum or a product
 };
 
 static uint32_t n_axes(const struct growth *w) { return w->c.n_out + w->c.n_red; }
@@ -46,14 +49,15 @@ static index_id index_in_range(struct growth *w, extent size) {
     for (int tries = 0; tries < 6 && n_axes(w); tries++) {
         uint32_t axis = (uint32_t)random_below(&w->r, n_axes(w));
         extent e = w->c.extents[axis];
-        if (e == size && chance(&w->r, 0.3)) {   // size - 1 - axis
+        if (e == size && chance(&w->r, 0.3)) { // size - 1 - axis
             index_id last = index_add(g, index_symbol(g, size), index_constant(g, -1));
             return index_add(g, last, index_scale(g, index_axis(g, axis), -1));
         }
         if (e == size)
             return index_axis(g, axis);
         if (e > 0 && size > 0 && e < size)
-            return index_add(g, index_axis(g, axis), index_constant(g, random_below(&w->r, size - e + 1)));
+            return index_add(g, index_axis(g, axis),
+                             index_constant(g, random_below(&w->r, size - e + 1)));
     }
     return index_constant(g, size > 0 ? random_below(&w->r, size) : 0);
 }
@@ -146,13 +150,14 @@ static expr_id random_body(struct growth *w) {
     expr_id e = random_read(w);
     int64_t n = random_between(&w->r, 0, 2);
     for (int64_t i = 0; i < n; i++) {
-        expr_id other = chance(&w->r, 0.7) ? random_read(w) : expr_const(g, random_real(&w->r) + 0.25);
+        expr_id other =
+            chance(&w->r, 0.7) ? random_read(w) : expr_const(g, random_real(&w->r) + 0.25);
         if (chance(&w->r, 0.5))
             e = random_call(w, e, other);
         else
             e = expr_op2(g, chance(&w->r, 0.6) ? OP_mul : OP_add, e, other);
     }
-    if (n_axes(w) && chance(&w->r, 0.1)) {   // an index as a number
+    if (n_axes(w) && chance(&w->r, 0.1)) { // an index as a number
         index_id i = index_axis(g, (uint32_t)random_below(&w->r, n_axes(w)));
         e = expr_op2(g, OP_mul, e, expr_op2(g, OP_add, expr_const(g, 1), expr_index(g, i)));
     }
@@ -165,7 +170,7 @@ static void choose_axes(struct growth *w, bool reduces) {
     w->c.n_red = reduces ? (uint32_t)random_between(&w->r, 1, 2) : 0;
     for (uint32_t i = 0; i < n_axes(w); i++)
         w->c.extents[i] = random_extent(w);
-    for (uint32_t i = 1; i < w->c.n_out; i++)   // a symbol stands in front
+    for (uint32_t i = 1; i < w->c.n_out; i++) // a symbol stands in front
         if (w->c.extents[i] < 0)
             w->c.extents[i] = random_between(&w->r, 2, 4);
 }
@@ -181,16 +186,17 @@ static node_id random_node(struct growth *w) {
     w->c = (struct comp){.reducer = reducer, .dtype = DTYPE_f64};
     w->partial = reducer == RED_sum || reducer == RED_prod;
     choose_axes(w, reducer != RED_none);
-    if (reducer == RED_prod) {   // few factors: a long product cannot be compared with differences
+    if (reducer == RED_prod) { // few factors: a long product cannot be compared with differences
         w->c.n_red = 1;
         w->c.extents[w->c.n_out] = random_between(&w->r, 2, 3);
     }
-    if (reducer == RED_max || reducer == RED_min)   // a row-major number needs constant extents
+    if (reducer == RED_max || reducer == RED_min) // a row-major number needs constant extents
         for (uint32_t i = w->c.n_out + 1; i < n_axes(w); i++)
             if (w->c.extents[i] < 0)
                 w->c.extents[i] = 3;
     if (w->partial && chance(&w->r, 0.3))
-        w->c.guards[w->c.n_guards++] = (struct guard){random_affine(w), random_between(&w->r, 1, 4)};
+        w->c.guards[w->c.n_guards++] =
+            (struct guard){random_affine(w), random_between(&w->r, 1, 4)};
     w->c.body = random_body(w);
     return graph_comp(w->g, &w->c);
 }
@@ -208,7 +214,8 @@ static void add_inputs(struct growth *w) {
         uint32_t rank = (uint32_t)random_between(&w->r, i == 2 ? 0 : 1, 3);
         for (uint32_t d = 0; d < rank; d++)
             shape[d] = d == 0 && chance(&w->r, 0.4) ? w->batch : random_between(&w->r, 2, 5);
-        w->nodes[w->n_nodes++] = graph_input(w->g, names[i], ROLE_none, 0, 0, DTYPE_f64, rank, shape);
+        w->nodes[w->n_nodes++] =
+            graph_input(w->g, names[i], ROLE_none, 0, 0, DTYPE_f64, rank, shape);
     }
     extent shape[1] = {chance(&w->r, 0.5) ? w->batch : random_between(&w->r, 2, 4)};
     w->classes = graph_input(w->g, "k", ROLE_none, 0, CLASSES, DTYPE_i32, 1, shape);
@@ -262,7 +269,8 @@ int64_t tensor_size(const struct graph *g, node_id n, const int64_t *symbols, st
     return t->count;
 }
 
-struct tensor *random_inputs(struct arena *a, const struct graph *g, const int64_t *symbols, uint64_t seed) {
+struct tensor *random_inputs(struct arena *a, const struct graph *g, const int64_t *symbols,
+                             uint64_t seed) {
     struct random r = {seed ^ 0x5bd1e995};
     struct tensor *t = NEW_ARRAY(a, g->inputs.n, struct tensor);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
@@ -271,8 +279,9 @@ struct tensor *random_inputs(struct arena *a, const struct graph *g, const int64
         t[i].data = NEW_ARRAY(a, t[i].count, double);
         for (int64_t k = 0; k < t[i].count; k++) {
             double sign = random_below(&r, 2) ? 1 : -1;
-            t[i].data[k] = dtype_is_real(n->dtype) ? sign * (0.1 + random_real(&r))
-                                                   : (double)random_below(&r, n->ref2 ? n->ref2 : 2);
+            t[i].data[k] = dtype_is_real(n->dtype)
+                               ? sign * (0.1 + random_real(&r))
+                               : (double)random_below(&r, n->ref2 ? n->ref2 : 2);
         }
     }
     return t;

@@ -1,5 +1,5 @@
-// Autodiff on one graph of each kind: first and second derivatives against central differences, and every pass
-// switched off in turn changes nothing.
+// Autodiff on one graph of each kind: first and second derivatives against central differences, and
+// every pass switched off in turn changes nothing.
 #include "../support/gradient_check.h"
 
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 struct test_case {
     const char *name;
     const char *inputs;
-    const char *lines;        // the last one is the loss
+    const char *lines; // the last one is the loss
 };
 
 static const struct test_case cases[] = {
@@ -31,13 +31,14 @@ static const struct test_case cases[] = {
     {"outer product", "x: f64[3], y: f64[4]",
      "%1[i<3, j<4] = x[i]*y[j] : f64[3, 4]\n"
      "%2 = sum[i<3, j<4] exp(%1[i, j]) : f64[]\n"},
-    {"trace, a diagonal read", "A: f64[4, 4]",
-     "%1 = sum[i<4] A[i, i]^3 : f64[]\n"},
+    {"trace, a diagonal read", "A: f64[4, 4]", "%1 = sum[i<4] A[i, i]^3 : f64[]\n"},
     {"convolution", "W: f64[2, 3, 2, 2], x: f64[2, 3, 5, 5]",
-     "%1[n<2, k<2, i<4, j<4] = sum[c<3, p<2, q<2] W[k, c, p, q]*x[n, c, i+p, j+q] : f64[2, 2, 4, 4]\n"
+     "%1[n<2, k<2, i<4, j<4] = sum[c<3, p<2, q<2] W[k, c, p, q]*x[n, c, i+p, j+q] : f64[2, 2, 4, "
+     "4]\n"
      "%2 = sum[n<2, k<2, i<4, j<4] tanh(%1[n, k, i, j]) : f64[]\n"},
     {"convolution, stride 2, padding 1", "W: f64[2, 2, 3, 3], x: f64[1, 2, 5, 5]",
-     "%1[n<1, k<2, i<3, j<3] = sum[c<2, p<3, q<3] W[k, c, p, q]*x[n, c, 2*i+p-1, 2*j+q-1] : f64[1, 2, 3, 3]\n"
+     "%1[n<1, k<2, i<3, j<3] = sum[c<2, p<3, q<3] W[k, c, p, q]*x[n, c, 2*i+p-1, 2*j+q-1] : f64[1, "
+     "2, 3, 3]\n"
      "%2 = sum[n<1, k<2, i<3, j<3] tanh(%1[n, k, i, j]) : f64[]\n"},
     {"convolution, dilation 2, stride 3, padding 2", "W: f64[2, 3], x: f64[11]",
      "%1[k<2, i<4] = sum[p<3] W[k, p]*x[3*i+2*p-2] : f64[2, 4]\n"
@@ -192,29 +193,29 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 
 static struct graph *make(struct arena *a, const void *what) {
     const struct test_case *c = what;
-    const char *last = strrchr(c->lines, '%');   // of the last line, unless it reads a node
+    const char *last = strrchr(c->lines, '%'); // of the last line, unless it reads a node
     for (const char *at = c->lines; (at = strchr(at, '\n')) && at[1]; at++)
         last = at + 1;
     if (!strchr(c->lines, '\n')[1])
         last = c->lines;
     int digits = (int)strspn(last + 1, "0123456789") + 1;
     const char *symbols = strchr(c->inputs, 'N') ? " where N <= 5" : "";
-    return graph_of_text(a, arena_printf(a, "graph test(%s)%s {\n%s  return loss = %.*s\n}\n", c->inputs, symbols,
-                                         c->lines, digits, last));
+    return graph_of_text(a, arena_printf(a, "graph test(%s)%s {\n%s  return loss = %.*s\n}\n",
+                                         c->inputs, symbols, c->lines, digits, last));
 }
 
 static void check_order(int order, double tolerance) {
     struct arena *a = arena_create("test");
     int64_t symbols[1] = {4};
     for (int i = 0; i < N_CASES; i++) {
-        struct gradient_report r =
-            check_gradients(a, (struct graph_source){make, &cases[i]}, order, symbols, 11 + (uint64_t)i);
+        struct gradient_report r = check_gradients(a, (struct graph_source){make, &cases[i]}, order,
+                                                   symbols, 11 + (uint64_t)i);
         if (r.failure)
             print_error("%s: %s\n", cases[i].name, r.failure);
         assert_null(r.failure);
         if (!(r.worst < tolerance) || r.compared <= r.skipped)
-            print_error("%s: error %g, %d compared, %d skipped: %s\n", cases[i].name, r.worst, r.compared, r.skipped,
-                        r.where ? r.where : "");
+            print_error("%s: error %g, %d compared, %d skipped: %s\n", cases[i].name, r.worst,
+                        r.compared, r.skipped, r.where ? r.where : "");
         assert_true(r.worst < tolerance);
         assert_true(r.compared > r.skipped);
         arena_reset(a);
@@ -234,7 +235,8 @@ static void test_passes_change_nothing(void **state) {
             struct graph_source s = {make, &cases[i]};
             double d = check_passes(a, s, order, symbols, 3 + (uint64_t)i, &which);
             if (!(d < 1e-9))
-                print_error("%s, order %d: %g without `%s`\n", cases[i].name, order, d, which ? which : "");
+                print_error("%s, order %d: %g without `%s`\n", cases[i].name, order, d,
+                            which ? which : "");
             assert_true(d < 1e-9);
             arena_reset(a);
         }

@@ -1,5 +1,5 @@
-// Losses and gradients at logits of +-1e4: exact values, no NaN, no infinity. Without the pass `stabilize` they fail,
-// which shows that it is what helps.
+// Losses and gradients at logits of +-1e4: exact values, no NaN, no infinity. Without the pass
+// `stabilize` they fail, which shows that it is what helps.
 #include "../support/gradient_check.h"
 
 #include <math.h>
@@ -9,17 +9,16 @@
 
 #include <cmocka.h>
 
-static const char softmax_text[] =
-    "graph softmax(x: f64[N, 3], label: i32[N]) where N <= 4 {\n"
-    "  %1[n<N] = max[k<3] x[n, k] : f64[N]\n"
-    "  %2[n<N, k<3] = exp(x[n, k] - %1[n]) : f64[N, 3]\n"
-    "  %3[n<N] = sum[k<3] %2[n, k] : f64[N]\n"
-    "  %4[n<N, k<3] = %2[n, k]/%3[n] : f64[N, 3]\n"
-    "  %5[n<N] = -log(%4[n, label[n]]) : f64[N]\n"
-    "  %6 = sum[n<N] %5[n] : f64[]\n"
-    "  %7 = gradient(%6, x) : f64[N, 3]\n"
-    "  return loss = %6, dx = %7\n"
-    "}\n";
+static const char softmax_text[] = "graph softmax(x: f64[N, 3], label: i32[N]) where N <= 4 {\n"
+                                   "  %1[n<N] = max[k<3] x[n, k] : f64[N]\n"
+                                   "  %2[n<N, k<3] = exp(x[n, k] - %1[n]) : f64[N, 3]\n"
+                                   "  %3[n<N] = sum[k<3] %2[n, k] : f64[N]\n"
+                                   "  %4[n<N, k<3] = %2[n, k]/%3[n] : f64[N, 3]\n"
+                                   "  %5[n<N] = -log(%4[n, label[n]]) : f64[N]\n"
+                                   "  %6 = sum[n<N] %5[n] : f64[]\n"
+                                   "  %7 = gradient(%6, x) : f64[N, 3]\n"
+                                   "  return loss = %6, dx = %7\n"
+                                   "}\n";
 static const char logistic_text[] =
     "graph logistic(x: f64[N, 1], t: f64[N]) where N <= 4 {\n"
     "  %1[n<N, k<1] = 1/(1 + exp(-x[n, k])) : f64[N, 1]\n"
@@ -30,8 +29,8 @@ static const char logistic_text[] =
     "  return loss = %4, dx = %5\n"
     "}\n";
 
-static void run(struct arena *a, const char *text, const char *off, int64_t n, const struct tensor *inputs,
-                struct tensor *outputs) {
+static void run(struct arena *a, const char *text, const char *off, int64_t n,
+                const struct tensor *inputs, struct tensor *outputs) {
     struct arena *scratch = arena_create("scratch");
     struct graph *g = graph_of_text(a, text);
     assert_non_null(g);
@@ -78,6 +77,7 @@ static void test_logistic(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_logistic)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax),
+                                       cmocka_unit_test(test_logistic)};
     return cmocka_run_group_tests_name("pass_stable", tests, NULL, NULL);
 }
