@@ -224,6 +224,62 @@ static void avoid_overwriting(struct lower *l, node_id n, const struct nest *k) 
     }
 }
 
+// ---- results over dying operands
+// A map's result may take the memory of an operand that nobody reads afterwards, if the kernel reads it only where it writes.
+static bool dies_here(const struct lower *l, node_id root, const struct nest *k) {
+    const struct lowered_node *x = &l->nodes[root];
+    if (x->is_output || !x->buffer || l->entry->buffers.at[x->buffer - 1].place != PLACE_arena)
+        return false;
+    for (uint32_t i = 0; i < x->n_users; i++) {
+        bool member = false;
+        for (uint32_t m = 0; m < k->n_members; m++)
+            member |= k->members[m].node == x->users[i];
+        if (!member && !l->nodes[x->users[i]].done)
+            return false;
+    }
+    return true;
+}
+
+static bool is_read_in_place(struct lower *l, node_id root, const struct nest *k) {
+    const struct node *space = graph_node(l->g, k->members[0].node);
+    for (uint32_t m = 0; m < k->n_members; m++) {
+        uint32_t count;
+        node_id *operands;
+        group_operands(l->arena, l->g, k->members[m].node, &count, &operands);
+        for (uint32_t i = 0; i < count; i++) {
+            bool identity;
+            if (l->nodes[operands[i]].root != root)
+                continue;
+            group_reads(l->g, k->members[m].node, operands[i], &identity);
+            const struct node *x = graph_node(l->g, operands[i]);
+            if (!identity || graph_node(l->g, k->members[m].node)->reducer != RED_none || x->rank != space->rank ||
+                (x->rank && memcmp(x->shape, space->shape, x->rank * sizeof *x->shape)))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void take_over_memory(struct lower *l, const struct nest *k) {
+    for (uint32_t m = 0; m < k->n_members; m++) {
+        node_id n = k->members[m].node;
+        uint32_t count;
+        node_id *operands;
+        if (!k->members[m].stored || l->nodes[n].buffer || graph_node(l->g, n)->reducer != RED_none)
+            continue;
+        group_operands(l->arena, l->g, n, &count, &operands);
+        for (uint32_t i = 0; i < count && !l->nodes[n].buffer; i++) {
+            node_id root = l->nodes[operands[i]].root;
+            bool taken = false;
+            for (uint32_t o = 0; o < k->n_members; o++)
+                taken |= o != m && l->nodes[k->members[o].node].buffer && l->nodes[k->members[o].node].buffer == l->nodes[root].buffer;
+            if (!taken && l->nodes[root].done && graph_node(l->g, root)->dtype == graph_node(l->g, n)->dtype &&
+                dies_here(l, root, k) && is_read_in_place(l, root, k))
+                l->nodes[n].buffer = l->nodes[root].buffer;
+        }
+    }
+}
+
 // ---- comprehensions
 static void lower_matrix(struct lower *l, node_id n, const struct recognized *r) {
     const struct node *x = graph_node(l->g, n);
@@ -316,6 +372,7 @@ static void lower_group(struct lower *l, node_id n) {
     for (uint32_t i = 0; i < k.n_members; i++)
         if (k.members[i].stored)
             avoid_overwriting(l, k.members[i].node, &k);
+    take_over_memory(l, &k);
     if (l->target->scalar)
         plan_scalar(&k);
     else

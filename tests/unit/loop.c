@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../../compiler/loop/loop.h"
+#include "../support/random_graph.h"
 
 static const struct loop_target targets[] = {
     {.vector_bits = 128, .n_registers = 16, .scalar = true, .no_blas = true},
@@ -167,7 +168,37 @@ static void every_graph_means_what_eval_says(void **state) {
     closedir(dir);
 }
 
+// Random graphs, in f64: lowered, verified, printed and read, run.
+static void random_graphs_mean_what_eval_says(void **state) {
+    for (uint64_t seed = 1; seed <= 120; seed++) {
+        struct arena *a = arena_create("test");
+        struct graph *g = random_graph(a, seed);
+        const char *name = arena_printf(a, "random graph %llu", (unsigned long long)seed), *error;
+        struct random draw = {seed};
+        int64_t n = random_between(&draw, 1, g->symbols.n ? g->symbols.at[0].max : 1);
+        for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+            struct loop_module *m = loop_lower(a, 1, &g, NULL, &targets[t]);
+            if ((error = loop_verify(a, m)))
+                fail_msg("%s: %s", name, error);
+            check_text(a, name, m);
+            struct run r = prepare(a, g, m->entries.at[0], n);
+            r.inputs = random_inputs(a, g, &n, seed);
+            for (uint32_t i = 0; i < g->inputs.n; i++)
+                for (int64_t k = 0; k < r.inputs[i].count; k++)
+                    put(r.slots[i], graph_node(g, g->inputs.at[i])->dtype, k, r.inputs[i].data[k]);
+            if (!graph_eval(a, g, &n, r.inputs, r.outputs, NULL, &error))
+                break;
+            loop_run(a, m, m->entries.at[0], r.slots, n);
+            compare(name, g, &r, n, &targets[t]);
+        }
+        arena_destroy(a);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_graph_means_what_eval_says)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_graph_means_what_eval_says),
+        cmocka_unit_test(random_graphs_mean_what_eval_says),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
