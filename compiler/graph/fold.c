@@ -436,8 +436,10 @@ static expr_id power_of_index(struct graph *g, expr_id e, expr_id exponent) {
 }
 
 static expr_id power_of_power(struct graph *g, expr_id e, expr_id base, double inner, double outer) {
-    bool safe = g->derived || known_positive(g, base, SIGN_DEPTH) ||
-                (is_integer(outer) && (is_integer(inner) || !is_integer(inner * outer)));
+    bool even = is_integer(inner) && is_integer(inner / 2);   // (x^2)^0.5 is abs(x), never x
+    bool safe = known_positive(g, base, SIGN_DEPTH) ||
+                (is_integer(outer) && (is_integer(inner) || !is_integer(inner * outer))) ||
+                (g->derived && (is_integer(outer) || !even));
     if (!safe)
         return raw_power(g, e, outer);
     return expr_op2(g, OP_pow, base, expr_const(g, inner * outer));

@@ -94,6 +94,19 @@ static void test_substitution_is_simultaneous(void **state) {
     assert_int_equal(expr_axes(g, e), 3);
 }
 
+// A derived graph may take x/x for 1, but never the root of a square for x.
+static void test_domain_facts_hold_in_derived_graphs(void **state) {
+    struct graph *g = *state;
+    expr_id x = element(g, vector(g, "x", 8), index_axis(g, 0)), one = expr_const(g, 1);
+    expr_id two = expr_const(g, 2), half = expr_const(g, 0.5);
+    assert_int_not_equal(expr_divide(g, x, x), one);
+    assert_int_equal(expr_divide(g, expr_op1(g, OP_exp, x), expr_op1(g, OP_exp, x)), one);
+    g->derived = true;
+    assert_int_equal(expr_divide(g, x, x), one);
+    assert_int_equal(expr_op2(g, OP_pow, expr_op2(g, OP_pow, x, half), two), x);
+    assert_int_not_equal(expr_op2(g, OP_pow, expr_op2(g, OP_pow, x, two), half), x);
+}
+
 static expr_id tanh_to_exp(struct graph *g, expr_id e, void *context) {
     struct expr x = *graph_expr(g, e);
     ++*(int *)context;
@@ -198,6 +211,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(equal_things_have_equal_ids),     TEST(symbols_are_found_again),
         TEST(ranges_keep_sizes_together),      TEST(substitution_is_simultaneous),
+        TEST(domain_facts_hold_in_derived_graphs),
         TEST(rewriting_sees_each_part_once),   TEST(maps_broadcast_scalars),
         TEST(misfits_are_told),                TEST(compaction_keeps_what_outputs_need),
         TEST(the_verifier_refuses),            TEST(indices_that_overflow_are_noticed),

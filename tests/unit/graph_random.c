@@ -96,17 +96,30 @@ static struct part *random_bracket(void) {
 
 static struct part *random_part(int depth, bool bracketed);
 
+// sigmoid(part) + 0.5
+static struct part *positive(struct part *of) {
+    struct part *s = new_part(PART_op), *half = new_part(PART_const), *sum = new_part(PART_op);
+    *s = (struct part){.kind = PART_op, .op = OP_sigmoid, .n = 1, .part = {of}};
+    half->value = 0.5;
+    *sum = (struct part){.kind = PART_op, .op = OP_add, .n = 2, .part = {s, half}};
+    return sum;
+}
+
 static struct part *random_op(int depth, bool bracketed) {
     static const enum op ops[] = {OP_add, OP_add, OP_mul, OP_mul, OP_mul, OP_tanh,   OP_exp,
-                                  OP_abs, OP_max, OP_min, OP_lt,  OP_pow, OP_select, OP_sigmoid};
+                                  OP_abs, OP_max, OP_min, OP_lt,  OP_pow, OP_select, OP_sigmoid,
+                                  OP_pow, OP_and, OP_or,  OP_not, OP_ne,  OP_cos,    OP_softplus};
     struct part *p = new_part(PART_op);
-    p->op = ops[draw(14)];
+    p->op = ops[draw(sizeof ops / sizeof *ops)];
     p->n = p->op == OP_add || p->op == OP_mul ? 2 + (int)draw(2) : op_table[p->op].n_inputs;
     for (int k = 0; k < p->n; k++)
         p->part[k] = random_part(depth - 1, bracketed || p->op == OP_select);
     if (p->op == OP_pow) {
+        static const double exponents[] = {1, 2, 3, 2, -1, -1, -2, 0.5, -0.5, 1.5};
         p->part[1] = new_part(PART_const);
-        p->part[1]->value = 1 + draw(3);
+        p->part[1]->value = exponents[draw(10)];
+        if (draw(2) || p->part[1]->value < 1 || p->part[1]->value == 1.5)
+            p->part[0] = positive(p->part[0]);
     }
     return p;
 }
@@ -339,7 +352,8 @@ static void add_range_guards(struct graph *g, const struct part *p, struct comp 
 static bool may_lose_reads(void) {
     for (int k = 0; k < n_parts; k++)
         if (parts[k].kind >= PART_bracket || parts[k].op == OP_lt ||
-            parts[k].op == OP_select || parts[k].op == OP_max || parts[k].op == OP_min)
+            parts[k].op == OP_select || parts[k].op == OP_and || parts[k].op == OP_or ||
+            parts[k].op == OP_not || parts[k].op == OP_ne || parts[k].op == OP_max || parts[k].op == OP_min)
             return true;
     return false;
 }
@@ -484,6 +498,7 @@ static void one_case(struct arena *a, int number) {
     state = (uint64_t)number * 0x9E3779B97F4A7C15u + 12345;
     struct graph *g = graph_create(a, NULL, "random");
     graph_symbol(g, "N", MAX_N);
+    g->derived = number % 2;   // no value here is 0 where it divides
     for (int k = 0; k < N_INPUTS; k++) {
         ranks[k] = k == N_INPUTS - 1 ? 1 : draw(4);
         for (uint32_t d = 0; d < ranks[k]; d++)
