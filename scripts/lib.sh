@@ -87,7 +87,8 @@ setup() {
     # shellcheck disable=SC2046
     install_missing $(build_packages) "$@" "${found[@]}"
     say "building build/netc"
-    cmake -S . -B build -G Ninja >build/cmake.log 2>&1 || { tail -20 build/cmake.log >&2; fail "cmake failed"; }
+    # NETC_WERROR: a newer compiler may warn where ours did not, no reason to stop here
+    cmake -S . -B build -G Ninja -DNETC_WERROR=OFF >build/cmake.log 2>&1 || { tail -20 build/cmake.log >&2; fail "cmake failed"; }
     cmake --build build >build/build.log 2>&1 || { tail -40 build/build.log >&2; fail "the build failed; see build/build.log"; }
     say "built $(build/netc --version | head -1)"
 }

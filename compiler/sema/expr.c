@@ -144,7 +144,7 @@ static index_id affine(struct sema *s, char op, const struct value *a, const str
 static void integer_bounds(char op, const struct value *a, const struct value *b, struct value *r) {
     if (a->low > a->high || b->low > b->high)
         return;
-    int64_t x[4], low, high;
+    int64_t x[4], low = 0, high = -1;
     bool ok = true;
     switch (op) {
     case '+': ok = add_i64(a->low, b->low, &low) && add_i64(a->high, b->high, &high); break;

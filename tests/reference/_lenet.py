@@ -7,7 +7,7 @@ LAMBDA = 3e-4
 # netc's call, and its step size; each rule with its own defaults otherwise
 RULES = {
     "sgd": "sgd(0.05)", "momentum": "momentum(0.02, 0.9)", "nesterov": "nesterov(0.02, 0.9)",
-    "adagrad": "adagrad(0.01)", "rmsprop": "rmsprop(0.001)", "adam": "adam(0.001)", "adamw": "adamw(0.001)",
+    "adagrad": "adagrad(0.001)", "rmsprop": "rmsprop(0.001)", "adam": "adam(0.001)", "adamw": "adamw(0.001)",
 }
 
 
@@ -58,7 +58,7 @@ class Reference:
             "sgd": lambda: torch.optim.SGD(all_p, 0.05),
             "momentum": lambda: torch.optim.SGD(all_p, 0.02, momentum=0.9),
             "nesterov": lambda: torch.optim.SGD(all_p, 0.02, momentum=0.9, nesterov=True),
-            "adagrad": lambda: torch.optim.Adagrad(all_p, 0.01, eps=1e-7),
+            "adagrad": lambda: torch.optim.Adagrad(all_p, 0.001, eps=1e-7),
             "adam": lambda: torch.optim.Adam(all_p, 0.001, eps=1e-8),
             "adamw": lambda: torch.optim.AdamW(all_p, 0.001, eps=1e-8, weight_decay=0.01),
         }
