@@ -1,7 +1,9 @@
-// What the program's `report` and `save` lines ask for, at the end or every so many epochs or steps.
+// What the program's `report` and `save` lines ask for, at the end or every so many epochs or
+// steps.
 //
-// A save is an array on one batch of samples (the first of the validation split, or of the training split), or of
-// parameters alone; it becomes NAME.npy in the run folder, or NAME-000500.npy when it comes again and again.
+// A save is an array on one batch of samples (the first of the validation split, or of the training
+// split), or of parameters alone; it becomes NAME.npy in the run folder, or NAME-000500.npy when it
+// comes again and again.
 #include "run.h"
 
 #include <stdlib.h>
@@ -43,8 +45,9 @@ void print_report(json_t *report, const char *before) {
 static void write_values(struct run *r, const struct nr_graph *g, int64_t count) {
     for (int64_t i = 0; i < r->m->n_values; i++) {
         const char *name = r->m->values[i].name;
-        char *file = g->unit == NR_at_end ? memory_text("%s.npy", name) : memory_text("%s-%06lld.npy", name, (long long)count);
-        for (char *c = file; *c; c++)   // an item's name can be an expression
+        char *file = g->unit == NR_at_end ? memory_text("%s.npy", name)
+                                          : memory_text("%s-%06lld.npy", name, (long long)count);
+        for (char *c = file; *c; c++) // an item's name can be an expression
             if (*c == '/' || *c == ' ')
                 *c = '_';
         struct problem p = {0};
@@ -75,8 +78,9 @@ static void save_values(struct run *r, int64_t unit, int64_t count) {
 void run_outputs(struct run *r, int64_t unit, int64_t count) {
     save_values(r, unit, count);
     if (unit == NR_at_end)
-        return;   // the report at the end belongs to the results
-    char *before = memory_text("%s %lld: ", unit == NR_every_epochs ? "epoch" : "step", (long long)count);
+        return; // the report at the end belongs to the results
+    char *before =
+        memory_text("%s %lld: ", unit == NR_every_epochs ? "epoch" : "step", (long long)count);
     json_t *report = report_values(r->m, unit, count);
     if (json_object_size(report) > 0)
         progress_clear();

@@ -1,9 +1,11 @@
-// The table of `netc inspect`: layers with shapes, parameters and work; totals; planned memory; what every node became.
+// The table of `netc inspect`: layers with shapes, parameters and work; totals; planned memory;
+// what every node became.
 #include "inspect.h"
 
 #include <string.h>
 
-static const struct loop_entry *entry_of(const struct program *p, const struct loop_module *m, enum graph_kind kind) {
+static const struct loop_entry *entry_of(const struct program *p, const struct loop_module *m,
+                                         enum graph_kind kind) {
     for (uint32_t i = 0; i < p->graphs.n && i < m->entries.n; i++)
         if (p->graphs.at[i].kind == kind)
             return m->entries.at[i];
@@ -49,16 +51,20 @@ static const char *shape_words(struct arena *a, uint32_t rank, const int64_t *sh
 
 static void layers(struct text *t, const struct program *p, const struct loop_entry *forward) {
     size_t real = p->real == DTYPE_f64 ? 8 : 4;
-    text_printf(t, "%-28s %-18s %12s %12s %12s\n", "layer", "output", "parameters", "FLOP", "bytes");
+    text_printf(t, "%-28s %-18s %12s %12s %12s\n", "layer", "output", "parameters", "FLOP",
+                "bytes");
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct program_layer *l = &p->layers[i];
         int64_t count = (int64_t)real;
         for (uint32_t k = 0; k < l->rank; k++)
             count *= l->shape[k];
-        text_printf(t, "%-28s %-18s %12lld %12s %12s\n", l->path, shape_words(t->arena, l->rank, l->shape), (long long)l->params,
-                    with_unit(t->arena, layer_work(p, forward, l->path)), with_unit(t->arena, (double)count));
+        text_printf(t, "%-28s %-18s %12lld %12s %12s\n", l->path,
+                    shape_words(t->arena, l->rank, l->shape), (long long)l->params,
+                    with_unit(t->arena, layer_work(p, forward, l->path)),
+                    with_unit(t->arena, (double)count));
     }
-    text_add(t, "FLOP: operations of the forward pass for one sample; bytes: of the output of one sample\n");
+    text_add(t, "FLOP: operations of the forward pass for one sample; bytes: of the output of one "
+                "sample\n");
 }
 
 struct inspect_costs inspect_costs(const struct program *p, const struct loop_module *m) {
@@ -85,12 +91,17 @@ static void totals(struct text *t, const struct program *p, const struct loop_mo
     int64_t states = 0;
     for (uint32_t i = 0; i < p->states.n; i++)
         states += p->states.at[i].count;
-    text_printf(t, "\nparameters         %lld (%sB)\n", (long long)c.n_params, with_unit(t->arena, c.params));
+    text_printf(t, "\nparameters         %lld (%sB)\n", (long long)c.n_params,
+                with_unit(t->arena, c.params));
     if (states)
         text_printf(t, "states             %lld\n", (long long)states);
-    text_printf(t, "training step      %sFLOP at batch %lld\n", with_unit(t->arena, c.work), (long long)p->batch);
-    text_printf(t, "planned memory     %sB: parameters %sB, gradients %sB, optimizer %sB, activations %sB\n", with_unit(t->arena, c.memory),
-                with_unit(t->arena, c.params), with_unit(t->arena, c.params), with_unit(t->arena, c.optimizer), with_unit(t->arena, c.arena));
+    text_printf(t, "training step      %sFLOP at batch %lld\n", with_unit(t->arena, c.work),
+                (long long)p->batch);
+    text_printf(
+        t,
+        "planned memory     %sB: parameters %sB, gradients %sB, optimizer %sB, activations %sB\n",
+        with_unit(t->arena, c.memory), with_unit(t->arena, c.params), with_unit(t->arena, c.params),
+        with_unit(t->arena, c.optimizer), with_unit(t->arena, c.arena));
 }
 
 static void hypers(struct text *t, const struct program *p) {
@@ -99,7 +110,8 @@ static void hypers(struct text *t, const struct program *p) {
     for (uint32_t i = 0; i < p->hypers.n; i++) {
         const struct program_hyper *h = &p->hypers.at[i];
         text_printf(t, "  %-16s %-12s %-34s %s\n", h->name, h->text,
-                    h->structural ? "structural: netc build -D" : "run time: a flag of the trainer", h->help ? h->help : "");
+                    h->structural ? "structural: netc build -D" : "run time: a flag of the trainer",
+                    h->help ? h->help : "");
     }
 }
 
@@ -113,7 +125,9 @@ void inspect_table(struct text *t, const struct program *p, const struct loop_mo
     text_add(t, "\nthe gradient's nodes\n");
     for (uint32_t i = 0; i < step->verdicts.n; i++) {
         const struct loop_verdict *v = &step->verdicts.at[i];
-        text_printf(t, "  %-24s %10s  %s\n", v->name ? v->name : "", with_unit(t->arena, v->flops + v->flops_per_sample * (double)p->batch), v->text ? v->text : v->family);
+        text_printf(t, "  %-24s %10s  %s\n", v->name ? v->name : "",
+                    with_unit(t->arena, v->flops + v->flops_per_sample * (double)p->batch),
+                    v->text ? v->text : v->family);
     }
 }
 
@@ -129,7 +143,10 @@ static void quoted(struct text *t, const char *s) {
     text_add_char(t, '"');
 }
 
-struct edges { struct text *t; uint32_t graph, to; };
+struct edges {
+    struct text *t;
+    uint32_t graph, to;
+};
 
 static expr_id edge(struct graph *g, expr_id e, void *context) {
     struct edges *c = context;
@@ -145,14 +162,17 @@ static void dot_graph(struct text *t, struct graph *g, uint32_t number) {
     text_add(t, "\n");
     for (node_id n = 1; n < g->nodes.n; n++) {
         const struct node *x = graph_node(g, n);
-        text_printf(t, "    g%u_%u [shape=%s, label=", number, n, x->kind == NODE_input ? "ellipse" : "box");
+        text_printf(t, "    g%u_%u [shape=%s, label=", number, n,
+                    x->kind == NODE_input ? "ellipse" : "box");
         quoted(t, graph_node_text(t->arena, g, n));
         text_add(t, "]\n");
         struct edges c = {t, number, n};
         if (x->kind == NODE_comp)
             expr_rewrite(g, x->body, edge, &c);
-        for (uint32_t i = 0; graph_node(g, n)->kind == NODE_op && i < graph_node(g, n)->n_inputs; i++)
-            text_printf(t, "    g%u_%u -> g%u_%u\n", number, graph_node(g, n)->inputs[i], number, n);
+        for (uint32_t i = 0; graph_node(g, n)->kind == NODE_op && i < graph_node(g, n)->n_inputs;
+             i++)
+            text_printf(t, "    g%u_%u -> g%u_%u\n", number, graph_node(g, n)->inputs[i], number,
+                        n);
     }
     text_add(t, "  }\n");
 }

@@ -1,7 +1,8 @@
-// The stages, in order: source -> program -> passes -> loop IR -> LLVM -> object -> trainer. Nothing else in the
-// compiler decides what comes after what.
+// The stages, in order: source -> program -> passes -> loop IR -> LLVM -> object -> trainer.
+// Nothing else in the compiler decides what comes after what.
 //
-// Three arenas, as everywhere: `source` (texts, trees, messages), `model` (program, graphs, loops), `scratch`.
+// Three arenas, as everywhere: `source` (texts, trees, messages), `model` (program, graphs, loops),
+// `scratch`.
 #include "pipeline.h"
 
 #include "../codegen/codegen.h"
@@ -62,7 +63,8 @@ static int front(struct session *s, bool check_only) {
     struct sema_options so = {.path = o->files[0],
                               .library = library ? library : "../stdlib",
                               .train = o->train,
-                              .real = o->dtype && strcmp(o->dtype, "f64") == 0 ? DTYPE_f64 : DTYPE_f32,
+                              .real =
+                                  o->dtype && strcmp(o->dtype, "f64") == 0 ? DTYPE_f64 : DTYPE_f32,
                               .batch = o->batch,
                               .n_settings = (uint32_t)o->n_defines,
                               .settings = settings,
@@ -73,7 +75,8 @@ static int front(struct session *s, bool check_only) {
         return EXIT_done;
     if (diags_has(s->diags, DIAG_file_unreadable) || diags_has(s->diags, DIAG_library_missing))
         return EXIT_environment;
-    if (diags_has(s->diags, DIAG_unknown_hyper) || (o->train && diags_has(s->diags, DIAG_unknown_block)) ||
+    if (diags_has(s->diags, DIAG_unknown_hyper) ||
+        (o->train && diags_has(s->diags, DIAG_unknown_block)) ||
         diags_has(s->diags, DIAG_which_train))
         return EXIT_usage;
     return EXIT_content;
@@ -81,11 +84,14 @@ static int front(struct session *s, bool check_only) {
 
 // ---- passes
 
-struct watching { const struct netc_options *o; };
+struct watching {
+    const struct netc_options *o;
+};
 
 static void after_pass(const char *pass, struct graph *g, void *context) {
     const struct netc_options *o = ((struct watching *)context)->o;
-    if (!o->print_after || (strcmp(o->print_after, "all") != 0 && strcmp(o->print_after, pass) != 0))
+    if (!o->print_after ||
+        (strcmp(o->print_after, "all") != 0 && strcmp(o->print_after, pass) != 0))
         return;
     fprintf(stderr, "# after %s\n", pass);
     graph_print(g, stderr, true);
@@ -94,9 +100,11 @@ static void after_pass(const char *pass, struct graph *g, void *context) {
 static int optimize(struct session *s) {
     struct watching w = {s->o};
     struct pass_options po = {.check = s->o->verify, .off = s->o->without};
-    if (s->o->print_after && strcmp(s->o->print_after, "all") != 0 && strcmp(s->o->print_after, "sema") != 0 &&
-        !pass_find(s->o->print_after)) {
-        fprintf(stderr, "netc: error: there is no pass `%s`\nhelp: `netc --list-passes` names them; `sema` is before the first\n",
+    if (s->o->print_after && strcmp(s->o->print_after, "all") != 0 &&
+        strcmp(s->o->print_after, "sema") != 0 && !pass_find(s->o->print_after)) {
+        fprintf(stderr,
+                "netc: error: there is no pass `%s`\nhelp: `netc --list-passes` names them; `sema` "
+                "is before the first\n",
                 s->o->print_after);
         return EXIT_usage;
     }
@@ -135,7 +143,9 @@ static const char *working_folder(struct arena *a) {
 }
 
 static struct codegen_options code_options(struct session *s) {
-    return (struct codegen_options){.level = s->o->optimize, .producer = netc_version(), .directory = working_folder(s->model),
+    return (struct codegen_options){.level = s->o->optimize,
+                                    .producer = netc_version(),
+                                    .directory = working_folder(s->model),
                                     .sources = s->sources};
 }
 
@@ -156,7 +166,9 @@ static int generate(struct session *s, enum codegen_output kind, const char *pat
 static int link_to(struct session *s, const char *output) {
     const char *error = NULL, *runtime = place_runtime(s->model), *objects[CODEGEN_MAX_PARTS];
     if (!runtime)
-        return environment("the runtime `libnetrt.a` is missing beside netc; reinstall netc, or run it from where it was built", NULL);
+        return environment("the runtime `libnetrt.a` is missing beside netc; reinstall netc, or "
+                           "run it from where it was built",
+                           NULL);
     struct codegen_options co = code_options(s);
     struct codegen_job job = {s->program->name, &s->target, &co, s->loops, s->program};
     uint32_t n = codegen_write_objects(s->model, &job, objects, &error);
@@ -222,7 +234,9 @@ static int build(struct session *s, const char *kind, const char *output) {
         return emit_loops(s);
     if (strcmp(kind, "exe") == 0)
         return link_to(s, output);
-    enum codegen_output k = strcmp(kind, "llvm") == 0 ? CODEGEN_llvm : strcmp(kind, "asm") == 0 ? CODEGEN_asm : CODEGEN_obj;
+    enum codegen_output k = strcmp(kind, "llvm") == 0  ? CODEGEN_llvm
+                            : strcmp(kind, "asm") == 0 ? CODEGEN_asm
+                                                       : CODEGEN_obj;
     return generate(s, k, s->o->output && strcmp(s->o->output, "-") == 0 ? NULL : s->o->output);
 }
 
@@ -276,7 +290,8 @@ static uint64_t build_hash(struct session *s) {
     const struct netc_options *o = s->o;
     uint64_t h = s->program->hash;
     struct stat st;
-    const char *runtime = place_runtime(s->source), *version = netc_version(), *cpu = o->target_cpu ? o->target_cpu : "native";
+    const char *runtime = place_runtime(s->source), *version = netc_version(),
+               *cpu = o->target_cpu ? o->target_cpu : "native";
     h = hash_bytes(version, strlen(version), h);
     h = hash_bytes(cpu, strlen(cpu), h);
     h = hash_bytes(&o->optimize, sizeof o->optimize, h);
@@ -307,8 +322,10 @@ int pipeline_run(const struct netc_options *o) {
         return close_session(&s, status);
     const char *folder = cache_folder(s.source);
     if (!folder)
-        return close_session(&s, environment("no folder for built trainers; set XDG_CACHE_HOME", NULL));
-    const char *trainer = arena_printf(s.source, "%s/%s-%016llx", folder, s.program->name, (unsigned long long)build_hash(&s));
+        return close_session(&s,
+                             environment("no folder for built trainers; set XDG_CACHE_HOME", NULL));
+    const char *trainer = arena_printf(s.source, "%s/%s-%016llx", folder, s.program->name,
+                                       (unsigned long long)build_hash(&s));
     if (access(trainer, X_OK) != 0) {
         status = optimize(&s);
         if (status == EXIT_done)
@@ -338,7 +355,9 @@ static int run_passes(struct session *s, struct graph **g) {
         const char *name = arena_strndup(s->source, names, n);
         const struct pass *p = pass_find(name);
         if (!p) {
-            fprintf(stderr, "netc: error: there is no pass `%s`\nhelp: `netc --list-passes` names them\n", name);
+            fprintf(stderr,
+                    "netc: error: there is no pass `%s`\nhelp: `netc --list-passes` names them\n",
+                    name);
             return EXIT_usage;
         }
         *g = p->run(s->model, s->scratch, *g, &po);
@@ -348,7 +367,8 @@ static int run_passes(struct session *s, struct graph **g) {
     return EXIT_done;
 }
 
-static int graphs_from_text(struct session *s, struct text *out, const char *text, size_t n, file_id f, const char *kind) {
+static int graphs_from_text(struct session *s, struct text *out, const char *text, size_t n,
+                            file_id f, const char *kind) {
     while (n > 0) {
         size_t used = 0;
         struct graph *g = graph_parse(s->model, text, n, &used, s->diags, f);
@@ -361,7 +381,8 @@ static int graphs_from_text(struct session *s, struct text *out, const char *tex
             text_add(out, graph_text(s->model, g));
         } else {
             const char *error = NULL;
-            if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target, &error))
+            if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target,
+                                     &error))
                 return environment("no code for this target", error);
             s->target.loop.scalar |= s->o->optimize == 0;
             text_add(out, loop_text(s->model, loop_lower(s->model, 1, &g, NULL, &s->target.loop)));

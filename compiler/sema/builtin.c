@@ -18,25 +18,37 @@ static struct value *bad(struct sema *s, struct span at, int id, const struct va
 static struct value *folded(struct sema *s, int id, const struct value *v) {
     double x = v->number.real, r;
     switch (id) {
-    case BI_sqrt: r = sqrt(x); break;
-    case BI_floor: r = floor(x); break;
-    case BI_ceil: r = ceil(x); break;
-    default: r = eval_scalar_op(builtins[id].op, 1, &x);
+    case BI_sqrt:
+        r = sqrt(x);
+        break;
+    case BI_floor:
+        r = floor(x);
+        break;
+    case BI_ceil:
+        r = ceil(x);
+        break;
+    default:
+        r = eval_scalar_op(builtins[id].op, 1, &x);
     }
     struct value *w = value_number(s, number_real(r), v->taint);
-    bool whole = id == BI_floor || id == BI_ceil || ((id == BI_abs || id == BI_sign) && v->element == ELEMENT_int);
+    bool whole = id == BI_floor || id == BI_ceil ||
+                 ((id == BI_abs || id == BI_sign) && v->element == ELEMENT_int);
     if (v->number.exact && (id == BI_floor || id == BI_ceil))
-        w->number = number_int(id == BI_floor ? floor_div(v->number.p, v->number.q) : -floor_div(-v->number.p, v->number.q));
+        w->number = number_int(id == BI_floor ? floor_div(v->number.p, v->number.q)
+                                              : -floor_div(-v->number.p, v->number.q));
     w->element = whole ? ELEMENT_int : ELEMENT_real;
     return w;
 }
 
-static struct value *rounding(struct sema *s, struct frame *f, int id, struct value *v, struct span at) {
+static struct value *rounding(struct sema *s, struct frame *f, int id, struct value *v,
+                              struct span at) {
     if (v->index) {
         index_id i = id == BI_floor ? v->index : index_scale(s->graph, v->index, -1);
         struct value *r = sema_floor_index(s, f, i, at);
         if (r)
-            return id == BI_floor ? r : sema_binary(s, f, "*", value_number(s, number_int(-1), 0), r, at);
+            return id == BI_floor
+                       ? r
+                       : sema_binary(s, f, "*", value_number(s, number_int(-1), 0), r, at);
     }
     struct value *r = sema_apply(s, f, id == BI_floor ? OP_floor : OP_ceil, 1, &v, at);
     if (!value_is_bad(r))
@@ -44,7 +56,8 @@ static struct value *rounding(struct sema *s, struct frame *f, int id, struct va
     return r;
 }
 
-static struct value *scalar_function(struct sema *s, struct frame *f, int id, struct value *v, struct span at) {
+static struct value *scalar_function(struct sema *s, struct frame *f, int id, struct value *v,
+                                     struct span at) {
     if (v->kind == VALUE_number || v->kind == VALUE_truth)
         return folded(s, id, v);
     if (v->kind == VALUE_parts) {
@@ -70,14 +83,18 @@ static struct value *scalar_function(struct sema *s, struct frame *f, int id, st
 }
 
 // A structural op works on [letters.., own axes..] of its operands; letters stay in front.
-struct operand { node_id node; uint32_t n_letters, letters[MAX_RANK]; };
+struct operand {
+    node_id node;
+    uint32_t n_letters, letters[MAX_RANK];
+};
 
 static bool to_operand(struct sema *s, struct frame *f, struct value *v, struct operand *o) {
     o->node = value_node(s, f, v, &o->n_letters, o->letters);
     return true;
 }
 
-static struct value *from_node(struct sema *s, node_id n, const struct operand *o, enum element element) {
+static struct value *from_node(struct sema *s, node_id n, const struct operand *o,
+                               enum element element) {
     struct value *v = value_new(s, VALUE_tensor);
     const struct node *node = graph_node(s->graph, n);
     index_id at[MAX_RANK];
@@ -91,7 +108,8 @@ static struct value *from_node(struct sema *s, node_id n, const struct operand *
     return v;
 }
 
-static struct value *structural(struct sema *s, struct frame *f, enum op op, struct value *v, struct value *second, int64_t part, bool has_part, struct span at) {
+static struct value *structural(struct sema *s, struct frame *f, enum op op, struct value *v,
+                                struct value *second, int64_t part, bool has_part, struct span at) {
     struct operand a, b;
     const char *error = NULL;
     to_operand(s, f, v, &a);
@@ -103,13 +121,15 @@ static struct value *structural(struct sema *s, struct frame *f, enum op op, str
     s->graph->here = f->origin;
     node_id n = graph_op(s->graph, op, second ? 2 : 1, in, has_part, &part, &error);
     if (!n) {
-        diag_structural_misfit(s->diags, at, op_table[op].name, error ? error : "the shapes do not fit");
+        diag_structural_misfit(s->diags, at, op_table[op].name,
+                               error ? error : "the shapes do not fit");
         return value_poison(s);
     }
     return from_node(s, n, &a, op == OP_argsort ? ELEMENT_int : ELEMENT_real);
 }
 
-static struct value *reshape(struct sema *s, struct frame *f, struct value *v, struct value *to, struct span at) {
+static struct value *reshape(struct sema *s, struct frame *f, struct value *v, struct value *to,
+                             struct span at) {
     extent shape[MAX_RANK];
     uint32_t rank;
     int64_t count = 1, want = 1;
@@ -131,7 +151,8 @@ static struct value *reshape(struct sema *s, struct frame *f, struct value *v, s
     for (uint32_t i = 0; i < v->rank; i++)
         count *= v->shape[i];
     if (count != want) {
-        diag_reshape_count(s->diags, at, value_words(s, v), (long long)count, shape_text(s, rank, shape), (long long)want);
+        diag_reshape_count(s->diags, at, value_words(s, v), (long long)count,
+                           shape_text(s, rank, shape), (long long)want);
         return value_poison(s);
     }
     struct operand o;
@@ -158,8 +179,10 @@ static struct value *reshape(struct sema *s, struct frame *f, struct value *v, s
     return r;
 }
 
-// concat along the leading own axis, as a sum of shifted parts under brackets: no reordering of letters is needed.
-static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct given *args, struct span at) {
+// concat along the leading own axis, as a sum of shifted parts under brackets: no reordering of
+// letters is needed.
+static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct given *args,
+                            struct span at) {
     struct value *r = value_shape_like(s, args[0].value);
     int64_t total = 0;
     expr_id sum = expr_const(s->graph, 0);
@@ -173,9 +196,12 @@ static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct 
             return value_poison(s);
         }
         v = value_settle(s, f, v);
-        index_id by[MAX_RANK] = {index_add(s->graph, index_axis(s->graph, 0), index_constant(s->graph, -total))};
+        index_id by[MAX_RANK] = {
+            index_add(s->graph, index_axis(s->graph, 0), index_constant(s->graph, -total))};
         struct guard inside = {by[0], v->shape[0]};
-        sum = expr_op2(s->graph, OP_add, sum, expr_bracket(s->graph, 1, &inside, expr_substitute(s->graph, value_expr(s, v), MAX_RANK, by)));
+        sum = expr_op2(s->graph, OP_add, sum,
+                       expr_bracket(s->graph, 1, &inside,
+                                    expr_substitute(s->graph, value_expr(s, v), MAX_RANK, by)));
         total += v->shape[0];
         if (v->element == ELEMENT_real)
             r->element = ELEMENT_real;
@@ -189,7 +215,8 @@ static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct 
 }
 
 // gradient(f, x): f's value at a point that stands for x alone.
-static struct value *gradient(struct sema *s, struct frame *f, struct value *fn, struct value *x, struct span at) {
+static struct value *gradient(struct sema *s, struct frame *f, struct value *fn, struct value *x,
+                              struct span at) {
     if (fn->kind == VALUE_objective)
         return sema_objective(s, f, true, x, at);
     if (fn->kind != VALUE_template && fn->kind != VALUE_network && fn->kind != VALUE_instance) {
@@ -219,7 +246,7 @@ static struct value *gradient(struct sema *s, struct frame *f, struct value *fn,
         diag_structural_misfit(s->diags, at, "gradient", error ? error : "the shapes do not fit");
         return value_poison(s);
     }
-    struct operand all = v;   // letters of the value first; those of x alone follow
+    struct operand all = v; // letters of the value first; those of x alone follow
     struct value *r = from_node(s, g, &all, ELEMENT_real);
     for (uint32_t k = 0; k < r->rank; k++)
         r->axis[k] = k < y->rank ? y->axis[k] : k - y->rank < x->rank ? x->axis[k - y->rank] : NULL;
@@ -233,7 +260,8 @@ static struct value *shape_of(struct sema *s, struct value *v) {
     return value_number(s, number_int(n), 0);
 }
 
-static struct value *several(struct sema *s, struct frame *f, enum op op, int64_t parts, struct value *v, struct span at) {
+static struct value *several(struct sema *s, struct frame *f, enum op op, int64_t parts,
+                             struct value *v, struct span at) {
     struct value *t = value_new(s, VALUE_tuple);
     t->n = (uint32_t)parts;
     t->at = NEW_ARRAY(s->arena, t->n, struct value *);
@@ -245,7 +273,8 @@ static struct value *several(struct sema *s, struct frame *f, enum op op, int64_
     return t;
 }
 
-struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, struct given *args, struct span at) {
+struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, struct given *args,
+                           struct span at) {
     const struct builtin_info *b = &builtins[id];
     for (uint32_t i = 0; i < n; i++)
         if (args[i].name) {
@@ -267,21 +296,33 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
         t->object->given = arena_copy(s->arena, args, n * sizeof *args);
         return t;
     }
-    case BI_concat: return concat(s, f, n, args, at);
-    case BI_gradient: return gradient(s, f, v, w, at);
-    default: break;
+    case BI_concat:
+        return concat(s, f, n, args, at);
+    case BI_gradient:
+        return gradient(s, f, v, w, at);
+    default:
+        break;
     }
     if (!value_is_tensor(v) && v->kind != VALUE_parts)
         return bad(s, at, id, v);
     switch (id) {
-    case BI_reshape: return v->kind == VALUE_parts ? bad(s, at, id, v) : reshape(s, f, v, w, at);
-    case BI_size: return shape_of(s, v);
-    case BI_argsort: return structural(s, f, OP_argsort, v, NULL, 0, false, at);
-    case BI_eigh: return several(s, f, OP_eigh, 2, v, at);
-    case BI_svd: return several(s, f, OP_svd, 3, v, at);
-    case BI_solve: return structural(s, f, OP_solve, v, w, 0, false, at);
-    case BI_cholesky: return structural(s, f, OP_cholesky, v, NULL, 0, false, at);
-    case BI_constant: return v->kind == VALUE_tensor ? structural(s, f, OP_constant, v, NULL, 0, false, at) : v;
-    default: return scalar_function(s, f, id, v, at);
+    case BI_reshape:
+        return v->kind == VALUE_parts ? bad(s, at, id, v) : reshape(s, f, v, w, at);
+    case BI_size:
+        return shape_of(s, v);
+    case BI_argsort:
+        return structural(s, f, OP_argsort, v, NULL, 0, false, at);
+    case BI_eigh:
+        return several(s, f, OP_eigh, 2, v, at);
+    case BI_svd:
+        return several(s, f, OP_svd, 3, v, at);
+    case BI_solve:
+        return structural(s, f, OP_solve, v, w, 0, false, at);
+    case BI_cholesky:
+        return structural(s, f, OP_cholesky, v, NULL, 0, false, at);
+    case BI_constant:
+        return v->kind == VALUE_tensor ? structural(s, f, OP_constant, v, NULL, 0, false, at) : v;
+    default:
+        return scalar_function(s, f, id, v, at);
     }
 }

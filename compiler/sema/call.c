@@ -1,8 +1,9 @@
 // Calls: what a name means, how arguments meet a signature, how a body runs.
 //
-// A signature binds dims: in parameters, left to right, a plain name in a shape that is not bound yet takes the extent;
-// a bound name or any other expression must agree with it. Results are computed in the same names. A body runs
-// in a scope of its own; errors inside the library carry the user's call in their notes.
+// A signature binds dims: in parameters, left to right, a plain name in a shape that is not bound
+// yet takes the extent; a bound name or any other expression must agree with it. Results are
+// computed in the same names. A body runs in a scope of its own; errors inside the library carry
+// the user's call in their notes.
 #include "internal.h"
 
 #include <string.h>
@@ -22,7 +23,7 @@ static struct value *template_of(struct sema *s, struct definition *d, int built
 static struct value *hyper_value(struct sema *s, struct definition *d) {
     const struct program_hyper *h = &s->program->hypers.at[d->hyper];
     uint64_t bit = (uint64_t)1 << (d->hyper < 63 ? d->hyper : 63);
-    if (d->constant) {   // structural, or the first pass
+    if (d->constant) { // structural, or the first pass
         struct value *v = value_shape_like(s, d->constant);
         v->taint |= bit;
         return v;
@@ -48,15 +49,18 @@ static struct value *constant_value(struct sema *s, struct definition *d, struct
     struct frame f = top_frame(s);
     struct value *v = sema_expr(s, &f, d->ast->kid[AST_constant_value]);
     d->evaluating = false;
-    if (v->kind == VALUE_tensor)   // belongs to the graph under construction
+    if (v->kind == VALUE_tensor) // belongs to the graph under construction
         return value_settle(s, &f, v);
     return d->constant = v;
 }
 
-static struct value *definition_value(struct sema *s, struct frame *f, struct definition *d, struct span at) {
+static struct value *definition_value(struct sema *s, struct frame *f, struct definition *d,
+                                      struct span at) {
     switch (d->ast->kind) {
-    case AST_hyper: return hyper_value(s, d);
-    case AST_constant: return constant_value(s, d, at);
+    case AST_hyper:
+        return hyper_value(s, d);
+    case AST_constant:
+        return constant_value(s, d, at);
     case AST_network: {
         if (d->ast->kid[AST_network_replicas]) {
             return sema_not_compiled(s, f, at, "`network M[n]`, a family of networks");
@@ -68,13 +72,19 @@ static struct value *definition_value(struct sema *s, struct frame *f, struct de
     }
     case AST_procedure:
         return sema_not_compiled(s, f, at, "a call of a `procedure`");
-    default: return template_of(s, d, 0);
+    default:
+        return template_of(s, d, 0);
     }
 }
 
 static struct value *special_name(struct sema *s, struct frame *f, const struct ast *n) {
-    static const struct { const char *name; enum builtin b; } numbers[] = {
-        {"step", BUILTIN_step}, {"steps", BUILTIN_steps}, {"epoch", BUILTIN_epoch}, {"epochs", BUILTIN_epochs}};
+    static const struct {
+        const char *name;
+        enum builtin b;
+    } numbers[] = {{"step", BUILTIN_step},
+                   {"steps", BUILTIN_steps},
+                   {"epoch", BUILTIN_epoch},
+                   {"epochs", BUILTIN_epochs}};
     if (strcmp(n->text, "training") == 0)
         return value_truth(s, s->training, 0);
     if (strcmp(n->text, "inf") == 0) {
@@ -118,7 +128,8 @@ static struct value *find_name(struct sema *s, struct frame *f, const struct ast
 }
 
 struct value *sema_name(struct sema *s, struct frame *f, const struct ast *n) {
-    static const char *const later[] = {"words", "characters", "spell", "tiles", "scatter", "bars", "curves"};
+    static const char *const later[] = {"words",   "characters", "spell", "tiles",
+                                        "scatter", "bars",       "curves"};
     struct value *v = find_name(s, f, n);
     if (v)
         return v;
@@ -143,7 +154,8 @@ static void open_local(struct sema *s, struct frame *f, const struct ast *n) {
 }
 
 // Runs the statements; with `last_is_value` the value of the last one that has one.
-struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block, bool last_is_value) {
+struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block,
+                             bool last_is_value) {
     struct value *last = NULL;
     for (uint32_t i = 0; i < block->n_kids; i++) {
         const struct ast *n = block->kid[i];
@@ -169,27 +181,32 @@ struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *
 // ---- signatures
 
 struct binding_run {
-    struct frame *f;              // of the callee
-    const char *dims[MAX_AXES];   // names bound by arguments, with the caller's axis names
+    struct frame *f;            // of the callee
+    const char *dims[MAX_AXES]; // names bound by arguments, with the caller's axis names
     const char *axes[MAX_AXES];
     uint32_t n_dims;
 };
 
-static void dim_mismatch(struct sema *s, const struct ast *param, const struct ast *dim, struct span at, int64_t want, const struct value *got, uint32_t axis) {
-    const char *should = arena_printf(s->arena, dim->kind == AST_number ? "%.0s%lld" : "`%s` = %lld", ast_spelling(s->arena, dim), (long long)want);
-    struct diag *d = diag_argument_extent(s->diags, at, param->text, (int)axis + 1, value_words(s, got), (long long)got->shape[axis], should);
+static void dim_mismatch(struct sema *s, const struct ast *param, const struct ast *dim,
+                         struct span at, int64_t want, const struct value *got, uint32_t axis) {
+    const char *should =
+        arena_printf(s->arena, dim->kind == AST_number ? "%.0s%lld" : "`%s` = %lld",
+                     ast_spelling(s->arena, dim), (long long)want);
+    struct diag *d = diag_argument_extent(s->diags, at, param->text, (int)axis + 1,
+                                          value_words(s, got), (long long)got->shape[axis], should);
     diag_note(d, param->at, "`%s` is declared here", param->text);
 }
 
-static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *param, const struct ast *dim,
-                     struct value *v, uint32_t axis, struct span at) {
+static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *param,
+                     const struct ast *dim, struct value *v, uint32_t axis, struct span at) {
     int64_t want;
     if (dim->kind == AST_binary && strcmp(dim->text, "<=") == 0) {
         diag_not_compiled(s->diags, dim->at, "a bounded axis");
         return false;
     }
     if (dim->kind == AST_name && !scope_find(b->f->scope, dim->text, true)) {
-        scope_bind(s, b->f->scope, dim->text, value_number(s, number_int(v->shape[axis]), 0), dim->at);
+        scope_bind(s, b->f->scope, dim->text, value_number(s, number_int(v->shape[axis]), 0),
+                   dim->at);
         if (b->n_dims < MAX_AXES) {
             b->dims[b->n_dims] = dim->text;
             b->axes[b->n_dims++] = v->axis[axis] ? v->axis[axis] : dim->text;
@@ -209,14 +226,16 @@ static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *pa
     return true;
 }
 
-static bool bind_rest(struct sema *s, struct binding_run *b, const struct ast *param, const struct value *v, uint32_t axis, uint32_t count, struct span at) {
+static bool bind_rest(struct sema *s, struct binding_run *b, const struct ast *param,
+                      const struct value *v, uint32_t axis, uint32_t count, struct span at) {
     struct frame *f = b->f;
     if (f->has_rest) {
         bool same = f->rest_rank == count;
         for (uint32_t k = 0; same && k < count; k++)
             same = f->rest_shape[k] == v->shape[axis + k];
         if (!same) {
-            diag_note(diag_rest_differs(s->diags, at, shape_text(s, f->rest_rank, f->rest_shape), value_words(s, v)),
+            diag_note(diag_rest_differs(s->diags, at, shape_text(s, f->rest_rank, f->rest_shape),
+                                        value_words(s, v)),
                       param->at, "`%s` is declared here", param->text);
             return false;
         }
@@ -231,14 +250,17 @@ static bool bind_rest(struct sema *s, struct binding_run *b, const struct ast *p
     return true;
 }
 
-static bool bind_shape(struct sema *s, struct binding_run *b, const struct ast *param, struct value *v, struct span at) {
+static bool bind_shape(struct sema *s, struct binding_run *b, const struct ast *param,
+                       struct value *v, struct span at) {
     const struct ast *dims = param->kid[AST_param_type]->kid[AST_type_shape]->kid[AST_shape_dims];
     uint32_t rest = 0;
     for (uint32_t i = 0; i < dims->n_kids; i++)
         rest += dims->kid[i]->kind == AST_rest;
     uint32_t plain = dims->n_kids - rest;
     if (rest > 1 || (rest ? v->rank < plain : v->rank != plain)) {
-        struct diag *d = diag_argument_rank(s->diags, at, param->text, ast_spelling(s->arena, param->kid[AST_param_type]), value_words(s, v));
+        struct diag *d = diag_argument_rank(s->diags, at, param->text,
+                                            ast_spelling(s->arena, param->kid[AST_param_type]),
+                                            value_words(s, v));
         diag_note(d, param->at, "`%s` is declared here", param->text);
         if (plain == 1 && v->rank > 1)
             diag_help(d, "make it one axis: `|> flatten`");
@@ -258,7 +280,8 @@ static bool bind_shape(struct sema *s, struct binding_run *b, const struct ast *
 }
 
 // class(v): binds v to the number of classes, or checks it.
-static bool bind_class(struct sema *s, struct binding_run *b, const struct ast *param, const struct ast *type, struct value *v, struct span at) {
+static bool bind_class(struct sema *s, struct binding_run *b, const struct ast *param,
+                       const struct ast *type, struct value *v, struct span at) {
     const struct ast *n = type->kid[AST_type_argument];
     int64_t want;
     if (v->element == ELEMENT_real || v->low > v->high || v->low < 0) {
@@ -275,14 +298,16 @@ static bool bind_class(struct sema *s, struct binding_run *b, const struct ast *
         return false;
     if (v->high < want)
         return true;
-    diag_note(diag_class_too_small(s->diags, at, param->text, (long long)want, (long long)v->high + 1), param->at,
-              "`%s` is declared here", param->text);
+    diag_note(
+        diag_class_too_small(s->diags, at, param->text, (long long)want, (long long)v->high + 1),
+        param->at, "`%s` is declared here", param->text);
     return false;
 }
 
 static bool is_floating(const struct ast *type) { return type->text == NULL; }
 
-static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *param, struct value *v, struct span at) {
+static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *param,
+                       struct value *v, struct span at) {
     const struct ast *type = param->kid[AST_param_type];
     if (value_is_bad(v))
         return false;
@@ -295,7 +320,8 @@ static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *
             v = t;
         }
         if (v->kind != VALUE_tensor) {
-            diag_note(diag_argument_kind(s->diags, at, param->text, ast_spelling(s->arena, type), value_words(s, v)),
+            diag_note(diag_argument_kind(s->diags, at, param->text, ast_spelling(s->arena, type),
+                                         value_words(s, v)),
                       param->at, "`%s` is declared here", param->text);
             return false;
         }
@@ -303,10 +329,12 @@ static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *
         if (type->kid[AST_type_shape] && !bind_shape(s, b, param, v, at))
             return false;
         if (!type->kid[AST_type_shape] && v->rank != 0) {
-            diag_argument_rank(s->diags, at, param->text, ast_spelling(s->arena, type), value_words(s, v));
+            diag_argument_rank(s->diags, at, param->text, ast_spelling(s->arena, type),
+                               value_words(s, v));
             return false;
         }
-        if (!is_floating(type) && strcmp(type->text, "class") == 0 && !bind_class(s, b, param, type, v, at))
+        if (!is_floating(type) && strcmp(type->text, "class") == 0 &&
+            !bind_class(s, b, param, type, v, at))
             return false;
         if (!is_floating(type) && strcmp(type->text, "int") == 0 && v->element == ELEMENT_real) {
             diag_argument_kind(s->diags, at, param->text, "int", value_words(s, v));
@@ -321,22 +349,30 @@ static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *
 
 static const struct ast *params_of(const struct ast *n) {
     switch (n->kind) {
-    case AST_network: return n->kid[AST_network_params];
-    case AST_optimizer: return n->kid[AST_optimizer_params];
-    default: return n->kid[AST_function_params];   // the same slot in fn, draw, layer, procedure
+    case AST_network:
+        return n->kid[AST_network_params];
+    case AST_optimizer:
+        return n->kid[AST_optimizer_params];
+    default:
+        return n->kid[AST_function_params]; // the same slot in fn, draw, layer, procedure
     }
 }
 static const struct ast *results_of(const struct ast *n) {
-    return n->kind == AST_network ? n->kid[AST_network_results] : n->kind == AST_optimizer ? NULL : n->kid[AST_function_results];
+    return n->kind == AST_network     ? n->kid[AST_network_results]
+           : n->kind == AST_optimizer ? NULL
+                                      : n->kid[AST_function_results];
 }
 static const struct ast *body_of(const struct ast *n) {
-    return n->kind == AST_network ? n->kid[AST_network_body] : n->kind == AST_optimizer ? n->kid[AST_optimizer_body]
-                                                                                        : n->kid[AST_function_body];
+    return n->kind == AST_network     ? n->kid[AST_network_body]
+           : n->kind == AST_optimizer ? n->kid[AST_optimizer_body]
+                                      : n->kid[AST_function_body];
 }
 
-// Arguments by position from parameter `from` on, then by name. False after an error; slots not given stay NULL.
-static bool match_arguments(struct sema *s, const struct ast *def, uint32_t from, uint32_t n, const struct given *args,
-                            struct given *slot, struct span at, bool quiet) {
+// Arguments by position from parameter `from` on, then by name. False after an error; slots not
+// given stay NULL.
+static bool match_arguments(struct sema *s, const struct ast *def, uint32_t from, uint32_t n,
+                            const struct given *args, struct given *slot, struct span at,
+                            bool quiet) {
     const struct ast *params = params_of(def);
     uint32_t next = from, n_params = params ? params->n_kids : 0;
     struct diags *d = quiet ? NULL : s->diags;
@@ -358,7 +394,8 @@ static bool match_arguments(struct sema *s, const struct ast *def, uint32_t from
             return false;
         }
         if (k >= n_params) {
-            diag_note(diag_too_many_arguments(d, args[i].at, def->text, (int)n_params), def->at, "`%s` is defined here", def->text);
+            diag_note(diag_too_many_arguments(d, args[i].at, def->text, (int)n_params), def->at,
+                      "`%s` is defined here", def->text);
             return false;
         }
         if (slot[k].value) {
@@ -369,7 +406,8 @@ static bool match_arguments(struct sema *s, const struct ast *def, uint32_t from
     }
     for (uint32_t k = from; k < n_params; k++)
         if (!slot[k].value && !params->kid[k]->kid[AST_param_value]) {
-            diag_note(diag_missing_argument(d, at, params->kid[k]->text, def->text), params->kid[k]->at, "`%s` is declared here", params->kid[k]->text);
+            diag_note(diag_missing_argument(d, at, params->kid[k]->text, def->text),
+                      params->kid[k]->at, "`%s` is declared here", params->kid[k]->text);
             return false;
         }
     return true;
@@ -377,7 +415,10 @@ static bool match_arguments(struct sema *s, const struct ast *def, uint32_t from
 
 // ---- results
 
-struct shape_check { struct value *v; const struct ast *type; };
+struct shape_check {
+    struct value *v;
+    const struct ast *type;
+};
 
 // The promised shapes of the results, for the ranges of letters on left sides.
 static bool promise_results(struct sema *s, struct frame *f, const struct ast *results) {
@@ -399,7 +440,8 @@ static bool promise_results(struct sema *s, struct frame *f, const struct ast *r
     return ok;
 }
 
-static bool check_result(struct sema *s, struct binding_run *b, const struct ast *r, struct value **v, struct span at) {
+static bool check_result(struct sema *s, struct binding_run *b, const struct ast *r,
+                         struct value **v, struct span at) {
     const struct ast *type = r->kid[AST_result_type];
     struct value out = {0};
     if (value_is_bad(*v))
@@ -416,7 +458,8 @@ static bool check_result(struct sema *s, struct binding_run *b, const struct ast
         for (uint32_t k = 0; same && k < out.rank; k++)
             same = w->shape[k] == out.shape[k];
         if (!same) {
-            struct diag *d = diag_result_shape(s->diags, type->at, shape_text(s, out.rank, out.shape), value_words(s, w));
+            struct diag *d = diag_result_shape(
+                s->diags, type->at, shape_text(s, out.rank, out.shape), value_words(s, w));
             diag_note(d, at, "the value is made here");
             return false;
         }
@@ -432,7 +475,8 @@ static bool check_result(struct sema *s, struct binding_run *b, const struct ast
     }
     if (type->text && strcmp(type->text, "class") == 0 && type->kid[AST_type_argument]) {
         int64_t n;
-        if (!value_whole(s, b->f, sema_expr(s, b->f, type->kid[AST_type_argument]), type->at, "a number of classes", &n))
+        if (!value_whole(s, b->f, sema_expr(s, b->f, type->kid[AST_type_argument]), type->at,
+                         "a number of classes", &n))
             return false;
         if (w->kind == VALUE_tensor && w->element == ELEMENT_real) {
             diag_result_kind(s->diags, at, "class", value_words(s, w));
@@ -446,7 +490,8 @@ static bool check_result(struct sema *s, struct binding_run *b, const struct ast
     return true;
 }
 
-static struct value *results(struct sema *s, struct binding_run *b, const struct ast *def, struct value *last, struct span at) {
+static struct value *results(struct sema *s, struct binding_run *b, const struct ast *def,
+                             struct value *last, struct span at) {
     const struct ast *list = results_of(def);
     if (!list || list->n_kids == 0) {
         if (last)
@@ -460,9 +505,11 @@ static struct value *results(struct sema *s, struct binding_run *b, const struct
     for (uint32_t i = 0; i < list->n_kids; i++) {
         const struct ast *r = list->kid[i];
         struct binding *found = r->text ? scope_find(b->f->scope, r->text, true) : NULL;
-        struct value *v = found ? found->value
+        struct value *v = found                         ? found->value
                           : r->text && list->n_kids > 1 ? NULL
-                          : last && last->kind == VALUE_tuple && list->n_kids > 1 && i < last->n ? last->at[i] : last;
+                          : last && last->kind == VALUE_tuple && list->n_kids > 1 && i < last->n
+                              ? last->at[i]
+                              : last;
         if (!v || (v->kind == VALUE_tuple && v->n == 0)) {
             diag_result_undefined(s->diags, r->at, r->text ? r->text : "the result", def->text);
             return value_poison(s);
@@ -507,22 +554,28 @@ static void note_layer(struct sema *s, const char *path, struct value *v, struct
 static bool owns_parameters(enum ast_kind k) { return k == AST_layer || k == AST_network; }
 
 // `caller` may be NULL (top level). `path`: an instance's own, else NULL.
-static struct value *run_body(struct sema *s, struct frame *caller, struct object *o, const char *path, struct given *slot, struct span at) {
+static struct value *run_body(struct sema *s, struct frame *caller, struct object *o,
+                              const char *path, struct given *slot, struct span at) {
     const struct ast *def = o->def->ast, *params = params_of(def), *body = body_of(def);
     struct frame f = {.scope = scope_new(s, o->scope, true), .lift = caller ? caller->lift : 0};
     struct binding_run b = {.f = &f};
     f.what = intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text));
     f.function = def->text;
     f.origin = f.site = sema_origin(s, caller ? caller : &f, at);
-    f.path = def->kind == AST_network ? o->def->name : path ? path
-             : def->kind == AST_layer && caller && caller->path ? count_layer(s, caller, def->text) : caller ? caller->path : NULL;
+    f.path = def->kind == AST_network                           ? o->def->name
+             : path                                             ? path
+             : def->kind == AST_layer && caller && caller->path ? count_layer(s, caller, def->text)
+             : caller                                           ? caller->path
+                                                                : NULL;
     if (def->kind == AST_layer && !f.path) {
         diag_layer_outside(s->diags, at, def->text);
         return value_poison(s);
     }
     if (!owns_parameters(def->kind) && caller)
         f.counters = caller->counters;
-    f.state_key = arena_printf(s->arena, "%s/%u:%u", caller && caller->state_key ? caller->state_key : "", at.file, at.begin);
+    f.state_key =
+        arena_printf(s->arena, "%s/%u:%u", caller && caller->state_key ? caller->state_key : "",
+                     at.file, at.begin);
     for (uint32_t i = 0; params && i < params->n_kids; i++) {
         struct value *v = slot[i].value;
         struct span where = v ? slot[i].at : params->kid[i]->at;
@@ -549,7 +602,8 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
 }
 
 // The arguments of a template become the names of a new body (draws, optimizers).
-bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, const struct object *o, struct span at) {
+bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, const struct object *o,
+                     struct span at) {
     const struct ast *def = o->def->ast, *params = params_of(def);
     struct given *slot = NEW_ARRAY(s->arena, (params ? params->n_kids : 0) + 1, struct given);
     struct binding_run b = {.f = f};
@@ -558,7 +612,8 @@ bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, cons
     if (!match_arguments(s, def, 0, o->n_given, o->given, slot, at, false))
         return false;
     for (uint32_t i = 0; params && i < params->n_kids; i++) {
-        struct value *v = slot[i].value ? slot[i].value : sema_expr(s, f, params->kid[i]->kid[AST_param_value]);
+        struct value *v =
+            slot[i].value ? slot[i].value : sema_expr(s, f, params->kid[i]->kid[AST_param_value]);
         if (!bind_param(s, &b, params->kid[i], v, slot[i].value ? slot[i].at : params->kid[i]->at))
             return false;
     }
@@ -566,10 +621,12 @@ bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, cons
 }
 
 // A draw's result type against the shape of the place of use: `-> W: [.., m, n]`.
-bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *result, uint32_t rank, const extent *shape,
-                        const char *const *axis, struct span at) {
+bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *result, uint32_t rank,
+                        const extent *shape, const char *const *axis, struct span at) {
     const struct ast *type = result->kid[AST_result_type];
-    struct ast param = {.kind = AST_param, .text = result->text ? result->text : intern("the result"), .at = result->at};
+    struct ast param = {.kind = AST_param,
+                        .text = result->text ? result->text : intern("the result"),
+                        .at = result->at};
     struct ast *kids[2] = {(struct ast *)(uintptr_t)type, NULL};
     struct value *v = value_scalar(s, expr_const(s->graph, 0), ELEMENT_real);
     struct binding_run b = {.f = f};
@@ -588,16 +645,19 @@ bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *resul
     return true;
 }
 
-static struct value *run(struct sema *s, struct frame *caller, struct object *o, const char *path, struct given *slot, struct span at) {
+static struct value *run(struct sema *s, struct frame *caller, struct object *o, const char *path,
+                         struct given *slot, struct span at) {
     uint32_t before = diags_count(s->diags);
     struct value *v = run_body(s, caller, o, path, slot, at);
     if (diags_count(s->diags) > before)
-        diags_inside(s->diags, before, at,
-                     arena_printf(s->arena, "%s `%s`", ast_kind_words(o->def->ast->kind), o->def->name));
+        diags_inside(
+            s->diags, before, at,
+            arena_printf(s->arena, "%s `%s`", ast_kind_words(o->def->ast->kind), o->def->name));
     return v;
 }
 
-static struct value *make_template(struct sema *s, struct value *callee, uint32_t n, const struct given *args) {
+static struct value *make_template(struct sema *s, struct value *callee, uint32_t n,
+                                   const struct given *args) {
     struct value *v = template_of(s, callee->object->def, callee->object->builtin);
     *v->object = *callee->object;
     v->object->n_given = n + callee->object->n_given;
@@ -613,21 +673,25 @@ static struct value *make_template(struct sema *s, struct value *callee, uint32_
 
 static bool always_template(enum ast_kind k) { return k == AST_draw_def || k == AST_optimizer; }
 
-// All arguments given: those of a template come after the first parameter (draws and optimizers: from it).
-static struct value *invoke_definition(struct sema *s, struct frame *f, struct value *callee, uint32_t n, struct given *args, struct span at) {
+// All arguments given: those of a template come after the first parameter (draws and optimizers:
+// from it).
+static struct value *invoke_definition(struct sema *s, struct frame *f, struct value *callee,
+                                       uint32_t n, struct given *args, struct span at) {
     struct object *o = callee->object;
     const struct ast *def = o->def->ast, *params = params_of(def);
     uint32_t n_params = params ? params->n_kids : 0, total = n + o->n_given;
-    struct given *all = NEW_ARRAY(s->arena, total + 1, struct given), *slot = NEW_ARRAY(s->arena, n_params + 1, struct given);
+    struct given *all = NEW_ARRAY(s->arena, total + 1, struct given),
+                 *slot = NEW_ARRAY(s->arena, n_params + 1, struct given);
     for (uint32_t i = 0; i < n; i++)
         all[i] = args[i];
     for (uint32_t i = 0; i < o->n_given; i++)
         all[n + i] = o->given[i];
-    if (callee->kind == VALUE_template && o->n_given == 0 && (def->kind == AST_layer || def->kind == AST_function)) {
+    if (callee->kind == VALUE_template && o->n_given == 0 &&
+        (def->kind == AST_layer || def->kind == AST_function)) {
         struct given *trial = NEW_ARRAY(s->arena, n_params + 1, struct given);
         if (n_params && !match_arguments(s, def, 0, total, all, slot, at, true) &&
             match_arguments(s, def, 1, total, all, trial, at, true) && !trial[0].value)
-            return make_template(s, callee, n, args);   // the first argument is to come
+            return make_template(s, callee, n, args); // the first argument is to come
         memset(slot, 0, n_params * sizeof *slot);
     }
     if (!match_arguments(s, def, 0, total, all, slot, at, false))
@@ -642,7 +706,8 @@ static struct value *invoke_definition(struct sema *s, struct frame *f, struct v
     return v;
 }
 
-struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee, uint32_t n, struct given *args, struct span at) {
+struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee, uint32_t n,
+                          struct given *args, struct span at) {
     for (uint32_t i = 0; i < n; i++)
         if (value_is_bad(args[i].value))
             return args[i].value;
@@ -655,13 +720,15 @@ struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee,
             all[n + i] = callee->object->given[i];
         return sema_builtin(s, f, callee->object->builtin, n + callee->object->n_given, all, at);
     }
-    if (callee->kind == VALUE_template && callee->object->def->ast->kind == AST_optimizer && f->optimizer_path)
+    if (callee->kind == VALUE_template && callee->object->def->ast->kind == AST_optimizer &&
+        f->optimizer_path)
         return sema_run_rule(s, f, callee, n, args, at);
     if (callee->kind == VALUE_objective && n == 1)
         return sema_objective(s, f, false, args[0].value, at);
     if (callee->kind == VALUE_template && always_template(callee->object->def->ast->kind))
         return make_template(s, callee, n, args);
-    if (callee->kind == VALUE_template || callee->kind == VALUE_network || callee->kind == VALUE_instance)
+    if (callee->kind == VALUE_template || callee->kind == VALUE_network ||
+        callee->kind == VALUE_instance)
         return invoke_definition(s, f, callee, n, args, at);
     if (!value_is_bad(callee))
         diag_not_callable(s->diags, at, value_words(s, callee));
@@ -669,7 +736,8 @@ struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee,
 }
 
 static bool is_reducer(const char *name) {
-    static const char *const all[] = {"sum", "prod", "mean", "max", "min", "argmax", "argmin", "any", "all"};
+    static const char *const all[] = {"sum",    "prod",   "mean", "max", "min",
+                                      "argmax", "argmin", "any",  "all"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i], name) == 0)
             return true;

@@ -1,8 +1,8 @@
 // The data block: readers and fields, splits, and preprocessing sample by sample.
 //
-// The block is evaluated twice. In the fit graph the batch is the whole training split, and every reduction over
-// `batch` is an output, stored with the weights; in the prepare graph those same reductions are inputs (equation.c),
-// and the block's definitions are the fields of a batch.
+// The block is evaluated twice. In the fit graph the batch is the whole training split, and every
+// reduction over `batch` is an output, stored with the weights; in the prepare graph those same
+// reductions are inputs (equation.c), and the block's definitions are the fields of a batch.
 #include "internal.h"
 
 #include <string.h>
@@ -10,9 +10,12 @@
 // ---- read
 
 static bool knows_reader(const char *name, bool *compiled) {
-    static const struct { const char *name; bool compiled; } readers[] = {
-        {"idx", true}, {"csv", true}, {"table", true}, {"npy", true}, {"cifar", false},
-        {"wav", false}, {"lines", false}, {"pictures", false}, {"windows", false}};
+    static const struct {
+        const char *name;
+        bool compiled;
+    } readers[] = {{"idx", true},    {"csv", true},       {"table", true},
+                   {"npy", true},    {"cifar", false},    {"wav", false},
+                   {"lines", false}, {"pictures", false}, {"windows", false}};
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
         if (strcmp(readers[i].name, name) == 0) {
             *compiled = readers[i].compiled;
@@ -21,7 +24,8 @@ static bool knows_reader(const char *name, bool *compiled) {
     return false;
 }
 
-static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *call, struct program_reader *r) {
+static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *call,
+                             struct program_reader *r) {
     const struct ast *list = call->kid[AST_call_arguments];
     r->n_arguments = list->n_kids;
     r->arguments = NEW_ARRAY(s->program->arena, list->n_kids + 1, struct program_argument);
@@ -61,24 +65,33 @@ static void bind_nothing(struct sema *s, struct frame *f, const struct ast *fiel
 }
 
 static void read(struct sema *s, struct frame *f, const struct ast *n) {
-    static const char *const names[] = {"idx", "csv", "table", "npy", "cifar", "wav", "lines", "pictures", "windows"};
+    static const char *const names[] = {"idx", "csv",   "table",    "npy",    "cifar",
+                                        "wav", "lines", "pictures", "windows"};
     const struct ast *call = n->kid[AST_read_reader], *fields = n->kid[AST_read_fields];
     struct program *p = s->program;
     bool compiled;
-    if (call->kind != AST_call || call->kid[0]->kind != AST_name || !knows_reader(call->kid[0]->text, &compiled)) {
-        const char *spelled = call->kind == AST_call && call->kid[0]->kind == AST_name ? call->kid[0]->text : ast_spelling(s->arena, call);
+    if (call->kind != AST_call || call->kid[0]->kind != AST_name ||
+        !knows_reader(call->kid[0]->text, &compiled)) {
+        const char *spelled = call->kind == AST_call && call->kid[0]->kind == AST_name
+                                  ? call->kid[0]->text
+                                  : ast_spelling(s->arena, call);
         struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
         const char *near = near_name(spelled, names, sizeof names / sizeof *names);
-        diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, csv, table, npy%s", near ? near : "");
+        diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, csv, table, npy%s",
+                  near ? near : "");
         bind_nothing(s, f, fields);
         return;
     }
     if (!compiled) {
-        diag_not_compiled(s->diags, call->at, arena_printf(s->arena, "the reader `%s`", call->kid[0]->text));
+        diag_not_compiled(s->diags, call->at,
+                          arena_printf(s->arena, "the reader `%s`", call->kid[0]->text));
         bind_nothing(s, f, fields);
         return;
     }
-    struct program_reader r = {.kind = call->kid[0]->text, .at = call->at, .first_field = p->raw.n, .n_fields = fields->n_kids};
+    struct program_reader r = {.kind = call->kid[0]->text,
+                               .at = call->at,
+                               .first_field = p->raw.n,
+                               .n_fields = fields->n_kids};
     if (!reader_arguments(s, f, call, &r)) {
         bind_nothing(s, f, fields);
         return;
@@ -87,7 +100,7 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         struct value type;
         const struct ast *field = fields->kid[i];
         sema_type(s, f, field->kid[AST_field_type], &type);
-        if (type.kind != VALUE_poison && type.rank == MAX_RANK) {   // the batch is one more
+        if (type.kind != VALUE_poison && type.rank == MAX_RANK) { // the batch is one more
             diag_rank_too_high(s->diags, field->at, MAX_RANK);
             type.kind = VALUE_poison;
         }
@@ -97,7 +110,9 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         }
         struct program_field raw = {.name = field->text, .rank = type.rank};
         raw.classes = type.element == ELEMENT_class ? type.high + 1 : 0;
-        raw.dtype = type.element != ELEMENT_real ? DTYPE_i32 : strcmp(r.kind, "idx") == 0 ? DTYPE_u8 : s->options->real;
+        raw.dtype = type.element != ELEMENT_real ? DTYPE_i32
+                    : strcmp(r.kind, "idx") == 0 ? DTYPE_u8
+                                                 : s->options->real;
         for (uint32_t k = 0; k < type.rank; k++)
             raw.shape[k] = type.shape[k];
         for (uint32_t k = 0; s->mode == MODE_fit && k < p->raw.n; k++)
@@ -105,7 +120,8 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
                 diag_defined_twice(s->diags, field->at, raw.name);
         extent shape[MAX_RANK] = {s->batch};
         memcpy(shape + 1, type.shape, type.rank * sizeof *shape);
-        node_id in = graph_input(s->graph, raw.name, ROLE_raw, s->n_raw++, 0, raw.dtype, type.rank + 1, shape);
+        node_id in = graph_input(s->graph, raw.name, ROLE_raw, s->n_raw++, 0, raw.dtype,
+                                 type.rank + 1, shape);
         struct value *v = value_of_node(s, in, true, type.element);
         v->low = type.low;
         v->high = type.high;
@@ -136,13 +152,14 @@ static void split(struct sema *s, struct frame *f, const struct ast *n) {
         }
     }
     const struct ast *amount = n->kid[AST_split_amount];
-    bool tail = amount->kind == AST_call && amount->kid[0]->kind == AST_name && strcmp(amount->kid[0]->text, "tail") == 0 &&
-                amount->kid[1]->n_kids == 1;
+    bool tail = amount->kind == AST_call && amount->kid[0]->kind == AST_name &&
+                strcmp(amount->kid[0]->text, "tail") == 0 && amount->kid[1]->n_kids == 1;
     struct value *v = sema_expr(s, f, tail ? amount->kid[1]->kid[0] : amount);
     if (value_is_bad(v))
         return;
     s->structural |= v->taint;
-    if (v->kind != VALUE_number || v->number.real <= 0 || (v->element == ELEMENT_real && v->number.real >= 1 && !tail)) {
+    if (v->kind != VALUE_number || v->number.real <= 0 ||
+        (v->element == ELEMENT_real && v->number.real >= 1 && !tail)) {
         diag_split_amount(s->diags, amount->at, value_words(s, v));
         return;
     }
@@ -156,12 +173,31 @@ static void split(struct sema *s, struct frame *f, const struct ast *n) {
 
 static void statement(struct sema *s, struct frame *f, const struct ast *n) {
     switch (n->kind) {
-    case AST_read: read(s, f, n); return;
-    case AST_split: split(s, f, n); return;
-    case AST_define: case AST_sample: case AST_require: case AST_for: sema_statement(s, f, n); return;
-    case AST_function: sema_run_block(s, f, &(struct ast){.kind = AST_block, .n_kids = 1, .kid = (struct ast *[]){(struct ast *)(uintptr_t)n}}, false); return;
-    case AST_generate: diag_not_compiled(s->diags, n->at, "`generate`"); return;
-    default: diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), "another kind of block"); return;
+    case AST_read:
+        read(s, f, n);
+        return;
+    case AST_split:
+        split(s, f, n);
+        return;
+    case AST_define:
+    case AST_sample:
+    case AST_require:
+    case AST_for:
+        sema_statement(s, f, n);
+        return;
+    case AST_function:
+        sema_run_block(s, f,
+                       &(struct ast){.kind = AST_block,
+                                     .n_kids = 1,
+                                     .kid = (struct ast *[]){(struct ast *)(uintptr_t)n}},
+                       false);
+        return;
+    case AST_generate:
+        diag_not_compiled(s->diags, n->at, "`generate`");
+        return;
+    default:
+        diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), "another kind of block");
+        return;
     }
 }
 
@@ -172,7 +208,7 @@ static void add_fields(struct sema *s, struct frame *f) {
         n++;
     struct binding **all = NEW_ARRAY(s->arena, n + 1, struct binding *);
     for (struct binding *b = f->scope->first; b; b = b->next)
-        all[--n] = b;   // in text order
+        all[--n] = b; // in text order
     for (; all[n]; n++) {
         struct value *v = all[n]->value;
         uint32_t raw = 0;
@@ -180,13 +216,17 @@ static void add_fields(struct sema *s, struct frame *f) {
             raw++;
         bool is_raw = raw < p->raw.n;
         if (v->kind != VALUE_tensor || (!is_raw && !value_batched(s, v)))
-            continue;   // numbers and the like are found in the scope itself
-        struct program_field field = {.name = all[n]->name, .rank = v->rank, .dtype = is_raw ? p->raw.at[raw].dtype : value_dtype(s, v),
-                                      .classes = v->element == ELEMENT_class ? v->high + 1 : 0, .raw = is_raw ? raw + 1 : 0};
+            continue; // numbers and the like are found in the scope itself
+        struct program_field field = {.name = all[n]->name,
+                                      .rank = v->rank,
+                                      .dtype = is_raw ? p->raw.at[raw].dtype : value_dtype(s, v),
+                                      .classes = v->element == ELEMENT_class ? v->high + 1 : 0,
+                                      .raw = is_raw ? raw + 1 : 0};
         for (uint32_t k = 0; k < v->rank; k++)
             field.shape[k] = v->shape[k];
         if (!is_raw)
-            graph_output(s->graph, field.name, value_plain_node(s, f, v), ROLE_field, p->fields.n, 0);
+            graph_output(s->graph, field.name, value_plain_node(s, f, v), ROLE_field, p->fields.n,
+                         0);
         VEC_PUSH(p->arena, &p->fields, field);
         VEC_PUSH(s->arena, &s->field_values, v);
     }
@@ -196,11 +236,13 @@ void sema_data(struct sema *s, struct ast *block) {
     s->program->data_name = block->text;
     for (int round = 0; round < 2 && diags_errors(s->diags) == 0; round++) {
         enum mode mode = round ? MODE_prepare : MODE_fit;
-        sema_begin_graph(s, round ? GRAPH_prepare : GRAPH_fit, round ? "prepare" : "fit", mode, false);
+        sema_begin_graph(s, round ? GRAPH_prepare : GRAPH_fit, round ? "prepare" : "fit", mode,
+                         false);
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
         s->n_fitted = s->n_raw = 0;
-        s->program->real = round ? s->options->real : DTYPE_f64;   // statistics of many samples: always wide
+        s->program->real =
+            round ? s->options->real : DTYPE_f64; // statistics of many samples: always wide
         for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
             statement(s, &f, block->kid[0]->kid[i]);
         s->naming = NULL;
@@ -226,7 +268,8 @@ struct value *sema_field(struct sema *s, const char *name) {
         if (!in) {
             extent shape[MAX_RANK] = {s->batch};
             memcpy(shape + 1, like->shape, like->rank * sizeof *shape);
-            in = graph_input(s->graph, name, ROLE_field, i, 0, field->dtype, field->rank + 1, shape);
+            in =
+                graph_input(s->graph, name, ROLE_field, i, 0, field->dtype, field->rank + 1, shape);
         }
         struct value *v = value_of_node(s, in, true, like->element);
         v->low = like->low;

@@ -1,7 +1,8 @@
 // Equations `y[k, i] = ..` and reductions, in index form and in call form.
 //
-// Letters become axes (internal.h). Their ranges come from plain reads, from the promised shape of the result, or
-// are written. A reduction is one comprehension: outputs are the letters that its body uses and the body's own axes.
+// Letters become axes (internal.h). Their ranges come from plain reads, from the promised shape of
+// the result, or are written. A reduction is one comprehension: outputs are the letters that its
+// body uses and the body's own axes.
 #include "internal.h"
 
 #include <math.h>
@@ -22,7 +23,8 @@ static void note_range(struct sema *s, struct inference *w, extent bound, struct
         w->at = at;
     } else if (w->bound != bound && !w->failed) {
         w->failed = true;
-        diag_note(diag_ranges_differ(s->diags, at, w->letter, (long long)graph_extent_max(s->graph, bound),
+        diag_note(diag_ranges_differ(s->diags, at, w->letter,
+                                     (long long)graph_extent_max(s->graph, bound),
                                      (long long)graph_extent_max(s->graph, w->bound)),
                   w->at, "the other range is here");
     }
@@ -35,7 +37,8 @@ static bool is_plain_array(const struct ast *n) {
 }
 
 // The plain reads of a letter in an element of a named array.
-static void infer_element(struct sema *s, struct frame *f, const struct ast *n, struct inference *w) {
+static void infer_element(struct sema *s, struct frame *f, const struct ast *n,
+                          struct inference *w) {
     const struct ast *array = n->kid[AST_element_array], *list = n->kid[AST_element_indices];
     bool wanted = false;
     for (uint32_t i = 0; i < list->n_kids; i++)
@@ -47,7 +50,7 @@ static void infer_element(struct sema *s, struct frame *f, const struct ast *n, 
     struct value *v = sema_expr(s, f, array);
     s->diags = keep;
     if (value_is_bad(v)) {
-        sema_expr(s, f, array);   // says what is wrong with it
+        sema_expr(s, f, array); // says what is wrong with it
         w->failed = true;
         return;
     }
@@ -85,7 +88,8 @@ static void infer(struct sema *s, struct frame *f, const struct ast *n, struct i
 
 static struct letter *push_letter(struct sema *s, struct frame *f, const char *name, extent bound) {
     struct letter *l = NEW(s->arena, struct letter);
-    *l = (struct letter){.name = name, .axis = sema_new_letter(s, bound), .bound = bound, .next = f->letters};
+    *l = (struct letter){
+        .name = name, .axis = sema_new_letter(s, bound), .bound = bound, .next = f->letters};
     f->letters = l;
     return l;
 }
@@ -93,9 +97,13 @@ static struct letter *push_letter(struct sema *s, struct frame *f, const char *n
 // ---- reductions
 
 static enum reducer reducer_of(const char *name) {
-    static const struct { const char *name; enum reducer r; } table[] = {
-        {"sum", RED_sum}, {"prod", RED_prod}, {"mean", RED_sum}, {"max", RED_max}, {"min", RED_min},
-        {"argmax", RED_argmax}, {"argmin", RED_argmin}, {"any", RED_max}, {"all", RED_min},
+    static const struct {
+        const char *name;
+        enum reducer r;
+    } table[] = {
+        {"sum", RED_sum},       {"prod", RED_prod}, {"mean", RED_sum},
+        {"max", RED_max},       {"min", RED_min},   {"argmax", RED_argmax},
+        {"argmin", RED_argmin}, {"any", RED_max},   {"all", RED_min},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0)
@@ -105,10 +113,13 @@ static enum reducer reducer_of(const char *name) {
 
 // The terms that `where` leaves out count as the reducer's neutral element.
 static expr_id masked(struct sema *s, enum reducer r, expr_id body, expr_id where) {
-    double neutral = r == RED_prod ? 1 : r == RED_max || r == RED_argmax ? -INFINITY : r == RED_min || r == RED_argmin ? INFINITY : 0;
+    double neutral = r == RED_prod                     ? 1
+                     : r == RED_max || r == RED_argmax ? -INFINITY
+                     : r == RED_min || r == RED_argmin ? INFINITY
+                                                       : 0;
     const struct expr *w = graph_expr(s->graph, where);
     if (r == RED_sum && w->kind == EXPR_op && w->op == OP_eq)
-        return expr_op2(s->graph, OP_mul, where, body);   // a scatter or a pick: recognized as such
+        return expr_op2(s->graph, OP_mul, where, body); // a scatter or a pick: recognized as such
     return expr_op3(s->graph, OP_select, where, body, expr_const(s->graph, neutral));
 }
 
@@ -149,7 +160,8 @@ too_many:
     return false;
 }
 
-static expr_id planned_read(struct sema *s, const struct comp_plan *p, node_id node, uint32_t rank) {
+static expr_id planned_read(struct sema *s, const struct comp_plan *p, node_id node,
+                            uint32_t rank) {
     index_id at[MAX_RANK];
     for (uint32_t i = 0; i < p->n_letters; i++)
         at[i] = index_axis(s->graph, p->letters[i]);
@@ -166,22 +178,24 @@ static uint64_t guard_axes(struct sema *s, const struct reduction *r) {
 }
 
 // RED over the given axes of an expression that depends on letters and the value's own axes.
-static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, enum dtype dtype, const struct value *shape,
-                           expr_id body, uint32_t n_axes, const uint32_t *axes, const struct reduction *r, struct span at) {
+static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, enum dtype dtype,
+                           const struct value *shape, expr_id body, uint32_t n_axes,
+                           const uint32_t *axes, const struct reduction *r, struct span at) {
     struct comp_plan p = {.comp = {.reducer = red, .dtype = dtype}};
     if (!plan_axes(s, &p, shape, expr_axes(s->graph, body) | guard_axes(s, r), n_axes, axes, at))
         return 0;
     for (uint32_t i = 0; r && i < r->n_guards; i++)
-        p.comp.guards[p.comp.n_guards++] =
-            (struct guard){index_substitute(s->graph, r->guards[i].index, LETTER_END, p.by), r->guards[i].bound};
+        p.comp.guards[p.comp.n_guards++] = (struct guard){
+            index_substitute(s->graph, r->guards[i].index, LETTER_END, p.by), r->guards[i].bound};
     p.comp.body = expr_substitute(s->graph, body, LETTER_END, p.by);
     s->graph->here = f->origin;
     return planned_read(s, &p, graph_comp(s->graph, &p.comp), shape->rank);
 }
 
 // What a mean divides by: a constant, or a count where terms can be left out.
-static expr_id term_count(struct sema *s, struct frame *f, const struct value *shape, expr_id where, uint32_t n_axes,
-                          const uint32_t *axes, const struct reduction *r, struct span at) {
+static expr_id term_count(struct sema *s, struct frame *f, const struct value *shape, expr_id where,
+                          uint32_t n_axes, const uint32_t *axes, const struct reduction *r,
+                          struct span at) {
     struct graph *g = s->graph;
     if (!where && (!r || r->n_guards == 0)) {
         expr_id n = expr_const(g, 1);
@@ -192,12 +206,14 @@ static expr_id term_count(struct sema *s, struct frame *f, const struct value *s
     struct value plain = *shape;
     if (!where)
         plain.rank = 0;
-    expr_id e = reduce_expr(s, f, RED_sum, s->program->real, &plain, where ? where : expr_const(g, 1), n_axes, axes, r, at);
+    expr_id e = reduce_expr(s, f, RED_sum, s->program->real, &plain,
+                            where ? where : expr_const(g, 1), n_axes, axes, r, at);
     return e;
 }
 
-struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body, struct value *where,
-                          uint32_t n_axes, const uint32_t *axes, const struct reduction *r, struct span at) {
+struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body,
+                          struct value *where, uint32_t n_axes, const uint32_t *axes,
+                          const struct reduction *r, struct span at) {
     enum reducer red = reducer_of(reducer);
     bool mean = strcmp(reducer, "mean") == 0, arg = red == RED_argmax || red == RED_argmin;
     bool logic = strcmp(reducer, "any") == 0 || strcmp(reducer, "all") == 0;
@@ -213,13 +229,21 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
     bool integer = body->element != ELEMENT_real && !mean;
     struct value typed = *out;
     typed.expr = e[0];
-    enum dtype dtype = arg ? DTYPE_i32 : logic || (body->element == ELEMENT_bool && (red == RED_max || red == RED_min)) ? DTYPE_bool
-                       : integer ? DTYPE_i32 : value_dtype(s, &typed) == DTYPE_f64 ? DTYPE_f64 : s->program->real;
+    enum dtype dtype =
+        arg ? DTYPE_i32
+        : logic || (body->element == ELEMENT_bool && (red == RED_max || red == RED_min))
+            ? DTYPE_bool
+        : integer                             ? DTYPE_i32
+        : value_dtype(s, &typed) == DTYPE_f64 ? DTYPE_f64
+                                              : s->program->real;
     expr_id terms = where ? masked(s, red, e[0], e[1]) : e[0];
     out->expr = reduce_expr(s, f, red, dtype, out, terms, n_all, all, r, at);
     if (!out->expr)
         return value_poison(s);
-    out->element = arg ? ELEMENT_class : dtype == DTYPE_bool ? ELEMENT_bool : integer ? ELEMENT_int : ELEMENT_real;
+    out->element = arg                   ? ELEMENT_class
+                   : dtype == DTYPE_bool ? ELEMENT_bool
+                   : integer             ? ELEMENT_int
+                                         : ELEMENT_real;
     if (mean) {
         expr_id count = term_count(s, f, out, e[1], n_all, all, r, at);
         if (!count)
@@ -239,7 +263,8 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
     return out;
 }
 
-static bool letter_range(struct sema *s, struct frame *f, const struct ast *index, const struct ast *n, extent *bound) {
+static bool letter_range(struct sema *s, struct frame *f, const struct ast *index,
+                         const struct ast *n, extent *bound) {
     if (index->kid[AST_index_bound])
         return sema_extent(s, f, index->kid[AST_index_bound], bound);
     struct inference w = {.letter = index->text};
@@ -247,7 +272,8 @@ static bool letter_range(struct sema *s, struct frame *f, const struct ast *inde
     infer(s, f, n->kid[AST_reduce_where], &w);
     *bound = w.bound;
     if (w.bound == 0 && !w.failed)
-        diag_help(diag_range_unknown(s->diags, index->at, index->text), "write it: `%s < n`", index->text);
+        diag_help(diag_range_unknown(s->diags, index->at, index->text), "write it: `%s < n`",
+                  index->text);
     return w.bound != 0 && !w.failed;
 }
 
@@ -262,18 +288,20 @@ struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *
         return value_poison(s);
     }
     extent bounds[8];
-    for (uint32_t i = 0; i < list->n_kids; i++)   // ranges first: they see the letters outside
+    for (uint32_t i = 0; i < list->n_kids; i++) // ranges first: they see the letters outside
         if (!letter_range(s, f, list->kid[i], n, &bounds[i]))
             return value_poison(s);
     for (uint32_t i = 0; i < list->n_kids; i++)
         axes[n_axes++] = push_letter(s, &inner, list->kid[i]->text, bounds[i])->axis;
     inner.reduction = &r;
-    struct value *where = n->kid[AST_reduce_where] ? sema_expr(s, &inner, n->kid[AST_reduce_where]) : NULL;
+    struct value *where =
+        n->kid[AST_reduce_where] ? sema_expr(s, &inner, n->kid[AST_reduce_where]) : NULL;
     struct value *body = sema_expr(s, &inner, n->kid[AST_reduce_operand]), *out;
     if (value_is_bad(body) || (where && value_is_bad(where)))
         out = value_poison(s);
     else if (!value_is_tensor(body) || (where && !value_is_tensor(where))) {
-        diag_bad_operand(s->diags, n->at, n->text, value_words(s, value_is_tensor(body) ? where : body));
+        diag_bad_operand(s->diags, n->at, n->text,
+                         value_words(s, value_is_tensor(body) ? where : body));
         out = value_poison(s);
     } else
         out = sema_reduce(s, f, n->text, body, where, n_axes, axes, &r, n->at);
@@ -283,11 +311,13 @@ struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *
 
 // ---- call form: sum(x), max(x, over = n), mean(x, over = [batch, ..]), max(a, b)
 
-static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const struct value *v, bool *own, bool *batch) {
-    if (n->kind == AST_rest) {   // the axes that `..` stands for, or all
+static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const struct value *v,
+                     bool *own, bool *batch) {
+    if (n->kind == AST_rest) { // the axes that `..` stands for, or all
         for (uint32_t k = 0; k < v->rank; k++) {
             bool named = false;
-            for (uint32_t i = 0; f->has_rest && i < v->rank - f->rest_rank && v->rank > f->rest_rank; i++)
+            for (uint32_t i = 0;
+                 f->has_rest && i < v->rank - f->rest_rank && v->rank > f->rest_rank; i++)
                 named |= i == k;
             own[k] |= !named;
         }
@@ -311,20 +341,23 @@ static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const
     for (uint32_t k = 0; k < v->rank; k++)
         text_printf(&names, "%s`%s`", k ? ", " : "", v->axis[k] ? v->axis[k] : "_");
     struct diag *d = diag_bad_axis(s->diags, n->at, n->text, value_words(s, v));
-    diag_help(d, v->rank ? "its axes are %s" : "it has no axes%s", v->rank ? text_string(&names) : "");
+    diag_help(d, v->rank ? "its axes are %s" : "it has no axes%s",
+              v->rank ? text_string(&names) : "");
     return false;
 }
 
 static struct value *fitted(struct sema *s, struct value *shape);
 
-static struct value *reduce_over(struct sema *s, struct frame *f, const char *reducer, struct value *v, const bool *own,
-                                 bool batch, struct span at) {
+static struct value *reduce_over(struct sema *s, struct frame *f, const char *reducer,
+                                 struct value *v, const bool *own, bool batch, struct span at) {
     uint32_t before = s->next_letter, n_axes = 0, axes[MAX_AXES];
     struct value inner = *v;
     index_id by[MAX_RANK];
     inner.rank = 0;
     memset(inner.axis, 0, sizeof inner.axis);
-    v = value_is_tensor(v) && v->kind != VALUE_tensor ? value_scalar(s, value_expr(s, v), v->element) : v;
+    v = value_is_tensor(v) && v->kind != VALUE_tensor
+            ? value_scalar(s, value_expr(s, v), v->element)
+            : v;
     if (batch && (value_batched(s, v) || s->mode == MODE_fit))
         axes[n_axes++] = LETTER_BATCH;
     for (uint32_t k = 0; k < v->rank; k++) {
@@ -351,7 +384,7 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
         out = value_shape_like(s, &inner);
     } else {
         out = sema_reduce(s, f, reducer, &inner, NULL, n_axes, axes, NULL, at);
-        if (batch && s->mode == MODE_fit && !value_is_bad(out)) {   // stored with the weights
+        if (batch && s->mode == MODE_fit && !value_is_bad(out)) { // stored with the weights
             out = value_settle(s, f, out);
             graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
                          value_plain_node(s, f, out), ROLE_fitted, s->n_fitted, 0);
@@ -362,8 +395,8 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
     return out;
 }
 
-// The next fitted value of the data block: registered in the fit graph, read in the prepare graph. Both graphs
-// evaluate the block in the same order, so counting identifies them.
+// The next fitted value of the data block: registered in the fit graph, read in the prepare graph.
+// Both graphs evaluate the block in the same order, so counting identifies them.
 static struct value *fitted(struct sema *s, struct value *shape) {
     uint32_t k = s->n_fitted++;
     if (k == s->program->fitted.n) {
@@ -372,7 +405,8 @@ static struct value *fitted(struct sema *s, struct value *shape) {
             t.shape[i] = shape->shape[i];
             t.count *= shape->shape[i];
         }
-        const char *name = arena_printf(s->arena, "%s.%s", s->program->data_name, s->naming ? s->naming : "value");
+        const char *name =
+            arena_printf(s->arena, "%s.%s", s->program->data_name, s->naming ? s->naming : "value");
         uint32_t same = 1;
         for (uint32_t i = 0; i < k; i++) {
             size_t n = strlen(name);
@@ -401,13 +435,15 @@ static struct value *fitted(struct sema *s, struct value *shape) {
 }
 
 // Over a selection of parameters: of the parts, then of the results.
-static struct value *reduce_parts(struct sema *s, struct frame *f, const char *reducer, struct value *v, struct span at) {
+static struct value *reduce_parts(struct sema *s, struct frame *f, const char *reducer,
+                                  struct value *v, struct span at) {
     static const bool every[MAX_RANK] = {true, true, true, true, true, true, true, true};
     bool mean = strcmp(reducer, "mean") == 0;
     struct value *out = NULL;
     int64_t count = 0;
     for (uint32_t i = 0; i < v->n; i++) {
-        struct value *part = reduce_over(s, f, mean ? "sum" : reducer, v->at[i], every, false, at), *both[2] = {out, part};
+        struct value *part = reduce_over(s, f, mean ? "sum" : reducer, v->at[i], every, false, at),
+                     *both[2] = {out, part};
         int64_t n = 1;
         for (uint32_t k = 0; k < v->at[i]->rank; k++)
             n *= v->at[i]->shape[k];
@@ -415,13 +451,16 @@ static struct value *reduce_parts(struct sema *s, struct frame *f, const char *r
         part = value_settle(s, f, part);
         both[1] = part;
         enum reducer red = reducer_of(reducer);
-        out = !out ? part : red == RED_max || red == RED_min ? sema_apply(s, f, red == RED_max ? OP_max : OP_min, 2, both, at)
-                          : sema_binary(s, f, red == RED_prod ? "*" : "+", out, part, at);
+        out = !out ? part
+              : red == RED_max || red == RED_min
+                  ? sema_apply(s, f, red == RED_max ? OP_max : OP_min, 2, both, at)
+                  : sema_binary(s, f, red == RED_prod ? "*" : "+", out, part, at);
     }
     return mean ? sema_binary(s, f, "/", out, value_number(s, number_int(count), 0), at) : out;
 }
 
-static struct value *pick_larger(struct sema *s, struct frame *f, const char *name, struct value *a, struct value *b, struct span at) {
+static struct value *pick_larger(struct sema *s, struct frame *f, const char *name, struct value *a,
+                                 struct value *b, struct span at) {
     bool larger = name[1] == 'a';
     if (a->kind == VALUE_number && b->kind == VALUE_number) {
         struct value *v = (a->number.real > b->number.real) == larger ? a : b;
@@ -487,9 +526,10 @@ struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast
     return reduce_over(s, f, name, v[0], own, batch, n->at);
 }
 
-// The mean over all that is left, as minimize and measure take it. `wide`: in f64. What does not depend on
-// the batch stands beside the mean, not in it.
-struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide, struct span at) {
+// The mean over all that is left, as minimize and measure take it. `wide`: in f64. What does not
+// depend on the batch stands beside the mean, not in it.
+struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide,
+                            struct span at) {
     static const bool every[MAX_RANK] = {true, true, true, true, true, true, true, true};
     if (v->kind == VALUE_number || v->kind == VALUE_truth)
         v = value_scalar(s, value_expr(s, v), ELEMENT_real);
@@ -520,7 +560,7 @@ struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bo
 
 struct place {
     uint32_t n;
-    uint32_t axes[MAX_RANK];      // letters of the left side, in order
+    uint32_t axes[MAX_RANK]; // letters of the left side, in order
     const char *names[MAX_RANK];
 };
 
@@ -531,8 +571,8 @@ static const struct promised *promise(const struct frame *f, const char *name) {
     return NULL;
 }
 
-static bool left_letter(struct sema *s, struct frame *outer, struct frame *f, const struct ast *e, const struct ast *value,
-                        extent promised, struct place *place) {
+static bool left_letter(struct sema *s, struct frame *outer, struct frame *f, const struct ast *e,
+                        const struct ast *value, extent promised, struct place *place) {
     struct inference w = {.bound = promised, .at = e->at};
     const struct ast *name = e;
     if (e->kind == AST_binary && strcmp(e->text, "<") == 0 && e->kid[0]->kind == AST_name) {
@@ -548,7 +588,8 @@ static bool left_letter(struct sema *s, struct frame *outer, struct frame *f, co
         if (w.failed)
             return false;
         if (w.bound == 0) {
-            diag_help(diag_range_unknown(s->diags, e->at, name->text), "write it: `%s < n`", name->text);
+            diag_help(diag_range_unknown(s->diags, e->at, name->text), "write it: `%s < n`",
+                      name->text);
             return false;
         }
     }
@@ -562,8 +603,9 @@ static bool left_letter(struct sema *s, struct frame *outer, struct frame *f, co
     return true;
 }
 
-static bool left_side(struct sema *s, struct frame *outer, struct frame *f, const struct ast *target, const struct ast *value,
-                      const struct promised *p, struct place *place) {
+static bool left_side(struct sema *s, struct frame *outer, struct frame *f,
+                      const struct ast *target, const struct ast *value, const struct promised *p,
+                      struct place *place) {
     const struct ast *list = target->kid[AST_element_indices];
     uint32_t n = list->n_kids, axis = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -584,7 +626,8 @@ static bool left_side(struct sema *s, struct frame *outer, struct frame *f, cons
             diag_rank_too_high(s->diags, target->at, MAX_RANK);
             return false;
         }
-        if (!left_letter(s, outer, f, list->kid[i], value, p && axis < p->rank ? p->shape[axis] : 0, place))
+        if (!left_letter(s, outer, f, list->kid[i], value, p && axis < p->rank ? p->shape[axis] : 0,
+                         place))
             return false;
         axis++;
     }
@@ -592,8 +635,8 @@ static bool left_side(struct sema *s, struct frame *outer, struct frame *f, cons
 }
 
 // The right side as an array: letters of the left, then the value's own axes.
-static struct value *gather(struct sema *s, struct frame *f, struct value *v, const struct place *place,
-                            const struct reduction *r, struct span at) {
+static struct value *gather(struct sema *s, struct frame *f, struct value *v,
+                            const struct place *place, const struct reduction *r, struct span at) {
     struct value *out = value_shape_like(s, v);
     index_id by[64] = {0};
     out->kind = VALUE_tensor;
@@ -606,9 +649,10 @@ static struct value *gather(struct sema *s, struct frame *f, struct value *v, co
         diag_rank_too_high(s->diags, at, MAX_RANK);
         return value_poison(s);
     }
-    if (r->n_extra) {   // floor() made helper letters: one term each
+    if (r->n_extra) { // floor() made helper letters: one term each
         struct value shape = *out;
-        out->expr = reduce_expr(s, f, RED_sum, value_dtype(s, out), &shape, out->expr, r->n_extra, r->extra, r, at);
+        out->expr = reduce_expr(s, f, RED_sum, value_dtype(s, out), &shape, out->expr, r->n_extra,
+                                r->extra, r, at);
         if (!out->expr)
             return value_poison(s);
     }
@@ -626,7 +670,8 @@ static struct value *gather(struct sema *s, struct frame *f, struct value *v, co
     return value_settle(s, f, out);
 }
 
-void sema_equation(struct sema *s, struct frame *f, const struct ast *target, const struct ast *type, const struct ast *value, bool update) {
+void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
+                   const struct ast *type, const struct ast *value, bool update) {
     const struct ast *name = target->kid[AST_element_array];
     if (name->kind != AST_name) {
         diag_bad_target(s->diags, target->at, ast_spelling(s->arena, target));

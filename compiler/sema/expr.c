@@ -1,6 +1,7 @@
 // Expressions: literals, operators, conditions, members. Calls are in call.c, elements in index.c.
 //
-// Compile-time operands give compile-time results; anything else becomes a lazy tensor (internal.h).
+// Compile-time operands give compile-time results; anything else becomes a lazy tensor
+// (internal.h).
 #include "internal.h"
 
 #include <math.h>
@@ -33,7 +34,8 @@ static bool permuted_names(const struct value *a, const struct value *b) {
 }
 
 // Every axis of the smaller operand is found by name, once, in the larger.
-static bool find_axes(struct sema *s, const struct value *small, const struct value *large, index_id *by) {
+static bool find_axes(struct sema *s, const struct value *small, const struct value *large,
+                      index_id *by) {
     for (uint32_t i = 0; i < small->rank; i++) {
         int found = -1;
         for (uint32_t k = 0; k < large->rank; k++)
@@ -87,7 +89,8 @@ bool sema_align(struct sema *s, struct frame *f, uint32_t n, struct value **v, s
 
 // ---- operators
 
-static struct value *bad_operand(struct sema *s, struct span at, const char *op, const struct value *v) {
+static struct value *bad_operand(struct sema *s, struct span at, const char *op,
+                                 const struct value *v) {
     if (!value_is_bad(v))
         diag_bad_operand(s->diags, at, op, value_words(s, v));
     return value_poison(s);
@@ -98,7 +101,8 @@ static bool is_integer(const struct value *v) {
 }
 
 // Applies one scalar function element by element.
-struct value *sema_apply(struct sema *s, struct frame *f, enum op op, uint32_t n, struct value **v, struct span at) {
+struct value *sema_apply(struct sema *s, struct frame *f, enum op op, uint32_t n, struct value **v,
+                         struct span at) {
     expr_id e[4];
     struct value *r = value_new(s, VALUE_tensor);
     for (uint32_t i = 0; i < n; i++)
@@ -147,8 +151,12 @@ static void integer_bounds(char op, const struct value *a, const struct value *b
     int64_t x[4], low = 0, high = -1;
     bool ok = true;
     switch (op) {
-    case '+': ok = add_i64(a->low, b->low, &low) && add_i64(a->high, b->high, &high); break;
-    case '-': ok = add_i64(a->low, -b->high, &low) && add_i64(a->high, -b->low, &high); break;
+    case '+':
+        ok = add_i64(a->low, b->low, &low) && add_i64(a->high, b->high, &high);
+        break;
+    case '-':
+        ok = add_i64(a->low, -b->high, &low) && add_i64(a->high, -b->low, &high);
+        break;
     case '*':
         ok = mul_i64(a->low, b->low, &x[0]) && mul_i64(a->low, b->high, &x[1]) &&
              mul_i64(a->high, b->low, &x[2]) && mul_i64(a->high, b->high, &x[3]);
@@ -163,7 +171,8 @@ static void integer_bounds(char op, const struct value *a, const struct value *b
         low = 0;
         high = b->high - 1;
         break;
-    default: return;
+    default:
+        return;
     }
     if (ok) {
         r->low = low;
@@ -180,12 +189,24 @@ static struct value *arithmetic(struct sema *s, struct frame *f, const char *op,
     if (!sema_align(s, f, 2, v, at, r, e))
         return value_poison(s);
     switch (op[0]) {
-    case '+': r->expr = expr_op2(g, OP_add, e[0], e[1]); break;
-    case '-': r->expr = expr_subtract(g, e[0], e[1]); break;
-    case '*': r->expr = expr_op2(g, OP_mul, e[0], e[1]); break;
-    case '/': r->expr = expr_divide(g, e[0], e[1]); break;
-    case '%': r->expr = expr_op2(g, OP_mod, e[0], e[1]); break;
-    case '^': r->expr = expr_op2(g, OP_pow, e[0], e[1]); break;
+    case '+':
+        r->expr = expr_op2(g, OP_add, e[0], e[1]);
+        break;
+    case '-':
+        r->expr = expr_subtract(g, e[0], e[1]);
+        break;
+    case '*':
+        r->expr = expr_op2(g, OP_mul, e[0], e[1]);
+        break;
+    case '/':
+        r->expr = expr_divide(g, e[0], e[1]);
+        break;
+    case '%':
+        r->expr = expr_op2(g, OP_mod, e[0], e[1]);
+        break;
+    case '^':
+        r->expr = expr_op2(g, OP_pow, e[0], e[1]);
+        break;
     }
     bool whole = is_integer(a) && is_integer(b) && op[0] != '/' && op[0] != '^';
     r->element = whole ? ELEMENT_int : ELEMENT_real;
@@ -193,7 +214,7 @@ static struct value *arithmetic(struct sema *s, struct frame *f, const char *op,
         r->index = op[0] == '%' ? 0 : affine(s, op[0], a, b);
     if (whole)
         integer_bounds(op[0], a, b, r);
-    if (op[0] == '%' && r->rank == 0 && whole) {   // i % c = i - c * floor(i / c)
+    if (op[0] == '%' && r->rank == 0 && whole) { // i % c = i - c * floor(i / c)
         index_id i = operand_index(s, a);
         int64_t c;
         if (i && number_is_whole(b->number, &c) && b->kind == VALUE_number && c > 0) {
@@ -209,10 +230,14 @@ static struct value *arithmetic(struct sema *s, struct frame *f, const char *op,
 
 static bool compare_numbers(const char *op, double a, double b) {
     switch (op[0]) {
-    case '=': return a == b;
-    case '!': return a != b;
-    case '<': return op[1] == '=' ? a <= b : a < b;
-    default: return op[1] == '=' ? a >= b : a > b;
+    case '=':
+        return a == b;
+    case '!':
+        return a != b;
+    case '<':
+        return op[1] == '=' ? a <= b : a < b;
+    default:
+        return op[1] == '=' ? a >= b : a > b;
     }
 }
 
@@ -228,7 +253,8 @@ static struct value *comparison(struct sema *s, struct frame *f, const char *op,
 }
 
 static bool same_template(const struct value *a, const struct value *b) {
-    return a->object->def == b->object->def && (a->object->def || a->object->builtin == b->object->builtin);
+    return a->object->def == b->object->def &&
+           (a->object->def || a->object->builtin == b->object->builtin);
 }
 
 struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struct value *a,
@@ -241,7 +267,8 @@ struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struc
         return value_truth(s, same_template(a, b) == (op[0] == '='), taint);
     if (equality && a->kind == VALUE_text && b->kind == VALUE_text)
         return value_truth(s, (a->text == b->text) == (op[0] == '='), taint);
-    if (equality && (a->kind == VALUE_none) != (b->kind == VALUE_none) && (a->kind == VALUE_none || b->kind == VALUE_none))
+    if (equality && (a->kind == VALUE_none) != (b->kind == VALUE_none) &&
+        (a->kind == VALUE_none || b->kind == VALUE_none))
         return value_truth(s, op[0] == '!', taint);
     if (a->kind == VALUE_parts || b->kind == VALUE_parts) {
         const struct value *parts = a->kind == VALUE_parts ? a : b;
@@ -262,8 +289,10 @@ struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struc
     bool known = a->kind != VALUE_tensor && b->kind != VALUE_tensor;
     if (strcmp(op, "and") == 0 || strcmp(op, "or") == 0) {
         if (known)
-            return value_truth(s, op[0] == 'a' ? a->number.real != 0 && b->number.real != 0
-                                               : a->number.real != 0 || b->number.real != 0, taint);
+            return value_truth(s,
+                               op[0] == 'a' ? a->number.real != 0 && b->number.real != 0
+                                            : a->number.real != 0 || b->number.real != 0,
+                               taint);
         struct value *v[2] = {a, b};
         return sema_apply(s, f, op[0] == 'a' ? OP_and : OP_or, 2, v, at);
     }
@@ -318,7 +347,7 @@ static struct value *stack(struct sema *s, struct frame *f, const struct ast *n)
     bool numbers = true;
     for (uint32_t i = 0; i < list->n_kids; i++)
         numbers = numbers && v[i]->kind == VALUE_number;
-    if (numbers) {   // an array that is also a list of compile-time numbers: reshape(x, [1, 28, 28])
+    if (numbers) { // an array that is also a list of compile-time numbers: reshape(x, [1, 28, 28])
         r->n = list->n_kids;
         r->at = v;
     }
@@ -333,10 +362,12 @@ static struct value *stack(struct sema *s, struct frame *f, const struct ast *n)
     expr_id sum = expr_const(s->graph, 0);
     bool integer = true;
     for (uint32_t i = 0; i < list->n_kids; i++) {
-        index_id here = index_add(s->graph, index_axis(s->graph, 0), index_constant(s->graph, -(int64_t)i));
+        index_id here =
+            index_add(s->graph, index_axis(s->graph, 0), index_constant(s->graph, -(int64_t)i));
         struct guard guard = {here, 1};
-        sum = expr_op2(s->graph, OP_add, sum,
-                       expr_bracket(s->graph, 1, &guard, expr_substitute(s->graph, e[i], MAX_RANK, by)));
+        sum = expr_op2(
+            s->graph, OP_add, sum,
+            expr_bracket(s->graph, 1, &guard, expr_substitute(s->graph, e[i], MAX_RANK, by)));
         integer = integer && is_integer(v[i]);
     }
     memmove(r->shape + 1, r->shape, r->rank * sizeof *r->shape);
@@ -346,13 +377,14 @@ static struct value *stack(struct sema *s, struct frame *f, const struct ast *n)
     r->rank++;
     r->expr = sum;
     r->element = integer ? ELEMENT_int : ELEMENT_real;
-    return value_settle(s, f, r);   // keeps the list
+    return value_settle(s, f, r); // keeps the list
 }
 
 // ---- if
 
 // The truth of a compile-time condition; else *v is the run-time condition. False after an error.
-bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *known, struct value **v) {
+bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *known,
+                    struct value **v) {
     *v = sema_expr(s, f, n);
     if (value_is_bad(*v))
         return false;
@@ -379,13 +411,15 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
     s->diags = NULL;
     struct value *a = sema_expr(s, f, c->kid[0]), *b = sema_expr(s, f, c->kid[1]);
     s->diags = keep;
-    index_id x = value_is_tensor(a) ? operand_index(s, a) : 0, y = value_is_tensor(b) ? operand_index(s, b) : 0;
+    index_id x = value_is_tensor(a) ? operand_index(s, a) : 0,
+             y = value_is_tensor(b) ? operand_index(s, b) : 0;
     if (!x || !y)
         return;
     struct assumption *new = NEW(s->arena, struct assumption);
-    *new = (struct assumption){index_add(s->graph, x, index_scale(s->graph, y, -1)), INT64_MIN / 4, INT64_MAX / 4, f->assumed};
+    *new = (struct assumption){index_add(s->graph, x, index_scale(s->graph, y, -1)), INT64_MIN / 4,
+                               INT64_MAX / 4, f->assumed};
     bool equal = c->text[1] == '=' && c->text[0] != '=';
-    switch (c->text[0]) {   // about x - y
+    switch (c->text[0]) { // about x - y
     case '=':
         if (!truth)
             return;
@@ -406,11 +440,13 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
     f->assumed = new;
 }
 
-static struct value *branch(struct sema *s, struct frame *f, const struct ast *c, bool truth, const struct ast *body) {
+static struct value *branch(struct sema *s, struct frame *f, const struct ast *c, bool truth,
+                            const struct ast *body) {
     struct frame inner = *f;
     inner.scope = scope_new(s, f->scope, false);
     assume(s, &inner, c, truth);
-    struct value *v = body->kind == AST_block ? sema_run_block(s, &inner, body, true) : sema_expr(s, &inner, body);
+    struct value *v = body->kind == AST_block ? sema_run_block(s, &inner, body, true)
+                                              : sema_expr(s, &inner, body);
     f->counters = inner.counters;
     if (!v) {
         diag_no_value(s->diags, body->at, "this branch");
@@ -422,7 +458,8 @@ static struct value *branch(struct sema *s, struct frame *f, const struct ast *c
 static struct value *conditional(struct sema *s, struct frame *f, const struct ast *n) {
     bool known;
     struct value *c;
-    const struct ast *then = n->kid[AST_conditional_then], *other = n->kid[AST_conditional_otherwise];
+    const struct ast *then = n->kid[AST_conditional_then],
+                     *other = n->kid[AST_conditional_otherwise];
     if (!sema_condition(s, f, n->kid[AST_conditional_condition], &known, &c))
         return value_poison(s);
     if (known) {
@@ -432,24 +469,28 @@ static struct value *conditional(struct sema *s, struct frame *f, const struct a
             return nothing;
         if (body->kind != AST_block)
             return conditional(s, f, body);
-        struct value *v = sema_run_block(s, f, body, true);   // no scope of its own: it decides which statements exist
+        struct value *v = sema_run_block(
+            s, f, body, true); // no scope of its own: it decides which statements exist
         return v ? v : nothing;
     }
     if (!other) {
         diag_else_missing(s->diags, n->at);
         return value_poison(s);
     }
-    struct value *v[3] = {c, branch(s, f, n->kid[0], true, then), branch(s, f, n->kid[0], false, other)};
+    struct value *v[3] = {c, branch(s, f, n->kid[0], true, then),
+                          branch(s, f, n->kid[0], false, other)};
     if (value_is_bad(v[1]) || value_is_bad(v[2]))
         return value_poison(s);
     if (!value_is_tensor(v[1]) || !value_is_tensor(v[2])) {
-        diag_bad_operand(s->diags, n->at, "if", value_words(s, value_is_tensor(v[1]) ? v[2] : v[1]));
+        diag_bad_operand(s->diags, n->at, "if",
+                         value_words(s, value_is_tensor(v[1]) ? v[2] : v[1]));
         return value_poison(s);
     }
     struct value *r = sema_apply(s, f, OP_select, 3, v, n->at);
     if (r->kind == VALUE_tensor) {
-        r->element = is_integer(v[1]) && is_integer(v[2]) ? (v[1]->element == v[2]->element ? v[1]->element : ELEMENT_int)
-                                                          : ELEMENT_real;
+        r->element = is_integer(v[1]) && is_integer(v[2])
+                         ? (v[1]->element == v[2]->element ? v[1]->element : ELEMENT_int)
+                         : ELEMENT_real;
         if (is_integer(r) && v[1]->low <= v[1]->high && v[2]->low <= v[2]->high) {
             r->low = v[1]->low < v[2]->low ? v[1]->low : v[2]->low;
             r->high = v[1]->high > v[2]->high ? v[1]->high : v[2]->high;
@@ -475,7 +516,8 @@ static struct value *pipe(struct sema *s, struct frame *f, const struct ast *n) 
     for (uint32_t i = 0; i < n_args; i++) {
         const struct ast *a = right->kid[AST_call_arguments]->kid[i];
         const struct ast *e = a->kind == AST_argument ? a->kid[0] : a;
-        args[i + 1] = (struct given){a->kind == AST_argument ? a->text : NULL, sema_expr(s, f, e), a->at};
+        args[i + 1] =
+            (struct given){a->kind == AST_argument ? a->text : NULL, sema_expr(s, f, e), a->at};
         if (value_is_bad(args[i + 1].value))
             return args[i + 1].value;
     }
@@ -513,7 +555,8 @@ static struct value *measurement(struct sema *s, struct frame *f, const struct a
             if (strcmp(s->program->measures.at[m].name, n->text) == 0) {
                 node_id in = sema_find_input(s, ROLE_measure, m, split);
                 if (!in)
-                    in = graph_input(s->graph, intern(arena_printf(s->arena, "%s.%s", object->text, n->text)),
+                    in = graph_input(s->graph,
+                                     intern(arena_printf(s->arena, "%s.%s", object->text, n->text)),
                                      ROLE_measure, m, split, DTYPE_f64, 0, NULL);
                 return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
             }
@@ -522,7 +565,8 @@ static struct value *measurement(struct sema *s, struct frame *f, const struct a
             names[m] = s->program->measures.at[m].name;
         const char *near = near_name(n->text, names, s->program->measures.n);
         struct diag *d = diag_unknown_measure(s->diags, n->at, n->text);
-        diag_help(d, near ? "did you mean `%s`?" : "add `measure %s = ..` to the train block", near ? near : n->text);
+        diag_help(d, near ? "did you mean `%s`?" : "add `measure %s = ..` to the train block",
+                  near ? near : n->text);
         return value_poison(s);
     }
     return NULL;
@@ -544,7 +588,7 @@ static struct value *number(struct sema *s, const struct ast *n) {
     struct number v;
     if (n->flags & AST_integer && n->value < 9e15)
         v = number_int((int64_t)n->value);
-    else {   // 0.1 is exactly 1/10 as long as that fits
+    else { // 0.1 is exactly 1/10 as long as that fits
         const char *dot = strchr(n->text, '.');
         v = number_real(n->value);
         if (dot && !strpbrk(n->text, "eE") && strlen(n->text) < 16) {
@@ -572,37 +616,50 @@ origin_id sema_origin(struct sema *s, const struct frame *f, struct span at) {
 
 static struct value *evaluate(struct sema *s, struct frame *f, const struct ast *n) {
     switch (n->kind) {
-    case AST_name: return sema_name(s, f, n);
-    case AST_number: return number(s, n);
+    case AST_name:
+        return sema_name(s, f, n);
+    case AST_number:
+        return number(s, n);
     case AST_string: {
         struct value *v = value_new(s, VALUE_text);
         v->text = n->text;
         return v;
     }
-    case AST_boolean: return value_truth(s, n->value != 0, 0);
-    case AST_unary: return unary(s, f, n);
+    case AST_boolean:
+        return value_truth(s, n->value != 0, 0);
+    case AST_unary:
+        return unary(s, f, n);
     case AST_binary: {
         if (strcmp(n->text, "|>") == 0)
             return pipe(s, f, n);
         struct value *a = sema_expr(s, f, n->kid[0]);
-        bool shortcut = a->kind == VALUE_truth && (strcmp(n->text, "and") == 0 || strcmp(n->text, "or") == 0);
+        bool shortcut =
+            a->kind == VALUE_truth && (strcmp(n->text, "and") == 0 || strcmp(n->text, "or") == 0);
         if (shortcut && (a->number.p != 0) == (n->text[0] == 'o')) {
             s->structural |= a->taint;
             return a;
         }
         return sema_binary(s, f, n->text, a, sema_expr(s, f, n->kid[1]), n->at);
     }
-    case AST_stack: return stack(s, f, n);
-    case AST_conditional: return conditional(s, f, n);
-    case AST_element: return sema_element(s, f, n, NULL, NULL);
-    case AST_otherwise: return sema_otherwise(s, f, n);
-    case AST_reduce: return sema_reduction(s, f, n);
-    case AST_call: return sema_call(s, f, n);
-    case AST_member: return member(s, f, n);
+    case AST_stack:
+        return stack(s, f, n);
+    case AST_conditional:
+        return conditional(s, f, n);
+    case AST_element:
+        return sema_element(s, f, n, NULL, NULL);
+    case AST_otherwise:
+        return sema_otherwise(s, f, n);
+    case AST_reduce:
+        return sema_reduction(s, f, n);
+    case AST_call:
+        return sema_call(s, f, n);
+    case AST_member:
+        return member(s, f, n);
     case AST_rest:
         diag_rest_misplaced(s->diags, n->at);
         return value_poison(s);
-    default: BUG("no value for a %s", ast_kind_name(n->kind));
+    default:
+        BUG("no value for a %s", ast_kind_name(n->kind));
     }
 }
 

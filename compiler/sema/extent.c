@@ -1,5 +1,5 @@
-// Extents and types. An extent that is not a whole positive number shows its equation with the numbers in it,
-// and for each quantity the nearest values with which it would be one.
+// Extents and types. An extent that is not a whole positive number shows its equation with the
+// numbers in it, and for each quantity the nearest values with which it would be one.
 #include "internal.h"
 
 #include <string.h>
@@ -56,7 +56,8 @@ static void names_in(struct sema *s, const struct ast *n, const char **names, ui
         names_in(s, n->kid[i], names, count);
 }
 
-static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct diag *d, bool is_whole) {
+static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct diag *d,
+                    bool is_whole) {
     const char *names[16];
     uint32_t n = 0;
     struct text t;
@@ -90,7 +91,8 @@ static void repairs(struct sema *s, struct frame *f, const struct ast *e, struct
         diag_help(d, "or let the size be rounded: `round = floor` or `round = ceil`");
 }
 
-struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at, const char *what) {
+struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at,
+                                const char *what) {
     diag_not_compiled(s->diags, at, what);
     return value_poison(s);
 }
@@ -117,17 +119,21 @@ bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *o
         *out = n;
         return true;
     }
-    const char *size = ast_spelling(s->arena, e), *equation = ast_spelling(s->arena, with_numbers(s, f, e)), *result = number_text(s->arena, v->number);
+    const char *size = ast_spelling(s->arena, e),
+               *equation = ast_spelling(s->arena, with_numbers(s, f, e)),
+               *result = number_text(s->arena, v->number);
     if (strcmp(equation, result) != 0)
         equation = arena_printf(s->arena, "%s = %s", equation, result);
-    struct diag *d = number_is_whole(v->number, &n) ? diag_extent_not_positive(s->diags, e->at, size, equation)
-                                                    : diag_extent_not_whole(s->diags, e->at, size, equation);
+    struct diag *d = number_is_whole(v->number, &n)
+                         ? diag_extent_not_positive(s->diags, e->at, size, equation)
+                         : diag_extent_not_whole(s->diags, e->at, size, equation);
     if (d)
         repairs(s, f, e, d, number_is_whole(v->number, &n));
     return false;
 }
 
-bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank, extent *extents, const char **axis) {
+bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank,
+                extent *extents, const char **axis) {
     const struct ast *dims = shape->kid[AST_shape_dims];
     *rank = 0;
     for (uint32_t i = 0; i < dims->n_kids; i++) {
@@ -155,7 +161,8 @@ bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32
     return true;
 }
 
-// Fills element, bounds, rank and shape of *out; rank 0 where the type has no shape. kind is poison after an error.
+// Fills element, bounds, rank and shape of *out; rank 0 where the type has no shape. kind is poison
+// after an error.
 void sema_type(struct sema *s, struct frame *f, const struct ast *type, struct value *out) {
     *out = (struct value){.kind = VALUE_tensor, .high = -1, .graph = s->graph};
     if (!type->text) {
@@ -190,6 +197,7 @@ void sema_type(struct sema *s, struct frame *f, const struct ast *type, struct v
         out->kind = VALUE_poison;
         return;
     }
-    if (type->kid[AST_type_shape] && !sema_shape(s, f, type->kid[AST_type_shape], &out->rank, out->shape, out->axis))
+    if (type->kid[AST_type_shape] &&
+        !sema_shape(s, f, type->kid[AST_type_shape], &out->rank, out->shape, out->axis))
         out->kind = VALUE_poison;
 }

@@ -1,7 +1,8 @@
 // Reads the main file, its imports and the standard library, and enters their declarations.
 //
-// The main file and its imports share one space of names; the library lies behind it, and a file may redefine
-// its names (a note says so). Every file is read once, so circular imports end by themselves.
+// The main file and its imports share one space of names; the library lies behind it, and a file
+// may redefine its names (a note says so). Every file is read once, so circular imports end by
+// themselves.
 #include "internal.h"
 
 #include <dirent.h>
@@ -12,8 +13,14 @@ enum { FILE_LIMIT = 64 << 20, IMPORT_LIMIT = 1000 };
 
 static bool declares(enum ast_kind k) {
     switch (k) {
-    case AST_hyper: case AST_constant: case AST_function: case AST_draw_def: case AST_layer:
-    case AST_network: case AST_procedure: case AST_optimizer:
+    case AST_hyper:
+    case AST_constant:
+    case AST_function:
+    case AST_draw_def:
+    case AST_layer:
+    case AST_network:
+    case AST_procedure:
+    case AST_optimizer:
         return true;
     default:
         return false;
@@ -29,7 +36,8 @@ struct definition *sema_find_definition(struct sema *s, const char *name) {
     return map_get(&s->names, MAP_PTR(name), &at) ? s->definitions.at[at] : NULL;
 }
 
-// Blocks (data, train, ..) have names of their own kind: `train lenet` beside `network lenet` is fine.
+// Blocks (data, train, ..) have names of their own kind: `train lenet` beside `network lenet` is
+// fine.
 struct ast *sema_find_block(struct sema *s, enum ast_kind kind, const char *name) {
     for (uint32_t f = 0; f < s->files.n; f++) {
         const struct ast *root = s->files.at[f]->root;
@@ -52,7 +60,7 @@ static void enter(struct sema *s, struct ast *n, bool library) {
         return;
     }
     if (old && library)
-        return;   // the user's file wins
+        return; // the user's file wins
     struct definition *d = NEW(s->arena, struct definition);
     *d = (struct definition){.ast = n, .name = n->text, .library = library, .hyper = -1};
     map_set(&s->names, MAP_PTR(n->text), s->definitions.n);
@@ -101,7 +109,7 @@ static void read_file(struct sema *s, struct import_list *list, const char *path
         if (n->kind == AST_import) {
             const char *name = n->kid[AST_import_path]->text;
             if (!name[0] && diags_errors(s->diags))
-                continue;   // the parser has complained about the string
+                continue; // the parser has complained about the string
             if (name[0] == '/' || strstr(name, ".."))
                 diag_import_outside(s->diags, n->kid[0]->at, name);
             else

@@ -4,8 +4,9 @@
 #include <string.h>
 
 uint32_t sema_new_letter(struct sema *s, extent bound) {
-    if (s->next_letter == LETTER_END) {   // only with calls nested very deeply
-        diag_too_many_letters(s->diags, s->train_block ? s->train_block->at : (struct span){0}, LETTER_END - LETTER_FIRST);
+    if (s->next_letter == LETTER_END) { // only with calls nested very deeply
+        diag_too_many_letters(s->diags, s->train_block ? s->train_block->at : (struct span){0},
+                              LETTER_END - LETTER_FIRST);
         return LETTER_END - 1;
     }
     s->letter_bound[s->next_letter] = bound;
@@ -15,7 +16,7 @@ uint32_t sema_new_letter(struct sema *s, extent bound) {
 bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high) {
     bool known = index_range(s->graph, i, LETTER_END, s->letter_bound, low, high);
     for (const struct assumption *a = f->assumed; a; a = a->next) {
-        int64_t c;   // i = a + c: the range of a, moved
+        int64_t c; // i = a + c: the range of a, moved
         index_id difference = index_add(s->graph, i, index_scale(s->graph, a->index, -1));
         if (!index_is_constant(s->graph, difference, &c))
             continue;
@@ -62,8 +63,10 @@ struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i, stru
     return result;
 }
 
-// One index of an element as an index; 0 after an error. *data: it comes from data, its range is in v.
-static index_id to_index(struct sema *s, struct frame *f, struct value *v, struct span at, bool *data) {
+// One index of an element as an index; 0 after an error. *data: it comes from data, its range is in
+// v.
+static index_id to_index(struct sema *s, struct frame *f, struct value *v, struct span at,
+                         bool *data) {
     *data = false;
     if (value_is_bad(v))
         return 0;
@@ -94,9 +97,11 @@ static index_id to_index(struct sema *s, struct frame *f, struct value *v, struc
     return index_data(s->graph, read->expr);
 }
 
-// A read that can fall outside: noted with the reduction around, collected for an `else`, or an error.
+// A read that can fall outside: noted with the reduction around, collected for an `else`, or an
+// error.
 static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, const struct ast *at,
-                         index_id i, bool data, const struct value *v, extent bound, uint32_t *n_outside, struct guard *outside) {
+                         index_id i, bool data, const struct value *v, extent bound,
+                         uint32_t *n_outside, struct guard *outside) {
     int64_t low = 0, high = 0, size = graph_extent_max(s->graph, bound);
     bool known = data ? v->low <= v->high : sema_index_range(s, f, i, &low, &high);
     if (data && known) {
@@ -106,7 +111,8 @@ static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, c
     if (known && low >= 0 && high < size)
         return true;
     if (known && (high < 0 || low >= size) && !outside) {
-        diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low, (long long)high, (long long)size);
+        diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low,
+                           (long long)high, (long long)size);
         return false;
     }
     if (outside) {
@@ -123,27 +129,32 @@ static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, c
         f->reduction->guards[f->reduction->n_guards++] = (struct guard){i, bound};
         return true;
     }
-    struct diag *d = known ? diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low, (long long)high, (long long)size)
-                           : diag_index_unknown(s->diags, at->at, ast_spelling(s->arena, n), (long long)size);
+    struct diag *d =
+        known ? diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low,
+                                   (long long)high, (long long)size)
+              : diag_index_unknown(s->diags, at->at, ast_spelling(s->arena, n), (long long)size);
     if (known)
         diag_help(d, "say what stands there: `%s else 0`", ast_spelling(s->arena, n));
     else
-        diag_help(d, "bound it with `%% %lld`, or declare its type as `class(%lld)`", (long long)size, (long long)size);
+        diag_help(d, "bound it with `%% %lld`, or declare its type as `class(%lld)`",
+                  (long long)size, (long long)size);
     return false;
 }
 
 struct element_axes {
-    index_id by[MAX_RANK];     // substitution for the array's own axes
-    struct value *result;      // shape of what is left
+    index_id by[MAX_RANK]; // substitution for the array's own axes
+    struct value *result;  // shape of what is left
 };
 
-static bool place_rest(struct sema *s, struct frame *f, const struct ast *n, const struct value *array,
-                       uint32_t *axis, uint32_t count, struct element_axes *e) {
+static bool place_rest(struct sema *s, struct frame *f, const struct ast *n,
+                       const struct value *array, uint32_t *axis, uint32_t count,
+                       struct element_axes *e) {
     for (uint32_t k = 0; k < count; k++, (*axis)++) {
         if (f->rest_open && k < f->rest_rank) {
             e->by[*axis] = index_axis(s->graph, f->rest_letters[k]);
             if (array->shape[*axis] != f->rest_shape[k]) {
-                diag_rest_differs(s->diags, n->at, shape_text(s, f->rest_rank, f->rest_shape), value_words(s, array));
+                diag_rest_differs(s->diags, n->at, shape_text(s, f->rest_rank, f->rest_shape),
+                                  value_words(s, array));
                 return false;
             }
         } else {
@@ -156,8 +167,8 @@ static bool place_rest(struct sema *s, struct frame *f, const struct ast *n, con
     return true;
 }
 
-static struct value *selected(struct sema *s, struct frame *f, const struct ast *n, struct value *array,
-                              uint32_t *n_outside, struct guard *outside) {
+static struct value *selected(struct sema *s, struct frame *f, const struct ast *n,
+                              struct value *array, uint32_t *n_outside, struct guard *outside) {
     const struct ast *list = n->kid[AST_element_indices];
     uint32_t rest = 0, given = 0;
     for (uint32_t i = 0; i < list->n_kids; i++)
@@ -180,7 +191,8 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
         bool data;
         struct value *v = sema_expr(s, f, at);
         index_id index = to_index(s, f, v, at->at, &data);
-        if (!index || !check_bounds(s, f, n, at, index, data, v, array->shape[axis], n_outside, outside))
+        if (!index ||
+            !check_bounds(s, f, n, at, index, data, v, array->shape[axis], n_outside, outside))
             return value_poison(s);
         e.by[axis++] = index;
     }
@@ -199,11 +211,12 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
     return e.result;
 }
 
-struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n, uint32_t *n_outside, struct guard *outside) {
+struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
+                           uint32_t *n_outside, struct guard *outside) {
     struct value *array = sema_expr(s, f, n->kid[AST_element_array]);
     if (value_is_bad(array))
         return array;
-    if (array->kind == VALUE_none)   // a parameter that was left out reads as 0
+    if (array->kind == VALUE_none) // a parameter that was left out reads as 0
         return value_number(s, number_int(0), 0);
     if (array->kind == VALUE_network || array->kind == VALUE_instance) {
         diag_not_compiled(s->diags, n->at, "an index over networks or instances");
@@ -212,7 +225,7 @@ struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
     const struct ast *indices = n->kid[AST_element_indices];
     bool only_rest = indices->n_kids == 1 && indices->kid[0]->kind == AST_rest;
     if (only_rest && value_is_tensor(array) && (array->kind != VALUE_tensor || array->rank == 0))
-        return array;   // label[..] of one label
+        return array; // label[..] of one label
     if (array->kind != VALUE_tensor || array->rank == 0) {
         diag_not_an_array(s->diags, n->at, value_words(s, array));
         return value_poison(s);
@@ -243,8 +256,11 @@ struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *
     if (expr_is_const(s->graph, e[1], &zero) && zero == 0)
         r->expr = read;
     else
-        r->expr = expr_op3(s->graph, OP_select, expr_bracket(s->graph, n_outside, outside, expr_const(s->graph, 1)), read, e[1]);
-    r->element = v->element == ELEMENT_real || d->element == ELEMENT_real ? ELEMENT_real : v->element;
+        r->expr = expr_op3(s->graph, OP_select,
+                           expr_bracket(s->graph, n_outside, outside, expr_const(s->graph, 1)),
+                           read, e[1]);
+    r->element =
+        v->element == ELEMENT_real || d->element == ELEMENT_real ? ELEMENT_real : v->element;
     if (v->low <= v->high && d->low <= d->high) {
         r->low = v->low < d->low ? v->low : d->low;
         r->high = v->high > d->high ? v->high : d->high;

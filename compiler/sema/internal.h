@@ -1,10 +1,11 @@
 // Sema's inside: what a value is while a program is evaluated. Only files of sema/ include this.
 //
-// A tensor value is lazy: a scalar expression (graph.h) over axes. Axes 0 .. rank-1 are the value's own;
-// axes from LETTER_FIRST on are letters: the batch and the index letters of the equations around. So a call inside
-// `y[t] = dense(h[t], 10)` sees h[t] as a row that happens to depend on the letter t, and mapping over
-// letters and over the batch is one mechanism. A value is made a node (sema_node) where sharing matters: at names,
-// arguments and reductions; letters that occur become the node's leading axes.
+// A tensor value is lazy: a scalar expression (graph.h) over axes. Axes 0 .. rank-1 are the value's
+// own; axes from LETTER_FIRST on are letters: the batch and the index letters of the equations
+// around. So a call inside `y[t] = dense(h[t], 10)` sees h[t] as a row that happens to depend on
+// the letter t, and mapping over letters and over the batch is one mechanism. A value is made a
+// node (sema_node) where sharing matters: at names, arguments and reductions; letters that occur
+// become the node's leading axes.
 #pragma once
 
 #include "sema.h"
@@ -14,8 +15,8 @@ enum { LETTER_BATCH = MAX_RANK, LETTER_FIRST = MAX_RANK + 1, LETTER_END = 62 };
 // An exact rational, or a real where exactness ended.
 struct number {
     bool exact;
-    int64_t p, q;    // exact: p / q, q >= 1
-    double real;     // always set
+    int64_t p, q; // exact: p / q, q >= 1
+    double real;  // always set
 };
 struct number number_int(int64_t v);
 struct number number_ratio(int64_t p, int64_t q);
@@ -26,37 +27,37 @@ bool number_binary(const char *op, struct number a, struct number b, struct numb
 const char *number_text(struct arena *a, struct number v);
 
 enum value_kind {
-    VALUE_poison,      // an error was reported; nothing more about it
-    VALUE_none,        // the word `none`
-    VALUE_number,      // known at compile time
-    VALUE_truth,       // a compile-time truth value, in number.p
+    VALUE_poison, // an error was reported; nothing more about it
+    VALUE_none,   // the word `none`
+    VALUE_number, // known at compile time
+    VALUE_truth,  // a compile-time truth value, in number.p
     VALUE_text,
     VALUE_tensor,
-    VALUE_template,    // a definition or built-in, with some arguments given
-    VALUE_network,     // a network object
-    VALUE_instance,    // a layer object
-    VALUE_parts,       // a selection of parameters: the flat vector, kept in its parts
-    VALUE_tuple,       // several results
-    VALUE_split,       // train, validation, test: read as SPLIT.MEASURE
-    VALUE_objective,   // J in an optimizer
-    VALUE_batch,       // the name `batch`, as an axis
+    VALUE_template,  // a definition or built-in, with some arguments given
+    VALUE_network,   // a network object
+    VALUE_instance,  // a layer object
+    VALUE_parts,     // a selection of parameters: the flat vector, kept in its parts
+    VALUE_tuple,     // several results
+    VALUE_split,     // train, validation, test: read as SPLIT.MEASURE
+    VALUE_objective, // J in an optimizer
+    VALUE_batch,     // the name `batch`, as an axis
 };
 enum element { ELEMENT_real, ELEMENT_int, ELEMENT_bool, ELEMENT_class };
 
 struct value {
     enum value_kind kind;
-    uint64_t taint;               // hyperparameters that it was computed from (bit set)
+    uint64_t taint; // hyperparameters that it was computed from (bit set)
     struct number number;
     const char *text;
     // tensor
     enum element element;
-    int64_t low, high;            // integers: known bounds (low > high: unknown)
+    int64_t low, high; // integers: known bounds (low > high: unknown)
     uint32_t rank;
     extent shape[MAX_RANK];
-    const char *axis[MAX_RANK];   // names of the own axes, or NULL
+    const char *axis[MAX_RANK]; // names of the own axes, or NULL
     expr_id expr;
-    index_id index;               // the same as an affine (possibly rational) index, where it is one; else 0
-    struct graph *graph;          // where expr lives
+    index_id index;      // the same as an affine (possibly rational) index, where it is one; else 0
+    struct graph *graph; // where expr lives
     // template, network, instance, objective
     struct object *object;
     // parts, tuple
@@ -66,21 +67,25 @@ struct value {
 
 struct definition;
 struct object {
-    struct definition *def;       // NULL: a built-in
-    int builtin;                  // enum builtin_id
-    struct scope *scope;          // where a local fn was defined
-    const char *path;             // network, instance: its parameter path
-    uint32_t n_given;             // template: arguments given so far, after the first parameter
-    struct given { const char *name; struct value *value; struct span at; } *given;
+    struct definition *def; // NULL: a built-in
+    int builtin;            // enum builtin_id
+    struct scope *scope;    // where a local fn was defined
+    const char *path;       // network, instance: its parameter path
+    uint32_t n_given;       // template: arguments given so far, after the first parameter
+    struct given {
+        const char *name;
+        struct value *value;
+        struct span at;
+    } * given;
 };
 
 struct definition {
     struct ast *ast;
     const char *name;
     bool library;
-    struct value *constant;       // top-level `NAME = expr` and hyper, once evaluated
+    struct value *constant; // top-level `NAME = expr` and hyper, once evaluated
     bool evaluating;
-    int hyper;                    // number of the hyperparameter, or -1
+    int hyper; // number of the hyperparameter, or -1
 };
 
 // ---- scopes
@@ -88,14 +93,14 @@ struct binding {
     const char *name;
     struct value *value;
     struct span at;
-    bool is_state;                // `<-` writes through to the state `state`
+    bool is_state; // `<-` writes through to the state `state`
     struct state_slot *state;
     struct binding *next;
 };
 struct scope {
     struct scope *parent;
     struct binding *first;
-    bool is_function;             // the body of a definition: `<-` on outer names stops here
+    bool is_function; // the body of a definition: `<-` on outer names stops here
 };
 // A state of a layer, an optimizer or a rule: its current value in the graph under construction.
 struct state_slot {
@@ -116,89 +121,113 @@ struct letter {
 };
 // One reduction or equation under evaluation: where range guards and helper letters go.
 struct reduction {
-    bool is_reduction;            // reads outside are left out
-    bool read_outside;            // such a read occurred
+    bool is_reduction; // reads outside are left out
+    bool read_outside; // such a read occurred
     uint32_t n_guards;
     struct guard guards[MAX_AXES];
-    uint32_t n_extra;             // helper letters of floor(): reduced along
+    uint32_t n_extra; // helper letters of floor(): reduced along
     uint32_t extra[8];
     struct reduction *parent;
 };
 
-struct assumption { index_id index; int64_t low, high; struct assumption *next; };
-struct promised { const char *name; uint32_t rank; extent shape[MAX_RANK]; const char *axis[MAX_RANK];
-                  struct span at; struct promised *next; };
-struct counter { const char *kind; uint32_t n; struct counter *next; };
+struct assumption {
+    index_id index;
+    int64_t low, high;
+    struct assumption *next;
+};
+struct promised {
+    const char *name;
+    uint32_t rank;
+    extent shape[MAX_RANK];
+    const char *axis[MAX_RANK];
+    struct span at;
+    struct promised *next;
+};
+struct counter {
+    const char *kind;
+    uint32_t n;
+    struct counter *next;
+};
 
 // What one body runs in.
 struct frame {
     struct scope *scope;
     struct letter *letters;
     struct reduction *reduction;
-    const char *path;             // parameters made here: `LeNet`, `LeNet.conv_1`; NULL where none may be made
-    struct counter *counters;     // layers of a kind so far, in this path
-    uint32_t rest_rank;           // what `..` stands for: its axes
+    const char *path; // parameters made here: `LeNet`, `LeNet.conv_1`; NULL where none may be made
+    struct counter *counters; // layers of a kind so far, in this path
+    uint32_t rest_rank;       // what `..` stands for: its axes
     bool has_rest;
     extent rest_shape[MAX_RANK];
     const char *rest_axis[MAX_RANK];
     uint32_t rest_letters[MAX_RANK];
-    bool rest_open;               // `..` letters are in scope (an equation with `..` on its left)
-    uint64_t lift;                // letters over which draws here are fresh
-    struct assumption *assumed;   // what the conditions around say about indices
-    struct promised *results;     // shapes that the signature gives to results
-    origin_id origin;             // of the expression under evaluation
-    origin_id site;               // where this body was called
-    const char *what, *function;  // "layer `conv`", `conv`; NULL at the top
-    const char *state_key;        // instantiation path for states of functions
-    const char *optimizer_path;   // in an optimizer's body: `clip_norm.adam`
+    bool rest_open;              // `..` letters are in scope (an equation with `..` on its left)
+    uint64_t lift;               // letters over which draws here are fresh
+    struct assumption *assumed;  // what the conditions around say about indices
+    struct promised *results;    // shapes that the signature gives to results
+    origin_id origin;            // of the expression under evaluation
+    origin_id site;              // where this body was called
+    const char *what, *function; // "layer `conv`", `conv`; NULL at the top
+    const char *state_key;       // instantiation path for states of functions
+    const char *optimizer_path;  // in an optimizer's body: `clip_norm.adam`
 };
 
 enum mode {
-    MODE_fit,       // data block over the whole training split
-    MODE_prepare,   // data block, sample by sample
-    MODE_sample,    // a train block's definitions
-    MODE_update,    // an optimizer
-    MODE_rules,     // stop if, keep if, report: measurements only
-    MODE_init,      // initial values of parameters
+    MODE_fit,     // data block over the whole training split
+    MODE_prepare, // data block, sample by sample
+    MODE_sample,  // a train block's definitions
+    MODE_update,  // an optimizer
+    MODE_rules,   // stop if, keep if, report: measurements only
+    MODE_init,    // initial values of parameters
 };
-// An argument that reads a measurement is worked out when the measurement is made, and kept as a memory between.
-struct schedule { const struct ast *argument; uint32_t memory; };
-struct layer_value { const char *path; struct value *value; struct span at; };
+// An argument that reads a measurement is worked out when the measurement is made, and kept as a
+// memory between.
+struct schedule {
+    const struct ast *argument;
+    uint32_t memory;
+};
+struct layer_value {
+    const char *path;
+    struct value *value;
+    struct span at;
+};
 struct sema {
     struct arena *arena;
     struct sources *sources;
     struct diags *diags;
     const struct sema_options *options;
-    struct map names;             // interned name -> number in `definitions`
+    struct map names; // interned name -> number in `definitions`
     VEC(struct definition *) definitions;
     VEC(struct ast_file *) files;
     struct program *program;
-    struct graph *graph;          // under construction
-    struct graph *init;           // parameters are drawn there
-    extent batch;                 // symbol N
+    struct graph *graph; // under construction
+    struct graph *init;  // parameters are drawn there
+    extent batch;        // symbol N
     extent letter_bound[64];
     uint32_t next_letter;
     bool training;
     enum mode mode;
-    uint32_t depth;               // nesting of calls and expressions
-    uint32_t next_draw;           // draw numbers of the graph under construction
+    uint32_t depth;     // nesting of calls and expressions
+    uint32_t next_draw; // draw numbers of the graph under construction
     uint32_t next_init_draw;
-    struct state_slot *states;    // of the graph under construction
-    uint64_t structural;          // hyperparameters that shapes, counts or choices depend on
-    uint32_t n_fitted, n_raw;     // data: batch reductions, fields read so far
-    const char *naming;           // the definition under evaluation: names fitted values, layers
+    struct state_slot *states; // of the graph under construction
+    uint64_t structural;       // hyperparameters that shapes, counts or choices depend on
+    uint32_t n_fitted, n_raw;  // data: batch reductions, fields read so far
+    const char *naming;        // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
-    struct scope *data_scope;     // fields of the data block
-    uint32_t segment;             // of the optimizer under evaluation
-    struct layer_list { VEC(struct program_layer) at; } layers;
-    VEC(struct layer_value) layer_values;   // results of layers, for the check graph
-    VEC(struct value *) field_values;       // like program.fields: element, bounds, axis names
-    VEC(struct schedule) schedules;         // arguments of optimizers that read measurements
-    VEC(const char *) memory_keys;          // like program.memories: the call that owns each
-    bool *reached;                // parameters that the objective depends on
-    bool needs_shape;             // the optimizer just evaluated is not elementwise
-    bool foreign;                 // an initial value that depends on another graph's values
-    bool uses_objective;          // an optimizer asks for J or its gradient elsewhere
+    struct scope *data_scope; // fields of the data block
+    uint32_t segment;         // of the optimizer under evaluation
+    struct layer_list {
+        VEC(struct program_layer) at;
+    } layers;
+    VEC(struct layer_value) layer_values; // results of layers, for the check graph
+    VEC(struct value *) field_values;     // like program.fields: element, bounds, axis names
+    VEC(struct schedule) schedules;       // arguments of optimizers that read measurements
+    VEC(const char *) memory_keys;        // like program.memories: the call that owns each
+    bool *reached;                        // parameters that the objective depends on
+    bool needs_shape;                     // the optimizer just evaluated is not elementwise
+    bool foreign;                         // an initial value that depends on another graph's values
+    bool uses_objective;                  // an optimizer asks for J or its gradient elsewhere
 };
 
 // ---- value.c
@@ -209,20 +238,26 @@ struct value *value_truth(struct sema *s, bool t, uint64_t taint);
 struct value *value_scalar(struct sema *s, expr_id e, enum element element);
 struct value *value_of_node(struct sema *s, node_id n, bool batched, enum element element);
 struct value *value_letter(struct sema *s, uint32_t axis);
-bool value_is_tensor(const struct value *v);   // tensor, or a number that can serve as one
+bool value_is_tensor(const struct value *v); // tensor, or a number that can serve as one
 bool value_is_portable(const struct sema *s, const struct value *v);
 bool value_is_bad(const struct value *v);
-const char *value_words(struct sema *s, const struct value *v);   // "a tensor [6, 28, 28]", "a string", ...
+const char *value_words(struct sema *s,
+                        const struct value *v); // "a tensor [6, 28, 28]", "a string", ...
 const char *shape_text(struct sema *s, uint32_t rank, const extent *shape);
-// Number, letter, tensor as an expression of the graph under construction (imported from another graph if need be).
+// Number, letter, tensor as an expression of the graph under construction (imported from another
+// graph if need be).
 expr_id value_expr(struct sema *s, const struct value *v);
-struct value *value_settle(struct sema *s, struct frame *f, struct value *v);   // a plain read, or as it is if trivial
-node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters, uint32_t *letters);
-node_id value_plain_node(struct sema *s, struct frame *f, struct value *v);     // batch and own axes only
+struct value *value_settle(struct sema *s, struct frame *f,
+                           struct value *v); // a plain read, or as it is if trivial
+node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters,
+                   uint32_t *letters);
+node_id value_plain_node(struct sema *s, struct frame *f,
+                         struct value *v); // batch and own axes only
 enum dtype value_dtype(struct sema *s, const struct value *v);
-bool value_whole(struct sema *s, struct frame *f, struct value *v, struct span at, const char *what, int64_t *out);
+bool value_whole(struct sema *s, struct frame *f, struct value *v, struct span at, const char *what,
+                 int64_t *out);
 uint64_t value_letters(struct sema *s, const struct value *v);
-struct value *value_shape_like(struct sema *s, const struct value *v);          // a copy to change
+struct value *value_shape_like(struct sema *s, const struct value *v); // a copy to change
 bool value_batched(struct sema *s, const struct value *v);
 
 // ---- import.c
@@ -233,61 +268,81 @@ const char *sema_near(struct sema *s, const struct scope *scope, const char *nam
 
 // ---- scope.c
 struct scope *scope_new(struct sema *s, struct scope *parent, bool is_function);
-void scope_bind(struct sema *s, struct scope *scope, const char *name, struct value *v, struct span at);
+void scope_bind(struct sema *s, struct scope *scope, const char *name, struct value *v,
+                struct span at);
 struct binding *scope_find(struct scope *scope, const char *name, bool stop_at_function);
 
 // ---- expr.c
 origin_id sema_origin(struct sema *s, const struct frame *f, struct span at);
 struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n);
-struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struct value *a, struct value *b, struct span at);
-struct value *sema_apply(struct sema *s, struct frame *f, enum op op, uint32_t n, struct value **args, struct span at);
-bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *known, struct value **v);
+struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struct value *a,
+                          struct value *b, struct span at);
+struct value *sema_apply(struct sema *s, struct frame *f, enum op op, uint32_t n,
+                         struct value **args, struct span at);
+bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *known,
+                    struct value **v);
 // Brings operands to one shape; fills `by` for each. False after an error.
-bool sema_align(struct sema *s, struct frame *f, uint32_t n, struct value **v, struct span at, struct value *shape, expr_id *e);
+bool sema_align(struct sema *s, struct frame *f, uint32_t n, struct value **v, struct span at,
+                struct value *shape, expr_id *e);
 
 // ---- index.c
-struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n, uint32_t *n_outside, struct guard *outside);
+struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
+                           uint32_t *n_outside, struct guard *outside);
 struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *n);
 bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high);
 uint32_t sema_new_letter(struct sema *s, extent bound);
-struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i, struct span at);   // NULL: no index
+struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i,
+                               struct span at); // NULL: no index
 
 // ---- equation.c
-void sema_equation(struct sema *s, struct frame *f, const struct ast *target, const struct ast *type, const struct ast *value, bool update);
+void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
+                   const struct ast *type, const struct ast *value, bool update);
 struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast *n);
-struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body, struct value *where,
-                          uint32_t n_axes, const uint32_t *axes, const struct reduction *r, struct span at);
-struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide, struct span at);   // own axes and the batch
+struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body,
+                          struct value *where, uint32_t n_axes, const uint32_t *axes,
+                          const struct reduction *r, struct span at);
+struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide,
+                            struct span at); // own axes and the batch
 
 // ---- call.c
 struct value *sema_call(struct sema *s, struct frame *f, const struct ast *n);
-struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee, uint32_t n, struct given *args, struct span at);
-struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block, bool last_is_value);
+struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee, uint32_t n,
+                          struct given *args, struct span at);
+struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block,
+                             bool last_is_value);
 struct value *sema_name(struct sema *s, struct frame *f, const struct ast *n);
-struct value *sema_pack_results(struct sema *s, struct frame *f, struct value *v, const struct ast *results, struct span at);
+struct value *sema_pack_results(struct sema *s, struct frame *f, struct value *v,
+                                const struct ast *results, struct span at);
 
 // ---- statement.c
-struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *n);   // the statement's value, or NULL
-void sema_type(struct sema *s, struct frame *f, const struct ast *type, struct value *out);   // shape, element
-bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank, extent *extents, const char **axis);
-void sema_forbid_test(struct sema *s, struct span at, const char *what);   // train.c: the graph reads no measurement of the test split
-struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at, const char *what);   // poison
+struct value *sema_statement(struct sema *s, struct frame *f,
+                             const struct ast *n); // the statement's value, or NULL
+void sema_type(struct sema *s, struct frame *f, const struct ast *type,
+               struct value *out); // shape, element
+bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32_t *rank,
+                extent *extents, const char **axis);
+void sema_forbid_test(
+    struct sema *s, struct span at,
+    const char *what); // train.c: the graph reads no measurement of the test split
+struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct span at,
+                                const char *what); // poison
 bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out);
 
 // ---- param.c
 struct value *sema_param(struct sema *s, struct frame *f, const struct ast *own);
 void sema_state(struct sema *s, struct frame *f, const struct ast *own);
-struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribution, uint32_t rank, const extent *shape,
-                        const char *const *axis, struct span at);
+struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribution, uint32_t rank,
+                        const extent *shape, const char *const *axis, struct span at);
 struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern, struct span at);
 struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *name);
 node_id sema_find_input(struct sema *s, enum role role, uint32_t ref, uint32_t ref2);
 
 bool sema_path_matches(const char *pattern, const char *path);
-bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, const struct object *o, struct span at);
-bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *result, uint32_t rank, const extent *shape,
-                        const char *const *axis, struct span at);
+bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, const struct object *o,
+                     struct span at);
+bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *result, uint32_t rank,
+                        const extent *shape, const char *const *axis, struct span at);
 
 // ---- builtin.c
 enum builtin_id {
@@ -296,19 +351,33 @@ enum builtin_id {
 #undef BUILTIN
     n_builtins
 };
-struct builtin_info { const char *name; int least, most; enum op op; };
+struct builtin_info {
+    const char *name;
+    int least, most;
+    enum op op;
+};
 extern const struct builtin_info builtins[];
-struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, struct given *args, struct span at);
+struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, struct given *args,
+                           struct span at);
 
-// ---- data.c, train.c, optimizer.c
+// ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
 bool sema_train(struct sema *s, struct ast *block);
-struct value *sema_scheduled(struct sema *s, const struct ast *n);   // NULL: no such argument
-void sema_output_schedules(struct sema *s, struct frame *f);         // in the rules graph
-void sema_update(struct sema *s, struct frame *f, const struct ast *minimize);   // the update graphs, and the flat buffer's order
-struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n, struct given *args, struct span at);
-struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref, uint32_t ref2);
-struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, struct value *theta, struct span at);
-struct value *sema_field(struct sema *s, const char *name);   // an input of the graph under construction, NULL if no field
-void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, enum mode mode, bool training);
+struct value *sema_scheduled(struct sema *s, const struct ast *n); // NULL: no such argument
+void sema_output_schedules(struct sema *s, struct frame *f);       // in the rules graph
+void sema_update(struct sema *s, struct frame *f,
+                 const struct ast *minimize); // the update graphs, and the flat buffer's order
+struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n,
+                            struct given *args, struct span at);
+struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref,
+                                 uint32_t ref2);
+struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, struct value *theta,
+                             struct span at);
+struct value *
+sema_field(struct sema *s,
+           const char *name); // an input of the graph under construction, NULL if no field
+void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, enum mode mode,
+                      bool training);
 struct graph *sema_end_graph(struct sema *s);
+void sema_output_wide(struct sema *s, struct frame *f, const char *name, const struct value *v,
+                      enum role role, uint32_t ref, uint32_t ref2);

@@ -1,15 +1,19 @@
 // `minimize J over P using O`: the order of the flat parameter buffer and the update graphs.
 //
-// Each part P is one segment of the flat buffer. An optimizer whose body is elementwise runs over the segment at once,
-// whatever shapes the parameters have; one that looks at a parameter's shape or reduces over it gets a segment for each
-// parameter. `gradient(J, p)` is a call of the runtime with the parameters moved to p.
+// Each part P is one segment of the flat buffer. An optimizer whose body is elementwise runs over
+// the segment at once, whatever shapes the parameters have; one that looks at a parameter's shape
+// or reduces over it gets a segment for each parameter. `gradient(J, p)` is a call of the runtime
+// with the parameters moved to p.
 #include "internal.h"
 
 #include <string.h>
 
-static struct program_segment *segment(struct sema *s) { return &s->program->segments.at[s->segment]; }
+static struct program_segment *segment(struct sema *s) {
+    return &s->program->segments.at[s->segment];
+}
 
-struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref, uint32_t ref2) {
+struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref,
+                                 uint32_t ref2) {
     node_id in = sema_find_input(s, role, ref, ref2);
     extent shape[1] = {segment(s)->count};
     if (!in)
@@ -17,7 +21,8 @@ struct value *sema_segment_input(struct sema *s, const char *name, enum role rol
     return value_of_node(s, in, false, ELEMENT_real);
 }
 
-struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, struct value *theta, struct span at) {
+struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, struct value *theta,
+                             struct span at) {
     if (s->mode != MODE_update) {
         diag_objective_misplaced(s->diags, at);
         return value_poison(s);
@@ -30,9 +35,10 @@ struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, str
     int64_t part = s->segment;
     node_id in = value_plain_node(s, f, theta);
     s->graph->here = f->origin;
-    node_id n = graph_op(s->graph, gradient ? OP_objective_gradient : OP_objective, 1, &in, 1, &part, &error);
+    node_id n = graph_op(s->graph, gradient ? OP_objective_gradient : OP_objective, 1, &in, 1,
+                         &part, &error);
     CHECK(n, "objective: %s", error ? error : "");
-    s->uses_objective = true;   // the runtime keeps memory for a second evaluation
+    s->uses_objective = true; // the runtime keeps memory for a second evaluation
     return value_of_node(s, n, false, ELEMENT_real);
 }
 
@@ -48,7 +54,8 @@ static bool takes_shape(struct sema *s, uint32_t from) {
 }
 
 // The optimizer's body on (theta, g); the value is the new theta.
-struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n, struct given *args, struct span at) {
+struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n,
+                            struct given *args, struct span at) {
     const struct ast *def = rule->object->def->ast;
     struct frame inner = {.lift = 0};
     uint32_t before = s->graph->nodes.n;
@@ -58,14 +65,18 @@ struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule,
     }
     inner.what = intern(arena_printf(s->arena, "optimizer `%s`", def->text));
     inner.origin = inner.site = sema_origin(s, f, at);
-    inner.optimizer_path = intern(f->optimizer_path && *f->optimizer_path ? arena_printf(s->arena, "%s.%s", f->optimizer_path, def->text) : def->text);
+    inner.optimizer_path =
+        intern(f->optimizer_path && *f->optimizer_path
+                   ? arena_printf(s->arena, "%s.%s", f->optimizer_path, def->text)
+                   : def->text);
     if (!sema_bind_given(s, f, &inner, rule->object, at))
         return value_poison(s);
     struct value *step = sema_builtin_input(s, BUILTIN_step, "step");
     scope_bind(s, inner.scope, intern("theta"), args[0].value, at);
     struct binding *theta = inner.scope->first;
     scope_bind(s, inner.scope, intern("g"), args[1].value, at);
-    scope_bind(s, inner.scope, intern("t"), sema_binary(s, f, "+", step, value_number(s, number_int(1), 0), at), at);
+    scope_bind(s, inner.scope, intern("t"),
+               sema_binary(s, f, "+", step, value_number(s, number_int(1), 0), at), at);
     scope_bind(s, inner.scope, intern("n"), value_number(s, number_int(segment(s)->count), 0), at);
     struct value *J = value_new(s, VALUE_objective);
     scope_bind(s, inner.scope, intern("J"), J, at);
@@ -79,7 +90,8 @@ struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule,
         s->needs_shape = true;
     struct value *v = theta->value;
     if (v->kind == VALUE_tensor && (v->rank != 1 || v->shape[0] != segment(s)->count)) {
-        diag_result_shape(s->diags, def->at, shape_text(s, 1, &(extent){segment(s)->count}), value_words(s, v));
+        diag_result_shape(s->diags, def->at, shape_text(s, 1, &(extent){segment(s)->count}),
+                          value_words(s, v));
         return value_poison(s);
     }
     return v;
@@ -111,14 +123,17 @@ static bool makes_optimizer(struct sema *s, const struct ast *n) {
 static void find_schedules(struct sema *s, const struct ast *rule) {
     const struct ast *list = makes_optimizer(s, rule) ? rule->kid[AST_call_arguments] : NULL;
     for (uint32_t i = 0; list && i < list->n_kids; i++) {
-        const struct ast *e = list->kid[i]->kind == AST_argument ? list->kid[i]->kid[0] : list->kid[i];
+        const struct ast *e =
+            list->kid[i]->kind == AST_argument ? list->kid[i]->kid[0] : list->kid[i];
         if (makes_optimizer(s, e)) {
             find_schedules(s, e);
         } else if (reads_measurement(e, NULL)) {
             if (reads_measurement(e, "test"))
                 diag_test_decides(s->diags, e->at, "using");
             struct schedule made = {e, s->program->memories.n};
-            struct program_memory m = {intern(arena_printf(s->arena, "schedule_%u", s->schedules.n + 1)), __builtin_nan("")};
+            struct program_memory m = {
+                intern(arena_printf(s->arena, "schedule_%u", s->schedules.n + 1)),
+                __builtin_nan("")};
             VEC_PUSH(s->program->arena, &s->program->memories, m);
             VEC_PUSH(s->arena, &s->memory_keys, m.name);
             VEC_PUSH(s->arena, &s->schedules, made);
@@ -133,7 +148,8 @@ struct value *sema_scheduled(struct sema *s, const struct ast *n) {
             continue;
         node_id in = sema_find_input(s, ROLE_memory, ref, 0);
         if (!in)
-            in = graph_input(s->graph, s->program->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
+            in = graph_input(s->graph, s->program->memories.at[ref].name, ROLE_memory, ref, 0,
+                             DTYPE_f64, 0, NULL);
         return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
     }
     return NULL;
@@ -149,26 +165,26 @@ void sema_output_schedules(struct sema *s, struct frame *f) {
             diag_bad_operand(s->diags, c->argument->at, "using", value_words(s, v));
             continue;
         }
-        enum dtype real = s->program->real;
-        s->program->real = DTYPE_f64;
-        node_id n = value_plain_node(s, f, value_scalar(s, value_expr(s, v), ELEMENT_real));
-        s->program->real = real;
-        graph_output(s->graph, s->program->memories.at[c->memory].name, n, ROLE_memory, c->memory, 0);
+        sema_output_wide(s, f, s->program->memories.at[c->memory].name, v, ROLE_memory, c->memory, 0);
     }
 }
 
 static void update_graph(struct sema *s, const struct ast *part, struct frame *outer) {
-    const char *name = s->segment ? intern(arena_printf(s->arena, "update.%u", s->segment + 1)) : "update";
+    const char *name =
+        s->segment ? intern(arena_printf(s->arena, "update.%u", s->segment + 1)) : "update";
     sema_begin_graph(s, GRAPH_update, name, MODE_update, true);
     struct frame f = {.scope = scope_new(s, NULL, true), .origin = outer->origin};
     struct value *rule = sema_expr(s, &f, part->kid[AST_part_rule]);
-    if (rule->kind == VALUE_template && rule->object->def && rule->object->def->ast->kind == AST_optimizer) {
-        struct given args[2] = {{NULL, sema_segment_input(s, "theta", ROLE_theta, s->segment, 0), part->at},
-                                {NULL, sema_segment_input(s, "g", ROLE_slope, s->segment, 0), part->at}};
+    if (rule->kind == VALUE_template && rule->object->def &&
+        rule->object->def->ast->kind == AST_optimizer) {
+        struct given args[2] = {
+            {NULL, sema_segment_input(s, "theta", ROLE_theta, s->segment, 0), part->at},
+            {NULL, sema_segment_input(s, "g", ROLE_slope, s->segment, 0), part->at}};
         f.optimizer_path = "";
         struct value *theta = sema_run_rule(s, &f, rule, 2, args, part->at);
         if (!value_is_bad(theta))
-            graph_output(s->graph, intern("theta"), value_plain_node(s, &f, theta), ROLE_theta, s->segment, 0);
+            graph_output(s->graph, intern("theta"), value_plain_node(s, &f, theta), ROLE_theta,
+                         s->segment, 0);
     } else if (!value_is_bad(rule)) {
         diag_not_an_optimizer(s->diags, part->at, value_words(s, rule));
     }
@@ -195,7 +211,8 @@ static bool part_has(struct sema *s, const struct ast *part, struct frame *f, ui
     return false;
 }
 
-static void check_parts(struct sema *s, const struct ast *parts, struct frame *f, const int *owner) {
+static void check_parts(struct sema *s, const struct ast *parts, struct frame *f,
+                        const int *owner) {
     for (uint32_t p = 0; p < parts->n_kids; p++) {
         bool any = false;
         for (uint32_t i = 0; i < s->program->params.n; i++) {
@@ -215,7 +232,8 @@ static void add_segment(struct sema *s, int64_t offset, int64_t count) {
     VEC_PUSH(s->program->arena, &s->program->segments, g);
 }
 
-// Places the parameters of one owner: those whose size fills whole vectors first, so that they stay aligned.
+// Places the parameters of one owner: those whose size fills whole vectors first, so that they stay
+// aligned.
 static int64_t place(struct sema *s, const int *owner, int p, int64_t offset) {
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < s->program->params.n; i++) {
@@ -254,7 +272,7 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
         update_graph(s, parts->kid[k], f);
         if (!s->needs_shape || diags_errors(s->diags))
             continue;
-        p->graphs.n = n_graphs;   // again, a segment for each parameter
+        p->graphs.n = n_graphs; // again, a segment for each parameter
         p->rule_states.n = n_states;
         p->segments.n = first;
         for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)
@@ -264,5 +282,5 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
                 update_graph(s, parts->kid[k], f);
             }
     }
-    place(s, owner, -1, offset);   // constants: the rest of the buffer
+    place(s, owner, -1, offset); // constants: the rest of the buffer
 }

@@ -1,7 +1,7 @@
 // Parameters, states, draws, selections of parameters: what a program owns.
 //
-// Every graph of a program is evaluated from the text again; a parameter is found by its path. The first evaluation
-// registers it and draws its initial value in the init graph.
+// Every graph of a program is evaluated from the text again; a parameter is found by its path. The
+// first evaluation registers it and draws its initial value in the init graph.
 #include "internal.h"
 
 #include <string.h>
@@ -19,7 +19,8 @@ struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *nam
     node_id in = sema_find_input(s, ROLE_builtin, b, 0);
     bool whole = b == BUILTIN_seed || b == BUILTIN_draw_step;
     if (!in)
-        in = graph_input(s->graph, intern(name), ROLE_builtin, b, 0, whole ? DTYPE_i64 : DTYPE_f64, 0, NULL);
+        in = graph_input(s->graph, intern(name), ROLE_builtin, b, 0, whole ? DTYPE_i64 : DTYPE_f64,
+                         0, NULL);
     return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
 }
 
@@ -32,7 +33,8 @@ static uint32_t find_tensor(const struct program_tensor *at, uint32_t n, const c
     return UINT32_MAX;
 }
 
-static bool own_shape(struct sema *s, struct frame *f, const struct ast *own, const struct value *value, struct value *shape) {
+static bool own_shape(struct sema *s, struct frame *f, const struct ast *own,
+                      const struct value *value, struct value *shape) {
     if (own->kid[AST_own_type]) {
         sema_type(s, f, own->kid[AST_own_type], shape);
         return shape->kind != VALUE_poison;
@@ -45,7 +47,12 @@ static bool own_shape(struct sema *s, struct frame *f, const struct ast *own, co
     return true;
 }
 
-struct other_graph { struct graph *graph; enum mode mode; uint32_t next_letter, next_draw; struct state_slot *states; };
+struct other_graph {
+    struct graph *graph;
+    enum mode mode;
+    uint32_t next_letter, next_draw;
+    struct state_slot *states;
+};
 
 static struct other_graph enter_init(struct sema *s) {
     struct other_graph old = {s->graph, s->mode, s->next_letter, s->next_draw, s->states};
@@ -66,10 +73,11 @@ static void leave_init(struct sema *s, struct other_graph old) {
 }
 
 // The initial value, as an output of the init graph.
-static bool initialize(struct sema *s, struct frame *f, const struct ast *own, struct value *value, const struct value *shape,
-                       enum role role, uint32_t ref, const char *path) {
+static bool initialize(struct sema *s, struct frame *f, const struct ast *own, struct value *value,
+                       const struct value *shape, enum role role, uint32_t ref, const char *path) {
     struct other_graph old = enter_init(s);
-    struct frame inner = {.scope = f->scope, .origin = f->origin, .site = f->site, .what = f->what, .path = f->path};
+    struct frame inner = {
+        .scope = f->scope, .origin = f->origin, .site = f->site, .what = f->what, .path = f->path};
     struct value *v = value;
     bool fits = true;
     s->foreign = false;
@@ -86,8 +94,10 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
             full = value_scalar(s, value_expr(s, v), ELEMENT_real);
             full->rank = shape->rank;
             memcpy(full->shape, shape->shape, sizeof full->shape);
-        } else if (v->rank != shape->rank || memcmp(v->shape, shape->shape, v->rank * sizeof *v->shape) != 0) {
-            diag_result_shape(s->diags, own->at, shape_text(s, shape->rank, shape->shape), value_words(s, v));
+        } else if (v->rank != shape->rank ||
+                   memcmp(v->shape, shape->shape, v->rank * sizeof *v->shape) != 0) {
+            diag_result_shape(s->diags, own->at, shape_text(s, shape->rank, shape->shape),
+                              value_words(s, v));
             fits = false;
         }
         full->element = ELEMENT_real;
@@ -95,15 +105,18 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
             graph_output(s->graph, path, value_plain_node(s, &inner, full), role, ref, 0);
     }
     if (s->foreign) {
-        diag_initial_value(s->diags, own->at, own->text, "a value that depends on data or on other parameters");
+        diag_initial_value(s->diags, own->at, own->text,
+                           "a value that depends on data or on other parameters");
         fits = false;
     }
     leave_init(s, old);
     return fits;
 }
 
-static struct program_tensor new_tensor(struct sema *s, const char *path, const struct value *shape, struct span at) {
-    struct program_tensor t = {.name = path, .dtype = s->program->real, .rank = shape->rank, .count = 1, .at = at};
+static struct program_tensor new_tensor(struct sema *s, const char *path, const struct value *shape,
+                                        struct span at) {
+    struct program_tensor t = {
+        .name = path, .dtype = s->program->real, .rank = shape->rank, .count = 1, .at = at};
     for (uint32_t k = 0; k < shape->rank; k++) {
         t.shape[k] = shape->shape[k];
         if (!mul_i64(t.count, shape->shape[k], &t.count) || t.count > ((int64_t)1 << 40)) {
@@ -115,7 +128,8 @@ static struct program_tensor new_tensor(struct sema *s, const char *path, const 
     return t;
 }
 
-static struct value *tensor_input(struct sema *s, const struct program_tensor *t, enum role role, uint32_t ref, const struct value *shape) {
+static struct value *tensor_input(struct sema *s, const struct program_tensor *t, enum role role,
+                                  uint32_t ref, const struct value *shape) {
     node_id in = sema_find_input(s, role, ref, 0);
     extent extents[MAX_RANK];
     for (uint32_t k = 0; k < t->rank; k++)
@@ -174,14 +188,17 @@ static struct state_slot *find_state(struct sema *s, const char *path) {
     return NULL;
 }
 
-static struct state_slot *add_state(struct sema *s, const char *path, enum role role, uint32_t ref, uint32_t ref2, struct value *v) {
+static struct state_slot *add_state(struct sema *s, const char *path, enum role role, uint32_t ref,
+                                    uint32_t ref2, struct value *v) {
     struct state_slot *slot = NEW(s->arena, struct state_slot);
-    *slot = (struct state_slot){.path = path, .role = role, .ref = ref, .ref2 = ref2, .value = v, .next = s->states};
+    *slot = (struct state_slot){
+        .path = path, .role = role, .ref = ref, .ref2 = ref2, .value = v, .next = s->states};
     s->states = slot;
     return slot;
 }
 
-static struct state_slot *layer_state(struct sema *s, struct frame *f, const struct ast *own, struct value *value) {
+static struct state_slot *layer_state(struct sema *s, struct frame *f, const struct ast *own,
+                                      struct value *value) {
     struct program *p = s->program;
     struct value shape;
     if (!own_shape(s, f, own, value, &shape))
@@ -200,14 +217,16 @@ static struct state_slot *layer_state(struct sema *s, struct frame *f, const str
         if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_state, ref, path))
             return NULL;
     }
-    return add_state(s, path, ROLE_state, ref, 0, tensor_input(s, &p->states.at[ref], ROLE_state, ref, &shape));
+    return add_state(s, path, ROLE_state, ref, 0,
+                     tensor_input(s, &p->states.at[ref], ROLE_state, ref, &shape));
 }
 
 // `stalled.best`, and `stalled_2.best` for a second call in the text.
 static const char *memory_name(struct sema *s, const struct frame *f, const char *state) {
     for (uint32_t k = 1;; k++) {
         const char *of = f->function ? f->function : "rule";
-        const char *name = k > 1 ? arena_printf(s->arena, "%s_%u.%s", of, k, state) : arena_printf(s->arena, "%s.%s", of, state);
+        const char *name = k > 1 ? arena_printf(s->arena, "%s_%u.%s", of, k, state)
+                                 : arena_printf(s->arena, "%s.%s", of, state);
         bool taken = false;
         for (uint32_t i = 0; i < s->program->memories.n; i++)
             taken |= strcmp(s->program->memories.at[i].name, name) == 0;
@@ -217,14 +236,19 @@ static const char *memory_name(struct sema *s, const struct frame *f, const char
 }
 
 // In an optimizer: one flat buffer; in a rule: one number.
-static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own, struct value *value) {
+static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own,
+                                       struct value *value) {
     struct program *p = s->program;
     bool rule = s->mode == MODE_update && f->optimizer_path;
     if (value->kind != VALUE_number && value->kind != VALUE_truth) {
         diag_initial_value(s->diags, own->at, own->text, value_words(s, value));
         return NULL;
     }
-    const char *path = intern(arena_printf(s->arena, "%s.%s", rule ? f->optimizer_path : f->state_key ? f->state_key : "rule", own->text));
+    const char *path = intern(arena_printf(s->arena, "%s.%s",
+                                           rule           ? f->optimizer_path
+                                           : f->state_key ? f->state_key
+                                                          : "rule",
+                                           own->text));
     struct state_slot *slot = find_state(s, path);
     if (slot)
         return slot;
@@ -236,7 +260,8 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
             struct program_rule_state r = {path, value->number.real};
             VEC_PUSH(p->arena, &p->rule_states, r);
         }
-        return add_state(s, path, ROLE_rule_state, ref, s->segment, sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
+        return add_state(s, path, ROLE_rule_state, ref, s->segment,
+                         sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
     }
     uint32_t ref = 0;
     while (ref < p->memories.n && s->memory_keys.at[ref] != path)
@@ -246,8 +271,10 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
         VEC_PUSH(p->arena, &p->memories, m);
         VEC_PUSH(s->arena, &s->memory_keys, path);
     }
-    node_id in = graph_input(s->graph, p->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
-    return add_state(s, path, ROLE_memory, ref, 0, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
+    node_id in =
+        graph_input(s->graph, p->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
+    return add_state(s, path, ROLE_memory, ref, 0,
+                     value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
 }
 
 void sema_state(struct sema *s, struct frame *f, const struct ast *own) {
@@ -276,7 +303,7 @@ static bool path_matches(const char *pattern, const char *path) {
     const char *dot = strchr(pattern, '.');
     size_t n = dot ? (size_t)(dot - pattern) : strlen(pattern);
     const char *rest = dot ? dot + 1 : pattern + n;
-    if (n == 1 && *pattern == '*') {   // any number of parts
+    if (n == 1 && *pattern == '*') { // any number of parts
         if (!dot)
             return true;
         for (const char *p = path; p; p = strchr(p, '.') ? strchr(p, '.') + 1 : NULL)
@@ -287,11 +314,13 @@ static bool path_matches(const char *pattern, const char *path) {
     if (strncmp(pattern, path, n) != 0 || (path[n] != 0 && path[n] != '.'))
         return false;
     if (!dot)
-        return true;   // a whole network or layer
+        return true; // a whole network or layer
     return path[n] == '.' && path_matches(rest, path + n + 1);
 }
 
-bool sema_path_matches(const char *pattern, const char *path) { return path_matches(pattern, path); }
+bool sema_path_matches(const char *pattern, const char *path) {
+    return path_matches(pattern, path);
+}
 
 struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern, struct span at) {
     (void)f;
@@ -315,13 +344,15 @@ struct value *sema_selection(struct sema *s, struct frame *f, const char *patter
     if (near)
         diag_help(d, "did you mean `%s`?", near);
     else if (p->params.n)
-        diag_help(d, "the parameters are `%s` and %u more; `./trainer info` lists them", names[0], p->params.n - 1);
+        diag_help(d, "the parameters are `%s` and %u more; `./trainer info` lists them", names[0],
+                  p->params.n - 1);
     return value_poison(s);
 }
 
 // ---- draws
 
-// The logical number of an element: the letters that draws are fresh over, then the own axes, row-major.
+// The logical number of an element: the letters that draws are fresh over, then the own axes,
+// row-major.
 static expr_id element_number(struct sema *s, struct frame *f, uint32_t rank, const extent *shape) {
     index_id e = index_constant(s->graph, 0);
     int64_t stride = 1;
@@ -337,14 +368,17 @@ static expr_id element_number(struct sema *s, struct frame *f, uint32_t rank, co
     return expr_index(s->graph, e);
 }
 
-static struct value *draw_scalar(struct sema *s, struct frame *f, const struct object *o, uint32_t rank, const extent *shape,
-                                 const char *const *axis, struct span at) {
+static struct value *draw_scalar(struct sema *s, struct frame *f, const struct object *o,
+                                 uint32_t rank, const extent *shape, const char *const *axis,
+                                 struct span at) {
     bool normal = o->builtin == BI_normal;
     struct value *a = NULL, *b = NULL;
     for (uint32_t i = 0; i < o->n_given; i++)
         *(i == 0 ? &a : &b) = o->given[i].value;
-    if (o->n_given != 2 || o->given[0].name || o->given[1].name || !value_is_tensor(a) || !value_is_tensor(b)) {
-        diag_distribution_arguments(s->diags, at, normal ? "normal(mean, deviation)" : "uniform(low, high)");
+    if (o->n_given != 2 || o->given[0].name || o->given[1].name || !value_is_tensor(a) ||
+        !value_is_tensor(b)) {
+        diag_distribution_arguments(s->diags, at,
+                                    normal ? "normal(mean, deviation)" : "uniform(low, high)");
         return value_poison(s);
     }
     struct graph *g = s->graph;
@@ -352,19 +386,23 @@ static struct value *draw_scalar(struct sema *s, struct frame *f, const struct o
                        expr_const(g, s->next_draw++), element_number(s, f, rank, shape)};
     if (s->mode == MODE_sample || s->mode == MODE_update)
         keys[1] = value_expr(s, sema_builtin_input(s, BUILTIN_draw_step, "draw_step"));
-    struct value *u = value_scalar(s, expr_op(g, normal ? OP_normal01 : OP_uniform01, 4, keys), ELEMENT_real);
+    struct value *u =
+        value_scalar(s, expr_op(g, normal ? OP_normal01 : OP_uniform01, 4, keys), ELEMENT_real);
     u->rank = rank;
     memcpy(u->shape, shape, rank * sizeof *shape);
     if (axis)
         memcpy(u->axis, axis, rank * sizeof *axis);
-    if (normal)   // mean + deviation * z
+    if (normal) // mean + deviation * z
         return sema_binary(s, f, "+", a, sema_binary(s, f, "*", b, u, at), at);
-    return sema_binary(s, f, "+", a, sema_binary(s, f, "*", sema_binary(s, f, "-", b, a, at), u, at), at);
+    return sema_binary(s, f, "+", a,
+                       sema_binary(s, f, "*", sema_binary(s, f, "-", b, a, at), u, at), at);
 }
 
-// draw glorot(n_in, n_out) = uniform(..): the body is a distribution; with a block it makes the value from other draws.
-static struct value *draw_defined(struct sema *s, struct frame *f, const struct object *o, uint32_t rank, const extent *shape,
-                                  const char *const *axis, struct span at) {
+// draw glorot(n_in, n_out) = uniform(..): the body is a distribution; with a block it makes the
+// value from other draws.
+static struct value *draw_defined(struct sema *s, struct frame *f, const struct object *o,
+                                  uint32_t rank, const extent *shape, const char *const *axis,
+                                  struct span at) {
     const struct ast *def = o->def->ast, *results = def->kid[AST_draw_def_results];
     struct frame inner = {.lift = f->lift, .state_key = f->state_key};
     inner.what = intern(arena_printf(s->arena, "draw `%s`", o->def->name));
@@ -372,7 +410,7 @@ static struct value *draw_defined(struct sema *s, struct frame *f, const struct 
     inner.origin = inner.site = sema_origin(s, f, at);
     if (!sema_bind_given(s, f, &inner, o, at))
         return value_poison(s);
-    if (results && results->n_kids == 1) {   // the demanded shape binds the result's dims
+    if (results && results->n_kids == 1) { // the demanded shape binds the result's dims
         if (!sema_bind_demanded(s, &inner, results->kid[0], rank, shape, axis, at))
             return value_poison(s);
     } else {
@@ -396,8 +434,8 @@ static struct value *draw_defined(struct sema *s, struct frame *f, const struct 
     return v;
 }
 
-struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribution, uint32_t rank, const extent *shape,
-                        const char *const *axis, struct span at) {
+struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribution, uint32_t rank,
+                        const extent *shape, const char *const *axis, struct span at) {
     if (value_is_bad(distribution))
         return distribution;
     const struct object *o = distribution->kind == VALUE_template ? distribution->object : NULL;
@@ -407,5 +445,6 @@ struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribut
         return value_poison(s);
     }
     s->structural |= distribution->taint & 0;
-    return builtin ? draw_scalar(s, f, o, rank, shape, axis, at) : draw_defined(s, f, o, rank, shape, axis, at);
+    return builtin ? draw_scalar(s, f, o, rank, shape, axis, at)
+                   : draw_defined(s, f, o, rank, shape, axis, at);
 }

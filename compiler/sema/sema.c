@@ -1,5 +1,6 @@
-// The door: files in, a program out. Two passes over the train block: the first treats every hyperparameter as a
-// number and sees which of them decide shapes, counts or choices; in the second the others are run-time inputs.
+// The door: files in, a program out. Two passes over the train block: the first treats every
+// hyperparameter as a number and sees which of them decide shapes, counts or choices; in the second
+// the others are run-time inputs.
 #include "internal.h"
 
 #include <errno.h>
@@ -24,7 +25,8 @@ static const char *help_of(struct sema *s, const struct ast *n) {
                 from++;
                 size--;
             }
-            while (size && (from[size - 1] == '\n' || from[size - 1] == '\r' || from[size - 1] == ' '))
+            while (size &&
+                   (from[size - 1] == '\n' || from[size - 1] == '\r' || from[size - 1] == ' '))
                 size--;
             return arena_strndup(s->arena, from, size);
         }
@@ -58,7 +60,7 @@ static const struct sema_setting *setting(struct sema *s, const char *name) {
 }
 
 static const char *value_as_text(struct sema *s, const struct value *v, const char *spelled) {
-    for (int digits = 6; v->kind == VALUE_number; digits++) {   // the shortest that reads back
+    for (int digits = 6; v->kind == VALUE_number; digits++) { // the shortest that reads back
         const char *text = arena_printf(s->arena, "%.*g", digits, v->number.real);
         if (digits >= 17 || strtod(text, NULL) == v->number.real)
             return text;
@@ -74,11 +76,12 @@ static void add_hyper(struct sema *s, struct definition *d, bool first) {
     struct program_hyper h = {.name = d->name};
     d->constant = NULL;
     d->hyper = -1;
-    struct value *v = set ? setting_value(s, d, set->value) : sema_expr(s, &f, d->ast->kid[AST_hyper_value]);
+    struct value *v =
+        set ? setting_value(s, d, set->value) : sema_expr(s, &f, d->ast->kid[AST_hyper_value]);
     if (value_is_bad(v))
         return;
-    if (v->kind != VALUE_number && v->kind != VALUE_truth && v->kind != VALUE_template && v->kind != VALUE_network &&
-        v->kind != VALUE_text) {
+    if (v->kind != VALUE_number && v->kind != VALUE_truth && v->kind != VALUE_template &&
+        v->kind != VALUE_network && v->kind != VALUE_text) {
         diag_hyper_value(s->diags, d->ast->at, d->name, value_words(s, v));
         return;
     }
@@ -112,7 +115,8 @@ static void add_hypers(struct sema *s, bool first) {
             found |= strcmp(names[k], s->options->settings[i].name) == 0;
         if (found)
             continue;
-        struct diag *d = diag_unknown_hyper(s->diags, (struct span){0}, s->options->settings[i].name);
+        struct diag *d =
+            diag_unknown_hyper(s->diags, (struct span){0}, s->options->settings[i].name);
         const char *near = near_name(s->options->settings[i].name, names, s->program->hypers.n);
         if (near)
             diag_help(d, "did you mean `%s`?", near);
@@ -144,7 +148,8 @@ static struct ast *choose_train(struct sema *s) {
         }
     }
     if (s->options->train && !found) {
-        diag_help(diag_unknown_block(s->diags, (struct span){0}, "train", s->options->train), "the train blocks are %s", text_string(&names));
+        diag_help(diag_unknown_block(s->diags, (struct span){0}, "train", s->options->train),
+                  "the train blocks are %s", text_string(&names));
         return NULL;
     }
     if (n > 1 && !s->options->check_only) {
@@ -176,7 +181,8 @@ static void finish(struct sema *s) {
     for (uint32_t i = 0; i < p->n_layers; i++) {
         size_t n = strlen(p->layers[i].path);
         for (uint32_t k = 0; k < p->params.n; k++)
-            if (strncmp(p->params.at[k].name, p->layers[i].path, n) == 0 && p->params.at[k].name[n] == '.')
+            if (strncmp(p->params.at[k].name, p->layers[i].path, n) == 0 &&
+                p->params.at[k].name[n] == '.')
                 p->layers[i].params += p->params.at[k].count;
     }
     uint64_t h = hash_bytes(p->name, strlen(p->name), 1);
@@ -201,7 +207,8 @@ static bool pass(struct sema *s, bool first) {
     return train && diags_errors(s->diags) == 0 && sema_train(s, train);
 }
 
-struct program *sema_compile(struct arena *a, struct sources *sources, struct diags *d, const struct sema_options *o) {
+struct program *sema_compile(struct arena *a, struct sources *sources, struct diags *d,
+                             const struct sema_options *o) {
     struct sema *s = NEW(a, struct sema);
     *s = (struct sema){.arena = a, .sources = sources, .diags = d, .options = o};
     map_init(&s->names, a);

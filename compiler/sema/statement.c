@@ -1,4 +1,5 @@
-// Statements of bodies: definitions, draws, updates, parameters, states, instances, compile-time loops.
+// Statements of bodies: definitions, draws, updates, parameters, states, instances, compile-time
+// loops.
 #include "internal.h"
 
 #include <string.h>
@@ -17,13 +18,15 @@ static bool name_is_free(struct sema *s, struct frame *f, const char *name, stru
     struct binding *b = scope_find(f->scope, name, true);
     if (!b || strcmp(name, "_") == 0)
         return true;
-    diag_help(diag_note(diag_defined_twice(s->diags, at, name), b->at, "the first definition of `%s` is here", name),
+    diag_help(diag_note(diag_defined_twice(s->diags, at, name), b->at,
+                        "the first definition of `%s` is here", name),
               "to change what it means from here on, write `%s <- ..`", name);
     return false;
 }
 
 // A scalar fills a declared shape.
-static struct value *filled(struct sema *s, const struct value *v, uint32_t rank, const extent *shape, const char *const *axis) {
+static struct value *filled(struct sema *s, const struct value *v, uint32_t rank,
+                            const extent *shape, const char *const *axis) {
     struct value *r = value_scalar(s, value_expr(s, v), v->element);
     r->rank = rank;
     r->low = v->low;
@@ -35,7 +38,8 @@ static struct value *filled(struct sema *s, const struct value *v, uint32_t rank
 
 static uint32_t rank_of(const struct value *v) { return v->kind == VALUE_tensor ? v->rank : 0; }
 
-static struct value *typed(struct sema *s, struct frame *f, const struct ast *type, struct value *v, struct span at) {
+static struct value *typed(struct sema *s, struct frame *f, const struct ast *type, struct value *v,
+                           struct span at) {
     struct value t;
     sema_type(s, f, type, &t);
     if (t.kind == VALUE_poison || value_is_bad(v))
@@ -75,7 +79,8 @@ static const struct promised *promise(const struct frame *f, const char *name) {
     return NULL;
 }
 
-static void define_name(struct sema *s, struct frame *f, const struct ast *target, const struct ast *type, struct value *v) {
+static void define_name(struct sema *s, struct frame *f, const struct ast *target,
+                        const struct ast *type, struct value *v) {
     const char *name = target->text;
     if (!name_is_free(s, f, name, target->at))
         return;
@@ -95,7 +100,8 @@ static void define_name(struct sema *s, struct frame *f, const struct ast *targe
     scope_bind(s, f->scope, name, v, target->at);
 }
 
-static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32_t n, struct span at) {
+static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32_t n,
+                             struct span at) {
     if (v->kind == VALUE_tuple) {
         if (v->n == n)
             return v->at[i];
@@ -105,7 +111,8 @@ static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32
     }
     if (v->kind != VALUE_tensor || v->rank == 0 || v->shape[0] != n) {
         if (i == 0 && !value_is_bad(v))
-            diag_unpack_count(s->diags, at, (int)n, v->kind == VALUE_tensor && v->rank ? (int)v->shape[0] : 1);
+            diag_unpack_count(s->diags, at, (int)n,
+                              v->kind == VALUE_tensor && v->rank ? (int)v->shape[0] : 1);
         return value_poison(s);
     }
     struct value *r = value_shape_like(s, v);
@@ -124,7 +131,8 @@ static void define(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *targets = n->kid[AST_define_targets], *type = n->kid[AST_define_type];
     const char *outer = s->naming;
     if (targets->n_kids == 1 && targets->kid[0]->kind == AST_name)
-        s->naming = outer ? intern(arena_printf(s->arena, "%s.%s", outer, targets->kid[0]->text)) : targets->kid[0]->text;
+        s->naming = outer ? intern(arena_printf(s->arena, "%s.%s", outer, targets->kid[0]->text))
+                          : targets->kid[0]->text;
     if (targets->n_kids == 1 && targets->kid[0]->kind == AST_element) {
         sema_equation(s, f, targets->kid[0], type, n->kid[AST_define_value], false);
         s->naming = outer;
@@ -138,7 +146,8 @@ static void define(struct sema *s, struct frame *f, const struct ast *n) {
             diag_bad_target(s->diags, t->at, ast_spelling(s->arena, t));
             continue;
         }
-        define_name(s, f, t, type, targets->n_kids == 1 ? v : part_of(s, v, i, targets->n_kids, n->at));
+        define_name(s, f, t, type,
+                    targets->n_kids == 1 ? v : part_of(s, v, i, targets->n_kids, n->at));
     }
 }
 
@@ -224,7 +233,8 @@ static void instance(struct sema *s, struct frame *f, const struct ast *n) {
     if (!name_is_free(s, f, n->text, n->at))
         return;
     struct value *v = sema_expr(s, f, n->kid[AST_instance_value]);
-    if (!value_is_bad(v) && (v->kind != VALUE_template || !v->object->def || v->object->def->ast->kind != AST_layer)) {
+    if (!value_is_bad(v) &&
+        (v->kind != VALUE_template || !v->object->def || v->object->def->ast->kind != AST_layer)) {
         diag_instance_of(s->diags, n->at, n->text, value_words(s, v));
         v = value_poison(s);
     }
@@ -232,7 +242,8 @@ static void instance(struct sema *s, struct frame *f, const struct ast *n) {
         struct value *made = value_shape_like(s, v);
         made->kind = VALUE_instance;
         made->object = arena_copy(s->arena, v->object, sizeof *v->object);
-        made->object->path = intern(f->path ? arena_printf(s->arena, "%s.%s", f->path, n->text) : n->text);
+        made->object->path =
+            intern(f->path ? arena_printf(s->arena, "%s.%s", f->path, n->text) : n->text);
         v = made;
     }
     scope_bind(s, f->scope, n->text, v, n->at);
@@ -263,7 +274,10 @@ static void tell_numbers(struct sema *s, struct frame *f, const struct ast *n, s
         return;
     struct binding *b = n->kind == AST_name ? scope_find(f->scope, n->text, false) : NULL;
     if (b && b->value->kind == VALUE_number)
-        diag_help(d, "`%s` is %s", n->text, b->value->number.real < 1e15 ? arena_printf(s->arena, "%.10g", b->value->number.real) : "very large");
+        diag_help(d, "`%s` is %s", n->text,
+                  b->value->number.real < 1e15
+                      ? arena_printf(s->arena, "%.10g", b->value->number.real)
+                      : "very large");
     for (uint32_t i = 0; i < n->n_kids; i++)
         tell_numbers(s, f, n->kid[i], d);
 }
@@ -276,7 +290,8 @@ static void require(struct sema *s, struct frame *f, const struct ast *n) {
     if (v->kind != VALUE_truth && v->kind != VALUE_number)
         diag_not_compile_time(s->diags, n->at, "what `require` asks", value_words(s, v));
     else if (v->number.real == 0)
-        tell_numbers(s, f, n->kid[0], diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0])));
+        tell_numbers(s, f, n->kid[0],
+                     diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0])));
 }
 
 static struct value *values(struct sema *s, struct frame *f, const struct ast *n) {
@@ -298,20 +313,45 @@ static struct value *values(struct sema *s, struct frame *f, const struct ast *n
 
 static const char *room_of(enum ast_kind k) {
     switch (k) {
-    case AST_read: case AST_generate: case AST_split: return "a `data` block";
-    case AST_minimize: case AST_measure: case AST_predict: case AST_augment: case AST_batch: case AST_epochs:
-    case AST_steps: case AST_stop: case AST_keep: case AST_report: case AST_save: case AST_use: return "a `train` block";
-    case AST_among: case AST_strategy: case AST_maximize: return "a `search` block";
-    default: return "another place";
+    case AST_read:
+    case AST_generate:
+    case AST_split:
+        return "a `data` block";
+    case AST_minimize:
+    case AST_measure:
+    case AST_predict:
+    case AST_augment:
+    case AST_batch:
+    case AST_epochs:
+    case AST_steps:
+    case AST_stop:
+    case AST_keep:
+    case AST_report:
+    case AST_save:
+    case AST_use:
+        return "a `train` block";
+    case AST_among:
+    case AST_strategy:
+    case AST_maximize:
+        return "a `search` block";
+    default:
+        return "another place";
     }
 }
 
 struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *n) {
     switch (n->kind) {
-    case AST_value: return values(s, f, n);
-    case AST_define: define(s, f, n); return NULL;
-    case AST_sample: draw(s, f, n); return NULL;
-    case AST_update: update(s, f, n); return NULL;
+    case AST_value:
+        return values(s, f, n);
+    case AST_define:
+        define(s, f, n);
+        return NULL;
+    case AST_sample:
+        draw(s, f, n);
+        return NULL;
+    case AST_update:
+        update(s, f, n);
+        return NULL;
     case AST_own_param:
         for (uint32_t i = 0; i < n->kid[0]->n_kids; i++) {
             const struct ast *own = n->kid[0]->kid[i];
@@ -324,15 +364,28 @@ struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *
             if (name_is_free(s, f, n->kid[0]->kid[i]->text, n->kid[0]->kid[i]->at))
                 sema_state(s, f, n->kid[0]->kid[i]);
         return NULL;
-    case AST_instance: instance(s, f, n); return NULL;
-    case AST_for: return unroll(s, f, n);
-    case AST_require: require(s, f, n); return NULL;
-    case AST_scan: return sema_not_compiled(s, f, n->at, "`scan`");
-    case AST_repeat: return sema_not_compiled(s, f, n->at, "`repeat up to`");
-    case AST_stage: return sema_not_compiled(s, f, n->at, "`stage`");
-    case AST_step: return sema_not_compiled(s, f, n->at, "a `step` block");
-    case AST_generate: return sema_not_compiled(s, f, n->at, "`generate`");
-    case AST_stop: case AST_keep:
-    default: diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), room_of(n->kind)); return value_poison(s);
+    case AST_instance:
+        instance(s, f, n);
+        return NULL;
+    case AST_for:
+        return unroll(s, f, n);
+    case AST_require:
+        require(s, f, n);
+        return NULL;
+    case AST_scan:
+        return sema_not_compiled(s, f, n->at, "`scan`");
+    case AST_repeat:
+        return sema_not_compiled(s, f, n->at, "`repeat up to`");
+    case AST_stage:
+        return sema_not_compiled(s, f, n->at, "`stage`");
+    case AST_step:
+        return sema_not_compiled(s, f, n->at, "a `step` block");
+    case AST_generate:
+        return sema_not_compiled(s, f, n->at, "`generate`");
+    case AST_stop:
+    case AST_keep:
+    default:
+        diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), room_of(n->kind));
+        return value_poison(s);
     }
 }

@@ -1,7 +1,8 @@
 // The train block: evaluated once for each graph that a trainer needs.
 //
-// The block's definitions are evaluated again in every graph (training or not, with or without the gradient); what
-// the graph's outputs do not need falls away. Parameters and states keep their place by path.
+// The block's definitions are evaluated again in every graph (training or not, with or without the
+// gradient); what the graph's outputs do not need falls away. Parameters and states keep their
+// place by path.
 #include "internal.h"
 
 #include <string.h>
@@ -12,114 +13,19 @@ struct train {
     uint32_t n_stop, n_keep, n_augment;
 };
 
-// ---- graphs
-
-void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, enum mode mode, bool training) {
-    struct graph *g = graph_create(s->program->arena, s->program->origins, name);
-    bool open = kind == GRAPH_fit || s->program->batch_all;   // as many samples as the split has
-    s->graph = g;
-    s->mode = mode;
-    s->training = training;
-    s->batch = graph_symbol(g, "N", open ? (int64_t)1 << 20 : s->program->batch);
-    s->letter_bound[LETTER_BATCH] = s->batch;
-    s->next_letter = LETTER_FIRST;
-    s->next_draw = (uint32_t)(kind == GRAPH_augment ? 1 << 20 : kind == GRAPH_prepare ? 1 << 21 : kind == GRAPH_update ? 3 << 20 : 0);
-    s->states = NULL;
-    s->layer_values.n = 0;
-    struct program_graph pg = {.kind = kind, .name = name, .graph = g};
-    VEC_PUSH(s->program->arena, &s->program->graphs, pg);
-}
-
-static void mark(const struct graph *g, node_id n, bool *seen);
-static void mark_expr(const struct graph *g, expr_id e, bool *seen);
-
-static void mark_index(const struct graph *g, index_id i, bool *seen) {
-    const struct index *x = graph_index(g, i);
-    for (uint32_t k = 0; k < x->n_terms; k++)
-        if (x->terms[k].kind == TERM_data)
-            mark_expr(g, x->terms[k].ref, seen);
-}
-
-static void mark_expr(const struct graph *g, expr_id e, bool *seen) {
-    const struct expr *x = graph_expr(g, e);
-    if (x->kind == EXPR_index)
-        mark_index(g, x->index, seen);
-    for (uint32_t i = 0; i < x->n_guards; i++)
-        mark_index(g, x->guards[i].index, seen);
-    if (x->kind == EXPR_read) {
-        mark(g, x->node, seen);
-        for (uint32_t i = 0; i < x->n_args; i++)
-            mark_index(g, x->args[i], seen);
-    } else
-        for (uint32_t i = 0; i < x->n_args; i++)
-            mark_expr(g, x->args[i], seen);
-}
-
-static void mark(const struct graph *g, node_id n, bool *seen) {
-    if (seen[n])
-        return;
-    seen[n] = true;
-    const struct node *x = graph_node(g, n);
-    if (x->kind == NODE_comp)
-        mark_expr(g, x->body, seen);
-    for (uint32_t i = 0; x->kind == NODE_comp && i < x->n_guards; i++)
-        mark_index(g, x->guards[i].index, seen);
-    for (uint32_t i = 0; x->kind == NODE_op && i < x->n_inputs; i++)
-        mark(g, x->inputs[i], seen);
-}
-
-static struct state_slot *in_order(struct state_slot *list) {
-    struct state_slot *r = NULL;
-    while (list) {
-        struct state_slot *next = list->next;
-        list->next = r;
-        r = list;
-        list = next;
-    }
-    return r;
-}
-
-// Changed states become outputs; inputs that nothing needs are dropped.
-struct graph *sema_end_graph(struct sema *s) {
-    struct graph *g = s->graph;
-    struct frame f = {.scope = NULL};
-    s->states = in_order(s->states);
-    for (struct state_slot *x = s->states; x; x = x->next)
-        if (x->changed && !value_is_bad(x->value)) {
-            struct value *v = x->value;
-            if (v->kind != VALUE_tensor || v->element != ELEMENT_real) {
-                v = value_scalar(s, value_expr(s, v), ELEMENT_real);
-                v->rank = x->value->kind == VALUE_tensor ? x->value->rank : 0;
-                memcpy(v->shape, x->value->shape, sizeof v->shape);
-            }
-            enum dtype real = s->program->real;
-            if (x->role == ROLE_memory)
-                s->program->real = DTYPE_f64;
-            graph_output(g, x->path, value_plain_node(s, &f, v), x->role, x->ref, x->ref2);
-            s->program->real = real;
-        }
-    bool *seen = NEW_ARRAY(s->arena, g->nodes.n + 1, bool);
-    for (uint32_t i = 0; i < g->outputs.n; i++)
-        mark(g, g->outputs.at[i].node, seen);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < g->inputs.n; i++)
-        if (seen[g->inputs.at[i]])
-            g->inputs.at[n++] = g->inputs.at[i];
-    g->inputs.n = n;
-    return g;
-}
-
 // ---- the walk
 
 static struct frame block_frame(struct sema *s, const struct train *t) {
-    struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH, .path = t->block->text};
+    struct frame f = {.scope = scope_new(s, NULL, true),
+                      .lift = (uint64_t)1 << LETTER_BATCH,
+                      .path = t->block->text};
     f.origin = origin_add(s->program->origins, t->block->at, NULL, 0);
     return f;
 }
 
 static bool defines(enum ast_kind k) {
-    return k == AST_define || k == AST_sample || k == AST_instance || k == AST_for || k == AST_update || k == AST_own_state ||
-           k == AST_function;
+    return k == AST_define || k == AST_sample || k == AST_instance || k == AST_for ||
+           k == AST_update || k == AST_own_state || k == AST_function;
 }
 
 // All definitions of the block, in the graph under construction.
@@ -128,7 +34,8 @@ static struct frame run_definitions(struct sema *s, const struct train *t) {
     const struct ast *body = t->block->kid[0];
     for (uint32_t i = 0; i < body->n_kids && !diags_full(s->diags); i++)
         if (defines(body->kid[i]->kind)) {
-            struct ast one = {.kind = AST_block, .at = body->kid[i]->at, .n_kids = 1, .kid = &body->kid[i]};
+            struct ast one = {
+                .kind = AST_block, .at = body->kid[i]->at, .n_kids = 1, .kid = &body->kid[i]};
             sema_run_block(s, &f, &one, false);
         }
     s->naming = NULL;
@@ -166,7 +73,8 @@ static bool needs_samples(struct sema *s, struct value *v) {
     struct frame f = {.scope = NULL};
     node_id n = value_plain_node(s, &f, v);
     for (uint32_t i = 0; i < s->graph->inputs.n; i++)
-        if (graph_node(s->graph, s->graph->inputs.at[i])->role == ROLE_field && graph_reaches(s->graph, s->graph->inputs.at[i], n))
+        if (graph_node(s->graph, s->graph->inputs.at[i])->role == ROLE_field &&
+            graph_reaches(s->graph, s->graph->inputs.at[i], n))
             return true;
     return false;
 }
@@ -192,17 +100,14 @@ static void output_measures(struct sema *s, struct frame *f, const struct train 
             v = sema_mean_all(s, f, v, true, items->kid[k]->at);
             if (value_is_bad(v))
                 continue;
-            struct value *wide = value_shape_like(s, v);
-            wide->element = ELEMENT_real;
-            enum dtype real = s->program->real;
-            s->program->real = DTYPE_f64;
-            graph_output(s->graph, s->program->measures.at[ref].name, value_plain_node(s, f, wide), ROLE_measure, ref, 0);
-            s->program->real = real;
+            sema_output_wide(s, f, s->program->measures.at[ref].name, v, ROLE_measure, ref, 0);
         }
     }
 }
 
-static node_id param_node(struct sema *s, uint32_t ref) { return sema_find_input(s, ROLE_param, ref, 0); }
+static node_id param_node(struct sema *s, uint32_t ref) {
+    return sema_find_input(s, ROLE_param, ref, 0);
+}
 
 static void output_gradients(struct sema *s, struct frame *f, node_id loss, bool note_reached) {
     const char *error = NULL;
@@ -270,7 +175,7 @@ static void trace_graph(struct sema *s, const struct train *t) {
         output_named(s, &f);
     }
     for (struct state_slot *x = s->states; x; x = x->next)
-        x->changed = false;   // a trace changes nothing but what its steps change
+        x->changed = false; // a trace changes nothing but what its steps change
     sema_end_graph(s);
 }
 
@@ -302,12 +207,16 @@ static void check_graph(struct sema *s, const struct train *t) {
     for (uint32_t i = 0; i < s->layer_values.n; i++) {
         const struct layer_value *l = &s->layer_values.at[i];
         int line, column;
-        if (l->value->graph != s->graph || value_letters(s, l->value) & ~((uint64_t)1 << LETTER_BATCH))
+        if (l->value->graph != s->graph ||
+            value_letters(s, l->value) & ~((uint64_t)1 << LETTER_BATCH))
             continue;
         source_position(s->sources, l->at, &line, &column);
         const char *slash = strrchr(source_path(s->sources, l->at.file), '/');
-        output_value(s, &f, intern(arena_printf(s->arena, "%s (%s:%d)", l->path, slash ? slash + 1 : source_path(s->sources, l->at.file), line)),
-                     l->value);
+        output_value(
+            s, &f,
+            intern(arena_printf(s->arena, "%s (%s:%d)", l->path,
+                                slash ? slash + 1 : source_path(s->sources, l->at.file), line)),
+            l->value);
     }
     for (struct state_slot *x = s->states; x; x = x->next)
         x->changed = false;
@@ -361,10 +270,12 @@ static void augment_graph(struct sema *s, const struct train *t) {
             diag_augment_field(s->diags, n->at, n->text);
             continue;
         }
-        struct value *old = sema_field(s, n->text), *v = sema_expr(s, &f, n->kid[AST_augment_value]);
+        struct value *old = sema_field(s, n->text),
+                     *v = sema_expr(s, &f, n->kid[AST_augment_value]);
         if (value_is_bad(v))
             continue;
-        bool same = v->kind == VALUE_tensor && v->rank == old->rank && memcmp(v->shape, old->shape, v->rank * sizeof *v->shape) == 0;
+        bool same = v->kind == VALUE_tensor && v->rank == old->rank &&
+                    memcmp(v->shape, old->shape, v->rank * sizeof *v->shape) == 0;
         if (!same)
             diag_result_shape(s->diags, n->at, value_words(s, old), value_words(s, v));
         else
@@ -389,7 +300,8 @@ static struct value *default_keep(struct sema *s, struct frame *f, struct span a
     lowest->object->def = d;
     node_id in = sema_find_input(s, ROLE_measure, 0, 1);
     if (!in)
-        in = graph_input(s->graph, intern("validation.loss"), ROLE_measure, 0, 1, DTYPE_f64, 0, NULL);
+        in = graph_input(s->graph, intern("validation.loss"), ROLE_measure, 0, 1, DTYPE_f64, 0,
+                         NULL);
     struct given arg = {NULL, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real), at};
     return sema_invoke(s, f, lowest, 1, &arg, at);
 }
@@ -410,7 +322,8 @@ static void rules_graph(struct sema *s, const struct train *t) {
     const struct ast *body = t->block->kid[0];
     struct value *verdict[2] = {NULL, NULL};
     sema_begin_graph(s, GRAPH_rules, "rules", MODE_rules, false);
-    struct frame f = {.scope = scope_new(s, NULL, true), .origin = origin_add(s->program->origins, t->block->at, NULL, 0)};
+    struct frame f = {.scope = scope_new(s, NULL, true),
+                      .origin = origin_add(s->program->origins, t->block->at, NULL, 0)};
     for (uint32_t i = 0; i < body->n_kids; i++) {
         const struct ast *n = body->kid[i];
         bool keep = n->kind == AST_keep;
@@ -433,7 +346,8 @@ static void rules_graph(struct sema *s, const struct train *t) {
     for (int k = 0; k < 2; k++)
         if (verdict[k] && !value_is_bad(verdict[k])) {
             struct value *v = value_scalar(s, value_expr(s, verdict[k]), ELEMENT_bool);
-            graph_output(s->graph, intern(k ? "keep" : "stop"), value_plain_node(s, &f, v), k ? ROLE_keep : ROLE_stop, 0, 0);
+            graph_output(s->graph, intern(k ? "keep" : "stop"), value_plain_node(s, &f, v),
+                         k ? ROLE_keep : ROLE_stop, 0, 0);
         }
     sema_output_schedules(s, &f);
     sema_end_graph(s);
@@ -454,7 +368,8 @@ static void set_schedule(struct sema *s, const struct ast *every) {
     }
     if (every->kid[AST_every_count]) {
         struct frame f = {.scope = scope_new(s, NULL, true)};
-        if (!value_whole(s, &f, sema_expr(s, &f, every->kid[AST_every_count]), every->at, "a number of epochs or steps", &n))
+        if (!value_whole(s, &f, sema_expr(s, &f, every->kid[AST_every_count]), every->at,
+                         "a number of epochs or steps", &n))
             return;
         if (n < 1) {
             diag_count_not_positive(s->diags, every->at, "every", (long long)n);
@@ -493,7 +408,8 @@ static void save_graphs(struct sema *s, const struct train *t) {
 }
 
 static void report_items(struct sema *s, const struct ast *n) {
-    struct frame f = {.scope = scope_new(s, NULL, true), .origin = origin_add(s->program->origins, n->at, NULL, 0)};
+    struct frame f = {.scope = scope_new(s, NULL, true),
+                      .origin = origin_add(s->program->origins, n->at, NULL, 0)};
     const struct ast *items = items_of(n);
     for (uint32_t k = 0; k < items->n_kids; k++) {
         struct value *v = sema_expr(s, &f, items->kid[k]->kid[AST_item_value]);
@@ -503,11 +419,8 @@ static void report_items(struct sema *s, const struct ast *n) {
             diag_bad_operand(s->diags, items->kid[k]->at, "report", value_words(s, v));
             continue;
         }
-        struct value *wide = value_scalar(s, value_expr(s, v), ELEMENT_real);
-        enum dtype real = s->program->real;
-        s->program->real = DTYPE_f64;
-        output_value(s, &f, item_name(s, items->kid[k]), wide);
-        s->program->real = real;
+        const char *name = item_name(s, items->kid[k]);
+        sema_output_wide(s, &f, name, v, ROLE_value, value_ref(s, name), 0);
     }
 }
 
@@ -575,28 +488,51 @@ static bool read_lines(struct sema *s, struct train *t) {
                 diag_minimize_twice(s->diags, n->at);
             t->minimize = n;
             break;
-        case AST_measure: add_measures(s, n); break;
+        case AST_measure:
+            add_measures(s, n);
+            break;
         case AST_batch:
             p->batch_all = n->kid[0] == NULL;
             if (n->kid[0])
                 count(s, n, &p->batch);
             break;
-        case AST_epochs: count(s, n, &p->epochs); break;
-        case AST_steps: count(s, n, &p->steps); break;
-        case AST_stop: t->n_stop++; break;
-        case AST_keep: t->n_keep++; break;
-        case AST_report: case AST_save: break;
-        case AST_augment: t->n_augment++; break;
-        case AST_predict: case AST_require: break;
-        case AST_stage: diag_not_compiled(s->diags, n->at, "`stage`"); break;
-        case AST_step: diag_not_compiled(s->diags, n->at, "a `step` block"); break;
-        case AST_scan: diag_not_compiled(s->diags, n->at, "`scan`"); break;
+        case AST_epochs:
+            count(s, n, &p->epochs);
+            break;
+        case AST_steps:
+            count(s, n, &p->steps);
+            break;
+        case AST_stop:
+            t->n_stop++;
+            break;
+        case AST_keep:
+            t->n_keep++;
+            break;
+        case AST_report:
+        case AST_save:
+            break;
+        case AST_augment:
+            t->n_augment++;
+            break;
+        case AST_predict:
+        case AST_require:
+            break;
+        case AST_stage:
+            diag_not_compiled(s->diags, n->at, "`stage`");
+            break;
+        case AST_step:
+            diag_not_compiled(s->diags, n->at, "a `step` block");
+            break;
+        case AST_scan:
+            diag_not_compiled(s->diags, n->at, "`scan`");
+            break;
         default:
             if (!defines(n->kind))
-                diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind), "another kind of block");
+                diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind),
+                                         "another kind of block");
         }
     }
-    VEC_PUSH(p->arena, &p->measures, own[1]);   // the runtime's: read as train.gradient
+    VEC_PUSH(p->arena, &p->measures, own[1]); // the runtime's: read as train.gradient
     if (s->options->batch > 0) {
         p->batch = s->options->batch;
         p->batch_all = false;
@@ -636,10 +572,13 @@ static void requirements(struct sema *s, const struct ast *block, const struct s
     int64_t parameters = 0;
     for (uint32_t i = 0; i < s->program->params.n; i++)
         parameters += s->program->params.at[i].count;
-    scope_bind(s, f.scope, intern("parameters"), value_number(s, number_int(parameters), 0), block->at);
+    scope_bind(s, f.scope, intern("parameters"), value_number(s, number_int(parameters), 0),
+               block->at);
     if (costs) {
-        scope_bind(s, f.scope, intern("memory"), value_number(s, number_real(costs->memory), 0), block->at);
-        scope_bind(s, f.scope, intern("work"), value_number(s, number_real(costs->work), 0), block->at);
+        scope_bind(s, f.scope, intern("memory"), value_number(s, number_real(costs->memory), 0),
+                   block->at);
+        scope_bind(s, f.scope, intern("work"), value_number(s, number_real(costs->work), 0),
+                   block->at);
     }
     for (uint32_t i = 0; i < body->n_kids; i++)
         if (body->kid[i]->kind == AST_require && asks_costs(body->kid[i]) == (costs != NULL))

@@ -6,12 +6,14 @@
 struct value *value_new(struct sema *s, enum value_kind kind) {
     struct value *v = NEW(s->arena, struct value);
     v->kind = kind;
-    v->high = -1;   // low > high: bounds unknown
+    v->high = -1; // low > high: bounds unknown
     v->graph = s->graph;
     return v;
 }
 
-struct value *value_poison(struct sema *s) { return value_new(s, VALUE_poison); }
+struct value *value_poison(struct sema *s) {
+    return value_new(s, VALUE_poison);
+}
 
 struct value *value_number(struct sema *s, struct number n, uint64_t taint) {
     struct value *v = value_new(s, VALUE_number);
@@ -98,25 +100,42 @@ const char *shape_text(struct sema *s, uint32_t rank, const extent *shape) {
 const char *value_words(struct sema *s, const struct value *v) {
     static const char *const element[] = {"", "int", "bool", "class"};
     switch (v->kind) {
-    case VALUE_number: return arena_printf(s->arena, "the number %s", number_text(s->arena, v->number));
-    case VALUE_truth: return v->number.p ? "`true`" : "`false`";
-    case VALUE_text: return arena_printf(s->arena, "the string \"%s\"", v->text);
+    case VALUE_number:
+        return arena_printf(s->arena, "the number %s", number_text(s->arena, v->number));
+    case VALUE_truth:
+        return v->number.p ? "`true`" : "`false`";
+    case VALUE_text:
+        return arena_printf(s->arena, "the string \"%s\"", v->text);
     case VALUE_tensor:
         if (v->rank == 0)
-            return v->element == ELEMENT_real ? "a number" : arena_printf(s->arena, "a value of type %s", element[v->element]);
-        return arena_printf(s->arena, "an array %s%s", element[v->element], shape_text(s, v->rank, v->shape));
+            return v->element == ELEMENT_real
+                       ? "a number"
+                       : arena_printf(s->arena, "a value of type %s", element[v->element]);
+        return arena_printf(s->arena, "an array %s%s", element[v->element],
+                            shape_text(s, v->rank, v->shape));
     case VALUE_template:
-        return v->object->def ? arena_printf(s->arena, "the %s `%s`", ast_kind_words(v->object->def->ast->kind), v->object->def->name)
-                              : arena_printf(s->arena, "the built-in `%s`", builtins[v->object->builtin].name);
-    case VALUE_network: return arena_printf(s->arena, "the network `%s`", v->object->def->name);
-    case VALUE_instance: return "a layer instance";
-    case VALUE_parts: return "a selection of parameters";
-    case VALUE_tuple: return arena_printf(s->arena, "%u results", v->n);
-    case VALUE_split: return "a split of the data";
-    case VALUE_objective: return "the objective `J`";
-    case VALUE_batch: return "the axis `batch`";
-    case VALUE_none: return "`none`";
-    case VALUE_poison: break;
+        return v->object->def
+                   ? arena_printf(s->arena, "the %s `%s`",
+                                  ast_kind_words(v->object->def->ast->kind), v->object->def->name)
+                   : arena_printf(s->arena, "the built-in `%s`", builtins[v->object->builtin].name);
+    case VALUE_network:
+        return arena_printf(s->arena, "the network `%s`", v->object->def->name);
+    case VALUE_instance:
+        return "a layer instance";
+    case VALUE_parts:
+        return "a selection of parameters";
+    case VALUE_tuple:
+        return arena_printf(s->arena, "%u results", v->n);
+    case VALUE_split:
+        return "a split of the data";
+    case VALUE_objective:
+        return "the objective `J`";
+    case VALUE_batch:
+        return "the axis `batch`";
+    case VALUE_none:
+        return "`none`";
+    case VALUE_poison:
+        break;
     }
     return "nothing";
 }
@@ -132,7 +151,9 @@ static expr_id import_expr(struct sema *s, const struct graph *from, expr_id e);
 
 static node_id import_input(struct sema *s, const struct node *n) {
     node_id found = sema_find_input(s, n->role, n->ref, n->ref2);
-    return found ? found : graph_input(s->graph, n->name, n->role, n->ref, n->ref2, n->dtype, n->rank, n->shape);
+    return found ? found
+                 : graph_input(s->graph, n->name, n->role, n->ref, n->ref2, n->dtype, n->rank,
+                               n->shape);
 }
 
 static bool is_portable(const struct graph *from, expr_id e) {
@@ -141,7 +162,9 @@ static bool is_portable(const struct graph *from, expr_id e) {
         return true;
     if (x->kind == EXPR_read) {
         const struct node *n = graph_node(from, x->node);
-        return n->rank == 0 && (n->kind == NODE_input || (n->kind == NODE_comp && n->reducer == RED_none && is_portable(from, n->body)));
+        return n->rank == 0 &&
+               (n->kind == NODE_input ||
+                (n->kind == NODE_comp && n->reducer == RED_none && is_portable(from, n->body)));
     }
     if (x->kind != EXPR_op)
         return false;
@@ -156,10 +179,11 @@ bool value_is_portable(const struct sema *s, const struct value *v) {
     return v->kind != VALUE_tensor || v->graph == s->graph || is_portable(v->graph, v->expr);
 }
 
-// Values that are known outside the graph under construction are numbers made of hyperparameters and the like.
+// Values that are known outside the graph under construction are numbers made of hyperparameters
+// and the like.
 static expr_id cannot_import(struct sema *s) {
     CHECK(s->mode == MODE_init, "a value of one graph is used in another");
-    s->foreign = true;   // sema_param says so at the parameter
+    s->foreign = true; // sema_param says so at the parameter
     return expr_const(s->graph, 0);
 }
 
@@ -167,7 +191,8 @@ static expr_id import_expr(struct sema *s, const struct graph *from, expr_id e) 
     struct expr x = *graph_expr(from, e);
     expr_id args[64];
     switch (x.kind) {
-    case EXPR_const: return expr_const(s->graph, x.value);
+    case EXPR_const:
+        return expr_const(s->graph, x.value);
     case EXPR_read: {
         const struct node *n = graph_node(from, x.node);
         if (n->kind == NODE_input && n->rank == 0)
@@ -181,17 +206,22 @@ static expr_id import_expr(struct sema *s, const struct graph *from, expr_id e) 
         for (uint32_t i = 0; i < x.n_args; i++)
             args[i] = import_expr(s, from, x.args[i]);
         return expr_op(s->graph, x.op, x.n_args, args);
-    default: return cannot_import(s);
+    default:
+        return cannot_import(s);
     }
 }
 
 expr_id value_expr(struct sema *s, const struct value *v) {
     switch (v->kind) {
     case VALUE_number:
-    case VALUE_truth: return expr_const(s->graph, v->number.real);
-    case VALUE_none: return expr_const(s->graph, 0);
-    case VALUE_tensor: return v->graph == s->graph ? v->expr : import_expr(s, v->graph, v->expr);
-    default: BUG("no expression for %s", value_words(s, v));
+    case VALUE_truth:
+        return expr_const(s->graph, v->number.real);
+    case VALUE_none:
+        return expr_const(s->graph, 0);
+    case VALUE_tensor:
+        return v->graph == s->graph ? v->expr : import_expr(s, v->graph, v->expr);
+    default:
+        BUG("no expression for %s", value_words(s, v));
     }
 }
 
@@ -232,17 +262,21 @@ static bool is_wide(struct sema *s, expr_id e) {
 
 enum dtype value_dtype(struct sema *s, const struct value *v) {
     switch (v->element) {
-    case ELEMENT_bool: return DTYPE_bool;
+    case ELEMENT_bool:
+        return DTYPE_bool;
     case ELEMENT_int:
-    case ELEMENT_class: return DTYPE_i32;
-    case ELEMENT_real: break;
+    case ELEMENT_class:
+        return DTYPE_i32;
+    case ELEMENT_real:
+        break;
     }
     if (v->rank == 0 && v->kind == VALUE_tensor && is_wide(s, value_expr(s, v)))
         return DTYPE_f64;
     return s->program->real;
 }
 
-// Parts of a body that depend on no axis are computed once, in a node of their own, not per element.
+// Parts of a body that depend on no axis are computed once, in a node of their own, not per
+// element.
 static expr_id hoist(struct graph *g, expr_id e, void *context) {
     struct sema *s = context;
     const struct expr *x = graph_expr(g, e);
@@ -252,7 +286,8 @@ static expr_id hoist(struct graph *g, expr_id e, void *context) {
     expr_rewrite(g, e, see_read, &w);
     if (!w.reads)
         return e;
-    struct comp c = {.reducer = RED_none, .dtype = w.only_wide ? DTYPE_f64 : s->program->real, .body = e};
+    struct comp c = {
+        .reducer = RED_none, .dtype = w.only_wide ? DTYPE_f64 : s->program->real, .body = e};
     return expr_read(g, graph_comp(g, &c), 0, NULL);
 }
 
@@ -260,7 +295,8 @@ static expr_id hoist_parts(struct sema *s, expr_id e) {
     return expr_axes(s->graph, e) ? expr_rewrite(s->graph, e, hoist, s) : e;
 }
 
-// Reads that may fall outside inside a reduction: the reduction leaves the term out, the map must not read there.
+// Reads that may fall outside inside a reduction: the reduction leaves the term out, the map must
+// not read there.
 struct guarding {
     struct sema *s;
     struct frame *f;
@@ -296,7 +332,8 @@ static node_id too_many_axes(struct sema *s, const struct frame *f, uint32_t *n_
     return graph_constant(s->graph, s->program->real, 0);
 }
 
-node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters, uint32_t *letters) {
+node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters,
+                   uint32_t *letters) {
     struct value shaped = *v;
     if (v->kind != VALUE_tensor)
         shaped.rank = 0;
@@ -337,22 +374,24 @@ static bool is_trivial(struct sema *s, const struct value *v) {
     case EXPR_const:
     case EXPR_index:
     case EXPR_extent:
-    case EXPR_read: return true;
-    default: return false;
+    case EXPR_read:
+        return true;
+    default:
+        return false;
     }
 }
 
 struct value *value_settle(struct sema *s, struct frame *f, struct value *v) {
     if (v->kind != VALUE_tensor || v->graph != s->graph || is_trivial(s, v))
         return v;
-    if (v->index)   // an index is worth more than a node of it
+    if (v->index) // an index is worth more than a node of it
         return v;
     uint32_t n, letters[MAX_RANK];
     node_id node = value_node(s, f, v, &n, letters);
     struct value *r = value_shape_like(s, v);
     index_id at[MAX_RANK];
     if (graph_node(s->graph, node)->rank != n + v->rank)
-        return value_poison(s);   // too many axes, reported
+        return value_poison(s); // too many axes, reported
     for (uint32_t i = 0; i < n; i++)
         at[i] = index_axis(s->graph, letters[i]);
     for (uint32_t i = 0; i < v->rank; i++)
@@ -370,7 +409,8 @@ node_id value_plain_node(struct sema *s, struct frame *f, struct value *v) {
 }
 
 // A compile-time whole number, where one is needed; its hyperparameters become structural.
-bool value_whole(struct sema *s, struct frame *f, struct value *v, struct span at, const char *what, int64_t *out) {
+bool value_whole(struct sema *s, struct frame *f, struct value *v, struct span at, const char *what,
+                 int64_t *out) {
     (void)f;
     if (value_is_bad(v))
         return false;
