@@ -209,9 +209,15 @@ static LLVMTypeRef *kernel_params(struct codegen *c, const struct loop_kernel *k
     return params;
 }
 
+// What a debugger and a profile call it: `kernel.LeNet.conv_1.convolution_5`, the layer where it was met first. It
+// is never the name of a C function.
+static const char *kernel_symbol(struct codegen *c, const struct loop_kernel *k, const char *suffix) {
+    const char *layer = k->origins && k->origin ? k->origins->at.at[k->origin].path : NULL;
+    return arena_printf(c->arena, "kernel.%s%s%s%s", layer ? layer : "", layer ? "." : "", k->name, suffix);
+}
 // The rounds [begin, end) of a parallel loop, as a function of its own.
 static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k, const struct loop_stmt *s) {
-    const char *name = arena_printf(c->arena, "kernel.%s.part", k->name);
+    const char *name = kernel_symbol(c, k, ".part");
     LLVMValueRef function = emit_function(c, name, k->params.n + 3, kernel_params(c, k), true);
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
     struct frame f = open_frame(c, k, function);
@@ -226,7 +232,7 @@ static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k, co
 // void kernel.NAME.chunk(void *const *context, begin, end): the context holds the buffers, then n.
 static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k, LLVMValueRef part) {
     LLVMTypeRef params[] = {c->pointer, c->i64, c->i64};
-    LLVMValueRef function = emit_function(c, arena_printf(c->arena, "kernel.%s.chunk", k->name), 3, params, true);
+    LLVMValueRef function = emit_function(c, kernel_symbol(c, k, ".chunk"), 3, params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     uint32_t n = k->params.n;
     LLVMValueRef *args = NEW_ARRAY(c->arena, n + 3, LLVMValueRef), context = LLVMGetParam(function, 0);
@@ -279,7 +285,7 @@ static bool has_parallel(const struct loop_kernel *k) {
     return false;
 }
 static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k, bool is_here) {
-    const char *name = arena_printf(c->arena, "kernel.%s", k->name);   // never a C function's name
+    const char *name = kernel_symbol(c, k, "");
     LLVMTypeRef *params = kernel_params(c, k);
     if (!is_here) return emit_declaration(c, name, k->params.n + 1, params, true);
     LLVMValueRef function = emit_function(c, name, k->params.n + 1, params, true);
