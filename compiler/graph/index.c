@@ -392,7 +392,11 @@ enum truth guard_normalize(struct graph *g, struct guard *guard, uint32_t n_axes
     return extents || !moves(g, guard->index) ? decide(g, guard, n_axes, extents) : TRUTH_unknown;
 }
 
+// Guards on data come last: what they read may be in range only where the others hold.
 int guard_compare(const struct graph *g, const struct guard *a, const struct guard *b) {
+    bool p = index_has_data(g, a->index), q = index_has_data(g, b->index);
+    if (p != q)
+        return p ? 1 : -1;
     int c = index_compare(g, a->index, b->index);
     if (c)
         return c;
