@@ -42,7 +42,7 @@ const char *shape_text(char text[160], int64_t rank, const int64_t *shape) {
     return text;
 }
 
-bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p) {
+bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p) {
     int64_t count = 1;
     if (rank < 0 || rank > MAX_RANK)
         return problem_set(p, EXIT_content, "%lld axes; at most %d are supported", (long long)rank, MAX_RANK);
@@ -51,9 +51,16 @@ bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *sha
             return problem_set(p, EXIT_content, "extent %lld of axis %lld is out of range", (long long)shape[i], (long long)i);
     *a = (struct array){.dtype = dtype, .rank = rank, .count = count};
     shape_copy(a->shape, rank, shape);
-    a->data = memory_try(count, dtype_bytes(dtype));
+    a->data = memory_raw(count, dtype_bytes(dtype));
     if (!a->data)
         return problem_set(p, EXIT_environment, "out of memory for %lld elements", (long long)count);
+    return true;
+}
+
+bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p) {
+    if (!array_make_raw(a, dtype, rank, shape, p))
+        return false;
+    memset(a->data, 0, (size_t)(a->count * dtype_bytes(dtype)));
     return true;
 }
 

@@ -68,7 +68,7 @@ static void append_rows(struct array *to, struct array *more) {
     int64_t shape[MAX_RANK];
     memcpy(shape, to->shape, sizeof shape);
     shape[0] += more->shape[0];
-    if (!array_make(&joined, to->dtype, to->rank, shape, &p))
+    if (!array_make_raw(&joined, to->dtype, to->rank, shape, &p))
         die_problem(&p);
     memcpy(joined.data, to->data, (size_t)(to->count * bytes));
     memcpy((char *)joined.data + to->count * bytes, more->data, (size_t)(more->count * bytes));
@@ -259,14 +259,26 @@ static void read_one(struct reading *r) {
 }
 
 // ---- joining and hashing
-// What a checkpoint remembers of the data.
+// What a checkpoint remembers of the data: a hash over the checksums of fixed blocks, which are made in parallel.
+enum { HASH_BLOCK = 1 << 20 };
+static void checksum_blocks(void *const *context, int64_t begin, int64_t end) {
+    const struct array *a = context[0];
+    uint64_t *sums = context[1];
+    sums[begin / HASH_BLOCK] = crc32_z(0, (const Bytef *)a->data + begin, (size_t)(end - begin));
+}
+
 void data_hash(struct dataset *d) {
     uint64_t h = 0x9E3779B97F4A7C15u;
     for (int64_t i = 0; i < nr_program.n_raw; i++) {
         const struct array *a = &d->raw[i];
-        uint64_t crc = crc32_z(0, a->data, (size_t)(a->count * dtype_bytes(a->dtype)));
-        h = (h ^ crc ^ (uint64_t)a->count << 32) * 0xD6E8FEB86659FD93u;
-        h ^= h >> 32;
+        int64_t bytes = a->count * dtype_bytes(a->dtype), blocks = (bytes + HASH_BLOCK - 1) / HASH_BLOCK;
+        uint64_t *sums = memory_get(blocks, sizeof *sums);
+        nr_parallel(checksum_blocks, (void *const[]){(void *)(uintptr_t)a, sums}, bytes, HASH_BLOCK);
+        for (int64_t k = 0; k <= blocks; k++) {
+            h = (h ^ (k < blocks ? sums[k] : (uint64_t)bytes)) * 0xD6E8FEB86659FD93u;
+            h ^= h >> 32;
+        }
+        free(sums);
     }
     d->hash = h;
 }

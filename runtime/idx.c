@@ -50,7 +50,7 @@ static bool read_header(gzFile f, const char *path, char *kind, int *bytes, int6
 // Reads n bytes, never holding more than four times what the file has given.
 static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct problem *p) {
     int64_t capacity = n < FIRST ? n : FIRST, got = 0;
-    unsigned char *data = memory_try(capacity, 1);
+    unsigned char *data = memory_raw(capacity, 1);
     while (data) {
         if (!read_exactly(f, data + got, capacity - got, path, p)) {
             free(data);
@@ -60,7 +60,7 @@ static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct
         if (got == n)
             return data;
         capacity = n - got < 3 * got ? n : 4 * got;
-        unsigned char *more = memory_try(capacity, 1);
+        unsigned char *more = memory_raw(capacity, 1);
         if (more)
             memcpy(more, data, (size_t)got);
         free(data);

@@ -5,7 +5,21 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+// OpenBLAS asks for its buffers before main() and, refused, asks again for ever. So a process with too little address
+// space for it (ulimit -v) is ended here, before any library starts; only system calls are safe at this point.
+static void check_address_space(int argc, char **argv, char **environment) {
+    static const char message[] = "error: the address space limit (ulimit -v) is below 192 MiB, which the linear algebra library needs\n";
+    struct rlimit r;
+    (void)argc, (void)argv, (void)environment;
+    if (getrlimit(RLIMIT_AS, &r) != 0 || r.rlim_cur >= (rlim_t)192 << 20)
+        return;
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    _exit(written < 0 ? EXIT_bug : EXIT_environment);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(int, char **, char **) = check_address_space;
 
 static void check_descriptor(void) {
     if (nr_program.version != NR_VERSION)

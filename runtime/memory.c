@@ -21,16 +21,20 @@ static bool fails_now(void) {
 #endif
 }
 
-void *memory_try(int64_t count, int64_t size) {
+void *memory_raw(int64_t count, int64_t size) {
     int64_t bytes, rounded;
     if (count < 0 || size < 0 || !checked_mul(count, size, &bytes) || bytes > INT64_C(1) << 46 || !checked_add(bytes, 63, &rounded))
         return NULL;
     rounded = rounded / 64 * 64 + (bytes == 0 ? 64 : 0);
     if (fails_now())
         return NULL;
-    void *memory = aligned_alloc(64, (size_t)rounded);
+    return aligned_alloc(64, (size_t)rounded);
+}
+
+void *memory_try(int64_t count, int64_t size) {
+    void *memory = memory_raw(count, size);
     if (memory)
-        memset(memory, 0, (size_t)rounded);
+        memset(memory, 0, (size_t)(count * size));
     return memory;
 }
 

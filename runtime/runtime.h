@@ -54,6 +54,7 @@ static inline bool checked_mul(int64_t a, int64_t b, int64_t *r) { return !__bui
 static inline bool checked_add(int64_t a, int64_t b, int64_t *r) { return !__builtin_add_overflow(a, b, r); }
 void *memory_get(int64_t count, int64_t size);
 void *memory_try(int64_t count, int64_t size);              // NULL in place of ending
+void *memory_raw(int64_t count, int64_t size);              // the same, not zeroed: for what is written at once
 char *memory_text(const char *fmt, ...) PRINTF_LIKE(1, 2);
 int64_t memory_available(void);                             // least of free memory, cgroup and address space limits
 void memory_require(int64_t bytes, const char *what);       // dies with both numbers if it will not fit
@@ -79,6 +80,7 @@ struct array {
 int64_t dtype_bytes(int64_t dtype);
 const char *dtype_name(int64_t dtype);
 bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p);
+bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p);   // not zeroed
 void array_free(struct array *a);
 double array_value(const struct array *a, int64_t i);
 bool array_convert(struct array *a, int64_t dtype, struct problem *p);   // refuses what does not fit
