@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "loop.h"
+#include "build.h"
 
 enum { MAX_ITEMS = 512, MAX_DEPTH = 64 };
 struct reader {
@@ -19,7 +19,7 @@ struct reader {
     int depth;
     struct loop_module *m;
     struct loop_kernel *k;
-    struct map values;           // number of a value or loop variable -> value_id
+    struct map values;           // 2 * number (+ 1: a loop variable) -> value_id
 };
 
 // ---- messages; after the first the reader only unwinds
@@ -157,7 +157,7 @@ static value_id define(struct reader *r, struct loop_type t, char mark) {
     skip(r);
     uint32_t known, number;
     require(r, mark == 'i' ? "i" : "%");
-    number = count(r, 1u << 30);
+    number = 2 * count(r, 1u << 30) + (mark == 'i');
     if (!r->failed && map_get(&r->values, number, &known))
         refuse(r, "a value that is not defined yet");
     if (r->failed)
@@ -180,9 +180,8 @@ static value_id use(struct reader *r) {
         refuse(r, "a value");
     if (r->failed)
         return 0;
-    r->at++;
-    uint32_t known = 0;
-    if (!map_get(&r->values, count(r, 1u << 30), &known))
+    uint32_t known = 0, variable = r->text[r->at++] == 'i';
+    if (!map_get(&r->values, 2 * count(r, 1u << 30) + variable, &known))
         refuse(r, "a value that is defined before");
     return known;
 }
@@ -207,15 +206,7 @@ static void affine_term(struct reader *r, struct affine *x, int64_t sign) {
         x->offset = v;
         return;
     }
-    struct loop_term *terms = NEW_ARRAY(r->arena, x->at.n_terms + 1, struct loop_term);
-    uint32_t i = 0;
-    for (; i < x->at.n_terms && x->at.terms[i].variable < v; i++)
-        terms[i] = x->at.terms[i];
-    terms[i] = (struct loop_term){v, c};
-    for (; i < x->at.n_terms; i++)
-        terms[i + 1] = x->at.terms[i];
-    x->at.terms = terms;
-    x->at.n_terms++;
+    x->at = affine_add(r->arena, x->at, affine_scale(r->arena, affine_value(r->arena, v), c));
 }
 
 static struct affine affine(struct reader *r) {
@@ -344,6 +335,8 @@ static void right_side(struct reader *r, struct loop_stmt *s) {
         break;
     case LOOP_fold:
         s->op = op_find(word(r));
+        if (s->op == OP_none)
+            refuse(r, "a scalar function");
         arguments(r, s);
         break;
     default:

@@ -105,6 +105,8 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
             fail(v, s, "gives a bool");
         break;
     case LOOP_fold:
+        if (s->op != OP_add && s->op != OP_mul && s->op != OP_max && s->op != OP_min && s->op != OP_and && s->op != OP_or)
+            fail(v, s, "folds by add, mul, max, min, and, or");
         if (s->type.lanes != 1 || first != t)
             fail(v, s, "gives one lane of the same type");
         break;
