@@ -3,7 +3,8 @@
 // In: the parts of a node as somebody wrote them. Out: the one node that means the same, after
 // equalities are solved, guards decided, ranges tightened, empty and unit axes removed, factors
 // free of the reduction hoisted, reduction axes ordered. Each round removes an axis or a guard, so
-// it ends. A sum is solved; max, min, prod keep their guards; argmax and argmin keep their axes too.
+// it ends. A sum is solved; max, min, prod keep their guards; argmax and argmin keep their axes
+// too.
 #include "tables.h"
 
 #include <math.h>
@@ -23,7 +24,9 @@ static void push_guard(struct graph *g, struct work *w, struct guard guard) {
     VEC_PUSH(g->arena, &w->guards, guard);
 }
 
-static void remove_guard(struct work *w, uint32_t k) { w->guards.at[k] = w->guards.at[--w->guards.n]; }
+static void remove_guard(struct work *w, uint32_t k) {
+    w->guards.at[k] = w->guards.at[--w->guards.n];
+}
 
 // A copy that owns its guards.
 static struct work work_copy(struct graph *g, const struct work *w) {
@@ -45,10 +48,9 @@ static void remove_axis(struct graph *g, struct work *w, uint32_t axis, index_id
     index_id by[MAX_AXES] = {0};
     for (uint32_t a = axis + 1; a < n_axes(w); a++)
         by[a] = index_axis(g, a - 1);
-    by[axis] = index_substitute(g, value, n_axes(w), by);   // `value` is free of the axis
+    by[axis] = index_substitute(g, value, n_axes(w), by); // `value` is free of the axis
     substitute(g, w, n_axes(w), by);
-    memmove(w->extents + axis, w->extents + axis + 1,
-            (n_axes(w) - axis - 1) * sizeof *w->extents);
+    memmove(w->extents + axis, w->extents + axis + 1, (n_axes(w) - axis - 1) * sizeof *w->extents);
     w->n_red--;
 }
 
@@ -138,7 +140,8 @@ static index_id solution(struct graph *g, index_id i, uint32_t axis) {
     return index_divide(g, index_scale(g, rest, c > 0 ? -1 : 1), llabs(c));
 }
 
-// Data is in range for the axis that it was made for; the number stored by an argmax may be of more axes than one.
+// Data is in range for the axis that it was made for; the number stored by an argmax may be of more
+// axes than one.
 static bool choice_fits(const struct graph *g, index_id data, extent size) {
     const struct expr *e = graph_expr(g, graph_index(g, data)->terms[0].ref);
     const struct node *n = e->kind == EXPR_read ? graph_node(g, e->node) : NULL;
@@ -226,7 +229,7 @@ static void push_read_guard(struct graph *g, struct guard guard, bool inside, vo
 static void drop_wider(struct work *w) {
     uint32_t m = 0;
     for (uint32_t k = 0; k < w->guards.n; k++) {
-        struct guard *last = m ? &w->guards.at[m - 1] : NULL;   // sorted: bounds rise
+        struct guard *last = m ? &w->guards.at[m - 1] : NULL; // sorted: bounds rise
         struct guard now = w->guards.at[k];
         if (!last || last->index != now.index || last->bound < 0)
             w->guards.at[m++] = now;
@@ -290,7 +293,8 @@ static void reindex_axis(struct graph *g, struct work *w, uint32_t axis, int64_t
 }
 
 // (c*axis + k)/d exact: the axis runs over one residue class
-static enum step take_residue(struct graph *g, struct work *w, const struct index *x, uint32_t axis) {
+static enum step take_residue(struct graph *g, struct work *w, const struct index *x,
+                              uint32_t axis) {
     int64_t c = floor_mod(x->terms[0].coefficient, x->divisor);
     int64_t k = floor_mod(x->constant, x->divisor), first = 0, size = w->extents[axis];
     if (x->divisor > MAX_RESIDUE)
@@ -385,7 +389,8 @@ static void add_bracket_guard(struct graph *g, struct guard guard, bool inside, 
 }
 
 // Guards that the others imply go.
-static uint32_t drop_implied(struct graph *g, const struct work *w, uint32_t n, struct guard *guards) {
+static uint32_t drop_implied(struct graph *g, const struct work *w, uint32_t n,
+                             struct guard *guards) {
     for (uint32_t k = 0; k < n;) {
         struct guard one = guards[k];
         memmove(guards + k, guards + k + 1, (n - k - 1) * sizeof *guards);
@@ -410,7 +415,8 @@ static expr_id decide_bracket(struct graph *g, const struct work *w, const struc
         if (t == TRUTH_unknown)
             VEC_PUSH(g->arena, &left.all, guard);
     }
-    range_guards(g, x->args[0], n_axes(w), w->extents, left.all.n, left.all.at, add_bracket_guard, &left);
+    range_guards(g, x->args[0], n_axes(w), w->extents, left.all.n, left.all.at, add_bracket_guard,
+                 &left);
     left.all.n = drop_implied(g, w, guards_sort(g, left.all.n, left.all.at), left.all.at);
     return expr_bracket(g, left.all.n, left.all.at, x->args[0]);
 }
@@ -450,7 +456,7 @@ static enum step decide_body(struct graph *g, struct work *w) {
 
 struct order {
     struct work *w;
-    uint8_t place[MAX_AXES];   // axis of rank k in the new order
+    uint8_t place[MAX_AXES]; // axis of rank k in the new order
     uint32_t n;
     uint64_t placed;
     bool reads_only;
@@ -543,10 +549,16 @@ static bool order_axes(struct graph *g, struct work *w) {
 // ---- nodes out of work
 
 static node_id finish(struct graph *g, const struct work *w) {
-    struct node n = {.kind = NODE_comp, .dtype = w->dtype, .reducer = w->reducer,
-                     .rank = w->n_out, .shape = (extent *)w->extents,
-                     .n_red = w->n_red, .red = (extent *)w->extents + w->n_out,
-                     .n_guards = w->guards.n, .guards = w->guards.at, .body = w->body};
+    struct node n = {.kind = NODE_comp,
+                     .dtype = w->dtype,
+                     .reducer = w->reducer,
+                     .rank = w->n_out,
+                     .shape = (extent *)w->extents,
+                     .n_red = w->n_red,
+                     .red = (extent *)w->extents + w->n_out,
+                     .n_guards = w->guards.n,
+                     .guards = w->guards.at,
+                     .body = w->body};
     return node_make(g, &n);
 }
 
@@ -574,7 +586,8 @@ static bool is_identity(struct graph *g, const struct work *w, node_id *of) {
     if (x.kind != EXPR_read || x.n_args != w->n_out)
         return false;
     const struct node *n = graph_node(g, x.node);
-    if (n->dtype != w->dtype || (w->n_out && memcmp(n->shape, w->extents, w->n_out * sizeof *n->shape)))
+    if (n->dtype != w->dtype ||
+        (w->n_out && memcmp(n->shape, w->extents, w->n_out * sizeof *n->shape)))
         return false;
     *of = x.node;
     return read_identity(g, x.node) == w->body;
@@ -705,8 +718,8 @@ static bool solve_outputs(struct graph *g, struct work *w, node_id *result) {
 
 static enum step sum_step(struct graph *g, struct work *w) {
     static enum step (*const steps[])(struct graph *, struct work *) = {
-        take_factors,      decide_guards,   decide_body, solve_equality,   solve_data_factor,
-        move_data_guard,   tighten,         remove_unit_axes, remove_unused_axes,
+        take_factors,    decide_guards, decide_body,      solve_equality,     solve_data_factor,
+        move_data_guard, tighten,       remove_unit_axes, remove_unused_axes,
     };
     double value;
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
@@ -746,7 +759,10 @@ static double empty_value(enum reducer r) {
 
 static enum step other_step(struct graph *g, struct work *w) {
     static enum step (*const steps[])(struct graph *, struct work *) = {
-        decide_guards, decide_body, remove_unit_axes, remove_unused_axes,
+        decide_guards,
+        decide_body,
+        remove_unit_axes,
+        remove_unused_axes,
     };
     enum step step = STEP_none;
     for (size_t k = 0; k < sizeof steps / sizeof *steps && step == STEP_none; k++)
@@ -795,15 +811,18 @@ static node_id canonical_other(struct graph *g, struct work *w) {
 node_id canonical_comp(struct graph *g, struct work *w) {
     CHECK(n_axes(w) <= MAX_AXES && w->n_out <= MAX_RANK, "a comprehension of %u axes", n_axes(w));
     if (is_op(g, w->body, OP_pow))
-        w->body = expr_op2(g, OP_mul, expr_const(g, 1), w->body);   // 3^-1 alone is a number
+        w->body = expr_op2(g, OP_mul, expr_const(g, 1), w->body); // 3^-1 alone is a number
     if (w->reducer == RED_none)
         return canonical_map(g, w);
     return w->reducer == RED_sum ? canonical_sum(g, w) : canonical_other(g, w);
 }
 
 node_id graph_comp(struct graph *g, const struct comp *c) {
-    struct work w = {.reducer = c->reducer, .dtype = c->dtype, .n_out = c->n_out,
-                     .n_red = c->n_red, .body = c->body};
+    struct work w = {.reducer = c->reducer,
+                     .dtype = c->dtype,
+                     .n_out = c->n_out,
+                     .n_red = c->n_red,
+                     .body = c->body};
     CHECK(c->n_out + c->n_red <= MAX_AXES && c->n_guards <= MAX_AXES,
           "a comprehension of %u axes and %u guards", c->n_out + c->n_red, c->n_guards);
     memcpy(w.extents, c->extents, (c->n_out + c->n_red) * sizeof *w.extents);

@@ -1,5 +1,6 @@
-// A hash set of ids for hash-consing: open addressing over (hash, id), linear probing, never deletes.
-// Whether two things are equal is for the caller to say: it walks the ids that carry the hash.
+// A hash set of ids for hash-consing: open addressing over (hash, id), linear probing, never
+// deletes. Whether two things are equal is for the caller to say: it walks the ids that carry the
+// hash.
 #include "tables.h"
 
 enum { FIRST_CAPACITY = 64 };

@@ -16,7 +16,8 @@ static const int64_t MAX_ELEMENTS = (int64_t)1 << 31;
 
 void eval_fail(struct evaluation *v, const char *why) {
     if (!v->error)
-        v->error = arena_printf(v->arena, "%s, in `%s`", why, graph_node_text(v->arena, v->g, v->id));
+        v->error =
+            arena_printf(v->arena, "%s, in `%s`", why, graph_node_text(v->arena, v->g, v->id));
 }
 
 static int64_t extent_value(const struct evaluation *v, extent e) {
@@ -67,7 +68,8 @@ static bool index_value(struct evaluation *v, index_id i, int64_t *value) {
 static bool guards_hold(struct evaluation *v, uint32_t n, const struct guard *guards) {
     for (uint32_t k = 0; k < n; k++) {
         int64_t at;
-        if (!index_value(v, guards[k].index, &at) || at < 0 || at >= extent_value(v, guards[k].bound))
+        if (!index_value(v, guards[k].index, &at) || at < 0 ||
+            at >= extent_value(v, guards[k].bound))
             return false;
     }
     return true;
@@ -125,11 +127,16 @@ static double op_value(struct evaluation *v, const struct expr *x) {
 static double compute(struct evaluation *v, const struct expr *x) {
     int64_t at;
     switch (x->kind) {
-    case EXPR_const: return x->value;
-    case EXPR_extent: return (double)extent_value(v, x->symbol);
-    case EXPR_read: return read_value(v, x);
-    case EXPR_op: return op_value(v, x);
-    case EXPR_bracket: return guards_hold(v, x->n_guards, x->guards) ? value_of(v, x->args[0]) : 0;
+    case EXPR_const:
+        return x->value;
+    case EXPR_extent:
+        return (double)extent_value(v, x->symbol);
+    case EXPR_read:
+        return read_value(v, x);
+    case EXPR_op:
+        return op_value(v, x);
+    case EXPR_bracket:
+        return guards_hold(v, x->n_guards, x->guards) ? value_of(v, x->args[0]) : 0;
     case EXPR_index:
         if (!index_value(v, x->index, &at))
             eval_fail(v, "an index whose division is not exact");
@@ -188,10 +195,13 @@ static double reduce(struct evaluation *v, const struct node *n) {
         at++;
     } while (advance(v, n->rank, n->rank + n->n_red, UINT32_MAX) && !v->error);
     switch (n->reducer) {
-    case RED_sum: return sum;
-    case RED_prod: return product;
+    case RED_sum:
+        return sum;
+    case RED_prod:
+        return product;
     case RED_max:
-    case RED_min: return best;
+    case RED_min:
+        return best;
     default:
         if (chosen < 0)
             eval_fail(v, "a choice among nothing");
@@ -200,7 +210,8 @@ static double reduce(struct evaluation *v, const struct node *n) {
 }
 
 // A factor (axis == rest) of a sum, the axis an output: *rest is where to write.
-static bool find_scatter(struct evaluation *v, const struct node *n, uint32_t *axis, index_id *rest) {
+static bool find_scatter(struct evaluation *v, const struct node *n, uint32_t *axis,
+                         index_id *rest) {
     struct expr x = *graph_expr(v->g, n->body);
     bool product = x.kind == EXPR_op && x.op == OP_mul;
     uint32_t count = product ? x.n_args : 1;
@@ -216,7 +227,8 @@ static bool find_scatter(struct evaluation *v, const struct node *n, uint32_t *a
             a = b;
             b = t;
         }
-        if (index_is_axis(v->g, a, axis) && *axis < n->rank && !(index_axes(v->g, b) >> *axis & 1)) {
+        if (index_is_axis(v->g, a, axis) && *axis < n->rank &&
+            !(index_axes(v->g, b) >> *axis & 1)) {
             *rest = b;
             return true;
         }
@@ -227,7 +239,8 @@ static bool find_scatter(struct evaluation *v, const struct node *n, uint32_t *a
 // The guards that do not ask where to write: the data may be read only where they hold.
 static bool others_hold(struct evaluation *v, const struct node *n, uint32_t axis) {
     for (uint32_t k = 0; k < n->n_guards; k++)
-        if (!(index_axes(v->g, n->guards[k].index) >> axis & 1) && !guards_hold(v, 1, &n->guards[k]))
+        if (!(index_axes(v->g, n->guards[k].index) >> axis & 1) &&
+            !guards_hold(v, 1, &n->guards[k]))
             return false;
     return true;
 }
@@ -238,10 +251,11 @@ static void scatter(struct evaluation *v, const struct node *n, struct tensor *t
     do {
         int64_t at, offset = 0;
         v->axes[axis] = 0;
-        if (!others_hold(v, n, axis) || !index_value(v, rest, &at) || at < 0 || at >= v->sizes[axis])
+        if (!others_hold(v, n, axis) || !index_value(v, rest, &at) || at < 0 ||
+            at >= v->sizes[axis])
             continue;
         v->axes[axis] = at;
-        v->now++;   // what was computed so far does not depend on the axis, but may be stamped
+        v->now++; // what was computed so far does not depend on the axis, but may be stamped
         for (uint32_t k = 0; k < n->rank; k++)
             offset = offset * t->shape[k] + v->axes[k];
         if (guards_hold(v, n->n_guards, n->guards))
@@ -304,15 +318,17 @@ static void eval_node(struct evaluation *v, const struct tensor *inputs) {
             v->tensors[v->id] = inputs[k];
 }
 
-// Room for the memo of every expression; find_scatter may intern a few more indices, no expressions.
+// Room for the memo of every expression; find_scatter may intern a few more indices, no
+// expressions.
 static void prepare(struct evaluation *v) {
     v->values = NEW_ARRAY(v->arena, v->g->exprs.n, double);
     v->stamps = NEW_ARRAY(v->arena, v->g->exprs.n, uint64_t);
     v->tensors = NEW_ARRAY(v->arena, v->g->nodes.n, struct tensor);
 }
 
-bool graph_eval(struct arena *a, struct graph *g, const int64_t *symbols, const struct tensor *inputs,
-                struct tensor *outputs, const struct eval_context *context, const char **error) {
+bool graph_eval(struct arena *a, struct graph *g, const int64_t *symbols,
+                const struct tensor *inputs, struct tensor *outputs,
+                const struct eval_context *context, const char **error) {
     struct evaluation v = {.arena = a, .g = g, .symbols = symbols, .context = context};
     uint8_t *needed = graph_needed(g);
     prepare(&v);

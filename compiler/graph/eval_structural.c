@@ -35,7 +35,7 @@ static void eval_concat(struct evaluation *v, const struct node *n, struct tenso
 
 // ---- sorting
 
-static bool before(double a, double b) { return isnan(b) ? !isnan(a) : a < b; }   // NaN last
+static bool before(double a, double b) { return isnan(b) ? !isnan(a) : a < b; } // NaN last
 
 static void merge(const double *x, const double *from, double *to, int64_t begin, int64_t middle,
                   int64_t end) {
@@ -102,7 +102,8 @@ static void eval_eigh(struct evaluation *v, const struct node *n, struct tensor 
     const struct tensor *a = input(v, n, 0);
     int64_t size = a->shape[a->rank - 1], area = size * size;
     double *left = duplicate(v, a->data, a->count);
-    double *vectors = NEW_ARRAY(v->arena, area, double), *values = NEW_ARRAY(v->arena, size, double);
+    double *vectors = NEW_ARRAY(v->arena, area, double),
+           *values = NEW_ARRAY(v->arena, size, double);
     for (int64_t k = 0; k < matrices(a); k++) {
         linalg_eigh(left + k * area, values, vectors, size);
         if (n->attributes[0] == 0)
@@ -148,12 +149,18 @@ static void eval_objective_gradient(struct evaluation *v, const struct node *n, 
 }
 
 static void (*const functions[N_OPS])(struct evaluation *, const struct node *, struct tensor *) = {
-    [OP_reshape] = eval_copy,         [OP_concat] = eval_concat,
-    [OP_argsort] = eval_argsort,      [OP_solve] = eval_solve,
-    [OP_cholesky] = eval_cholesky,    [OP_eigh] = eval_eigh,
-    [OP_svd] = eval_svd,              [OP_at] = eval_copy,
-    [OP_constant] = eval_copy,        [OP_gradient] = eval_gradient,
-    [OP_objective] = eval_objective,  [OP_objective_gradient] = eval_objective_gradient,
+    [OP_reshape] = eval_copy,
+    [OP_concat] = eval_concat,
+    [OP_argsort] = eval_argsort,
+    [OP_solve] = eval_solve,
+    [OP_cholesky] = eval_cholesky,
+    [OP_eigh] = eval_eigh,
+    [OP_svd] = eval_svd,
+    [OP_at] = eval_copy,
+    [OP_constant] = eval_copy,
+    [OP_gradient] = eval_gradient,
+    [OP_objective] = eval_objective,
+    [OP_objective_gradient] = eval_objective_gradient,
 };
 
 struct tensor eval_structural(struct evaluation *v, const struct node *n) {

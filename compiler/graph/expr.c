@@ -116,9 +116,12 @@ int expr_compare(const struct graph *g, expr_id a, expr_id b) {
     if (c)
         return c;
     switch (x->kind) {
-    case EXPR_const: return isnan(x->value) ? 1 : isnan(y->value) ? -1 : x->value < y->value ? -1 : 1;
-    case EXPR_extent: return x->symbol > y->symbol ? -1 : 1;
-    case EXPR_index: return index_compare(g, x->index, y->index);
+    case EXPR_const:
+        return isnan(x->value) ? 1 : isnan(y->value) ? -1 : x->value < y->value ? -1 : 1;
+    case EXPR_extent:
+        return x->symbol > y->symbol ? -1 : 1;
+    case EXPR_index:
+        return index_compare(g, x->index, y->index);
     case EXPR_read:
         c = x->node == y->node ? 0 : compare_nodes(g, x->node, y->node);
         return c ? c : compare_args(g, x, y);
@@ -148,7 +151,7 @@ expr_id expr_const(struct graph *g, double value) {
     if (isnan(value))
         value = NAN;
     if (value == 0)
-        value = 0;   // no -0
+        value = 0; // no -0
     return expr_make(g, &(struct expr){.kind = EXPR_const, .value = value});
 }
 
@@ -258,8 +261,9 @@ expr_id expr_bracket(struct graph *g, uint32_t n, const struct guard *guards, ex
     m = guards_sort(g, m, all);
     if (is_const && m == 1 && all[0].bound == 1 && isfinite(value))
         return equality_times(g, all[0].index, value);
-    return expr_make(g, &(struct expr){
-                            .kind = EXPR_bracket, .n_args = 1, .args = &e, .n_guards = m, .guards = all});
+    return expr_make(
+        g, &(struct expr){
+               .kind = EXPR_bracket, .n_args = 1, .args = &e, .n_guards = m, .guards = all});
 }
 
 // ---- scalars as indices
@@ -315,8 +319,8 @@ bool expr_as_index(struct graph *g, expr_id e, index_id *i) {
 
 // ---- rebuilding
 
-index_id index_map_data(struct graph *g, index_id i,
-                        expr_id (*f)(struct graph *, expr_id, void *), void *context) {
+index_id index_map_data(struct graph *g, index_id i, expr_id (*f)(struct graph *, expr_id, void *),
+                        void *context) {
     if (!index_has_data(g, i))
         return i;
     struct index x = *graph_index(g, i);
@@ -357,8 +361,8 @@ expr_id expr_map_parts(struct graph *g, expr_id e, expr_id (*f)(struct graph *, 
         return changed ? expr_op(g, x.op, x.n_args, args) : e;
     struct guard *guards = NEW_ARRAY(g->arena, x.n_guards, struct guard);
     for (uint32_t k = 0; k < x.n_guards; k++)
-        guards[k] = (struct guard){index_map_data(g, x.guards[k].index, f, context),
-                                   x.guards[k].bound};
+        guards[k] =
+            (struct guard){index_map_data(g, x.guards[k].index, f, context), x.guards[k].bound};
     return expr_bracket(g, x.n_guards, guards, args[0]);
 }
 
@@ -367,7 +371,7 @@ expr_id expr_map_parts(struct graph *g, expr_id e, expr_id (*f)(struct graph *, 
 struct substitution {
     uint32_t n;
     const index_id *by;
-    uint64_t replaced;   // bit set of the axes that change
+    uint64_t replaced; // bit set of the axes that change
     struct map memo;
 };
 
@@ -392,7 +396,8 @@ static expr_id substitute_expr(struct graph *g, expr_id e, void *context) {
     } else if (x.kind == EXPR_bracket) {
         struct guard *guards = NEW_ARRAY(g->arena, x.n_guards, struct guard);
         for (uint32_t k = 0; k < x.n_guards; k++)
-            guards[k] = (struct guard){substitute_index(g, x.guards[k].index, s), x.guards[k].bound};
+            guards[k] =
+                (struct guard){substitute_index(g, x.guards[k].index, s), x.guards[k].bound};
         r = expr_bracket(g, x.n_guards, guards, substitute_expr(g, x.args[0], s));
     } else {
         r = expr_map_parts(g, e, substitute_expr, s);

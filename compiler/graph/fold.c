@@ -1,10 +1,11 @@
-// The simplifications of the scalar functions (CORE.md C0): `+` and `*` flat with like terms and equal
-// bases collected, powers collected, constants folded, index arithmetic one index value, brackets
-// pulled out of products and together in sums, comparisons of indices in one form.
+// The simplifications of the scalar functions (CORE.md C0): `+` and `*` flat with like terms and
+// equal bases collected, powers collected, constants folded, index arithmetic one index value,
+// brackets pulled out of products and together in sums, comparisons of indices in one form.
 //
-// Everything here is exact in the reals. What needs a domain fact (x/x = 1) is done where the fact is
-// known (the base is positive) and in derived graphs (graph.derived). A coefficient is a fraction of
-// integers as long as it can be, so that x/49*49 is x; evaluation divides by what has exponent -1.
+// Everything here is exact in the reals. What needs a domain fact (x/x = 1) is done where the fact
+// is known (the base is positive) and in derived graphs (graph.derived). A coefficient is a
+// fraction of integers as long as it can be, so that x/49*49 is x; evaluation divides by what has
+// exponent -1.
 #include "tables.h"
 
 #include <math.h>
@@ -15,7 +16,7 @@ static bool is_integer(double v) { return v == floor(v) && fabs(v) < 90071992547
 // ---- fractions
 
 struct fraction {
-    double num, den;   // den: 1, or an odd integer > 1 when num is an integer
+    double num, den; // den: 1, or an odd integer > 1 when num is an integer
 };
 
 static struct fraction fraction_of(double num, double den) {
@@ -28,7 +29,7 @@ static struct fraction fraction_of(double num, double den) {
     if (den < 0)
         num = -num, den = -den;
     int exponent;
-    if (frexp(den, &exponent) == 0.5)   // a power of two divides exactly
+    if (frexp(den, &exponent) == 0.5) // a power of two divides exactly
         return (struct fraction){num / den, 1};
     return (struct fraction){num, den};
 }
@@ -260,7 +261,7 @@ static bool known_positive(const struct graph *g, expr_id e, int depth) {
     if (x->kind != EXPR_op || depth == 0)
         return false;
     if (x->op == OP_exp || x->op == OP_sigmoid || x->op == OP_softplus)
-        return true;   // softplus may underflow; exp too: as x/x they count as positive reals
+        return true; // softplus may underflow; exp too: as x/x they count as positive reals
     if (is_power(g, e, &base, &exponent))
         return known_positive(g, base, depth - 1);
     if (x->op != OP_add && x->op != OP_mul)
@@ -346,9 +347,9 @@ static void multiply_in(struct graph *g, struct product *p, expr_id e) {
     if (!rest)
         return;
     struct expr x = *graph_expr(g, rest);
-    bool product = x.kind == EXPR_op &&
-                   (x.op == OP_mul || (x.op == OP_and && expr_is_compare(g, x.args[0]) &&
-                                       expr_is_compare(g, x.args[1])));
+    bool product =
+        x.kind == EXPR_op && (x.op == OP_mul || (x.op == OP_and && expr_is_compare(g, x.args[0]) &&
+                                                 expr_is_compare(g, x.args[1])));
     if (product) {
         for (uint32_t k = 0; k < x.n_args; k++)
             multiply_in(g, p, x.args[k]);
@@ -377,7 +378,7 @@ static expr_id lone_factor(struct graph *g, struct fraction *by, expr_id e) {
 }
 
 static expr_id factor_power(struct graph *g, const struct factor *f) {
-    if (f->exponent != 1 && is_op(g, f->base, OP_exp))   // exp(x)^2 is exp(2*x)
+    if (f->exponent != 1 && is_op(g, f->base, OP_exp)) // exp(x)^2 is exp(2*x)
         return expr_op2(g, OP_pow, f->base, expr_const(g, f->exponent));
     return raw_power(g, f->base, f->exponent);
 }
@@ -435,8 +436,9 @@ static expr_id power_of_index(struct graph *g, expr_id e, expr_id exponent) {
     return expr_op2(g, OP_mul, power, expr_op2(g, OP_pow, bare, exponent));
 }
 
-static expr_id power_of_power(struct graph *g, expr_id e, expr_id base, double inner, double outer) {
-    bool even = is_integer(inner) && is_integer(inner / 2);   // (x^2)^0.5 is abs(x), never x
+static expr_id power_of_power(struct graph *g, expr_id e, expr_id base, double inner,
+                              double outer) {
+    bool even = is_integer(inner) && is_integer(inner / 2); // (x^2)^0.5 is abs(x), never x
     bool safe = known_positive(g, base, SIGN_DEPTH) ||
                 (is_integer(outer) && (is_integer(inner) || !is_integer(inner * outer))) ||
                 (g->derived && (is_integer(outer) || !even));
@@ -447,8 +449,8 @@ static expr_id power_of_power(struct graph *g, expr_id e, expr_id base, double i
 
 static expr_id constant_power(struct graph *g, double base, double exponent) {
     int unused;
-    bool keep = exponent == -1 && is_integer(base) && fabs(base) > 1 &&
-                frexp(fabs(base), &unused) != 0.5;
+    bool keep =
+        exponent == -1 && is_integer(base) && fabs(base) > 1 && frexp(fabs(base), &unused) != 0.5;
     if (keep && base > 0)
         return raw_power(g, expr_const(g, base), -1);
     return expr_const(g, pow(base, exponent));
@@ -486,7 +488,8 @@ static expr_id fold_pow(struct graph *g, uint32_t n, const expr_id *args) {
 
 // ---- comparisons
 
-// The parts of i with positive and, negated, with negative coefficients: 0 = i is positive == negative.
+// The parts of i with positive and, negated, with negative coefficients: 0 = i is positive ==
+// negative.
 static void split_signs(struct graph *g, index_id i, expr_id *positive, expr_id *negative) {
     struct index x = *graph_index(g, i);
     index_id sides[2] = {index_constant(g, 0), index_constant(g, 0)};
@@ -533,7 +536,7 @@ static expr_id fold_equality(struct graph *g, enum op op, const expr_id *args) {
         split_signs(g, zero.index, &sides[0], &sides[1]);
     } else {
         expr_sort(g, 2, sides);
-        if (expr_is_const(g, sides[0], NULL)) {   // x == 0 reads better than 0 == x
+        if (expr_is_const(g, sides[0], NULL)) { // x == 0 reads better than 0 == x
             expr_id t = sides[0];
             sides[0] = sides[1];
             sides[1] = t;
@@ -557,7 +560,7 @@ static expr_id index_below(struct graph *g, index_id d) {
         return expr_const(g, x.constant < 0);
     index_id bare = index_add(g, d, index_constant(g, -x.constant));
     int64_t common = index_content(g, bare);
-    int64_t constant = floor_div(x.constant, common);   // c*v + k < 0 is v + floor(k/c) < 0
+    int64_t constant = floor_div(x.constant, common); // c*v + k < 0 is v + floor(k/c) < 0
     d = index_add(g, index_divide(g, bare, common), index_constant(g, constant));
     expr_id sides[2];
     split_signs(g, d, &sides[0], &sides[1]);
@@ -671,8 +674,7 @@ static bool is_whole(const struct graph *g, expr_id e) {
     const struct expr *x = graph_expr(g, e);
     return x->kind == EXPR_index || x->kind == EXPR_extent ||
            (x->kind == EXPR_read && !dtype_is_real(graph_node(g, x->node)->dtype)) ||
-           (x->kind == EXPR_op && (x->op == OP_floor || x->op == OP_ceil)) ||
-           expr_is_compare(g, e);
+           (x->kind == EXPR_op && (x->op == OP_floor || x->op == OP_ceil)) || expr_is_compare(g, e);
 }
 
 static expr_id fold_generic(struct graph *g, enum op op, uint32_t n, const expr_id *args) {
@@ -706,9 +708,9 @@ static expr_id fold_log(struct graph *g, uint32_t n, const expr_id *args) {
 
 typedef expr_id fold_function(struct graph *, uint32_t, const expr_id *);
 static fold_function *const fold_table[N_OPS] = {
-    [OP_add] = fold_add, [OP_mul] = fold_mul,       [OP_pow] = fold_pow,   [OP_eq] = fold_eq,
-    [OP_ne] = fold_ne,   [OP_lt] = fold_lt,         [OP_le] = fold_le,     [OP_not] = fold_not,
-    [OP_and] = fold_and, [OP_or] = fold_or,         [OP_max] = fold_max,   [OP_min] = fold_min,
+    [OP_add] = fold_add, [OP_mul] = fold_mul,       [OP_pow] = fold_pow,     [OP_eq] = fold_eq,
+    [OP_ne] = fold_ne,   [OP_lt] = fold_lt,         [OP_le] = fold_le,       [OP_not] = fold_not,
+    [OP_and] = fold_and, [OP_or] = fold_or,         [OP_max] = fold_max,     [OP_min] = fold_min,
     [OP_log] = fold_log, [OP_select] = fold_select, [OP_floor] = fold_floor, [OP_ceil] = fold_ceil,
 };
 

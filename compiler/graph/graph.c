@@ -1,7 +1,7 @@
 // Graphs and their nodes: symbols, inputs, outputs, hash-consed nodes, compaction.
 //
-// A node is immutable once made. Comprehensions come out of canonical.c, structural operations out of
-// shape_rules.c; both end in node_make. An input is never shared: each call makes a new one.
+// A node is immutable once made. Comprehensions come out of canonical.c, structural operations out
+// of shape_rules.c; both end in node_make. An input is never shared: each call makes a new one.
 #include "tables.h"
 
 #include <string.h>
@@ -58,9 +58,12 @@ static uint64_t hash_words(const void *data, size_t n, size_t size, uint64_t h) 
 }
 
 static uint64_t hash_node(const struct node *n) {
-    uint64_t head[6] = {(uint64_t)n->kind << 32 | n->dtype, (uint64_t)n->rank << 32 | n->n_red,
-                        (uint64_t)n->reducer << 32 | n->body, (uint64_t)n->op << 32 | n->n_inputs,
-                        n->n_guards, n->n_attributes};
+    uint64_t head[6] = {(uint64_t)n->kind << 32 | n->dtype,
+                        (uint64_t)n->rank << 32 | n->n_red,
+                        (uint64_t)n->reducer << 32 | n->body,
+                        (uint64_t)n->op << 32 | n->n_inputs,
+                        n->n_guards,
+                        n->n_attributes};
     uint64_t h = hash_bytes(head, sizeof head, 0x6e6f6465);
     h = hash_words(n->shape, n->rank, sizeof *n->shape, h);
     h = hash_words(n->red, n->n_red, sizeof *n->red, h);
@@ -125,8 +128,14 @@ node_id node_make(struct graph *g, const struct node *proto) {
 node_id graph_input(struct graph *g, const char *name, enum role role, uint32_t ref, uint32_t ref2,
                     enum dtype dtype, uint32_t rank, const extent *shape) {
     CHECK(rank <= MAX_RANK, "input `%s` of rank %u", name, rank);
-    struct node n = {.kind = NODE_input, .dtype = dtype, .rank = rank, .shape = (extent *)shape,
-                     .role = role, .ref = ref, .ref2 = ref2, .name = intern(name)};
+    struct node n = {.kind = NODE_input,
+                     .dtype = dtype,
+                     .rank = rank,
+                     .shape = (extent *)shape,
+                     .role = role,
+                     .ref = ref,
+                     .ref2 = ref2,
+                     .name = intern(name)};
     node_id id = add_node(g, &n);
     VEC_PUSH(g->arena, &g->inputs, id);
     return id;
@@ -151,7 +160,8 @@ node_id graph_constant(struct graph *g, enum dtype dtype, double value) {
 
 node_id graph_fill(struct graph *g, enum dtype dtype, uint32_t rank, const extent *shape,
                    double value) {
-    struct comp c = {.reducer = RED_none, .dtype = dtype, .n_out = rank, .body = expr_const(g, value)};
+    struct comp c = {
+        .reducer = RED_none, .dtype = dtype, .n_out = rank, .body = expr_const(g, value)};
     for (uint32_t k = 0; k < rank; k++)
         c.extents[k] = shape[k];
     return graph_comp(g, &c);
@@ -164,8 +174,8 @@ node_id graph_map(struct graph *g, enum op op, enum dtype dtype, uint32_t n,
         const struct node *x = graph_node(g, operands[k]);
         if (!x->rank)
             continue;
-        CHECK(!c.n_out || (c.n_out == x->rank &&
-                           !memcmp(c.extents, x->shape, x->rank * sizeof *x->shape)),
+        CHECK(!c.n_out ||
+                  (c.n_out == x->rank && !memcmp(c.extents, x->shape, x->rank * sizeof *x->shape)),
               "operands of different shapes in a map of `%s`", op_table[op].name);
         c.n_out = x->rank;
         memcpy(c.extents, x->shape, x->rank * sizeof *x->shape);
@@ -316,7 +326,8 @@ static void move_node(struct move *m, node_id id) {
 
 void graph_compact(struct graph *g) {
     uint8_t *needed = graph_needed(g);
-    struct move m = {.g = g, .old = *g,
+    struct move m = {.g = g,
+                     .old = *g,
                      .nodes = NEW_ARRAY(g->arena, g->nodes.n, node_id),
                      .exprs = NEW_ARRAY(g->arena, g->exprs.n, expr_id),
                      .indices = NEW_ARRAY(g->arena, g->indices.n, index_id)};

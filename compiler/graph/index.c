@@ -1,5 +1,5 @@
-// Indices: affine, rational, hash-consed. (sum of coefficient * term + constant) / divisor, where the
-// division is exact wherever the index is used: a guard says so, or the maker knows it.
+// Indices: affine, rational, hash-consed. (sum of coefficient * term + constant) / divisor, where
+// the division is exact wherever the index is used: a guard says so, or the maker knows it.
 //
 // Normal form: terms sorted, no coefficient 0, no common factor of divisor and everything above it.
 // A guard is `exact and in [0, bound)`; guard_normalize gives equal guards equal form.
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { SMALL = 32 };   // terms handled on the stack
+enum { SMALL = 32 }; // terms handled on the stack
 
 static void overflow(struct graph *g) { g->tables->overflow = true; }
 
@@ -38,7 +38,7 @@ static int term_compare(const struct graph *g, const struct term *a, const struc
 }
 
 static uint32_t merge_terms(struct graph *g, uint32_t n, struct term *terms) {
-    for (uint32_t k = 1; k < n; k++)   // few terms: insertion
+    for (uint32_t k = 1; k < n; k++) // few terms: insertion
         for (uint32_t j = k; j > 0 && term_compare(g, &terms[j - 1], &terms[j]) > 0; j--) {
             struct term t = terms[j];
             terms[j] = terms[j - 1];
@@ -56,7 +56,8 @@ static uint32_t merge_terms(struct graph *g, uint32_t n, struct term *terms) {
     return m;
 }
 
-static uint64_t hash_index(uint32_t n, const struct term *terms, int64_t constant, int64_t divisor) {
+static uint64_t hash_index(uint32_t n, const struct term *terms, int64_t constant,
+                           int64_t divisor) {
     uint64_t h = hash_bytes(&constant, sizeof constant, (uint64_t)divisor);
     for (uint32_t k = 0; k < n; k++) {
         uint64_t word[2] = {(uint64_t)terms[k].kind << 32 | terms[k].ref,
@@ -141,7 +142,7 @@ static index_id combine(struct graph *g, index_id a, int64_t by_a, index_id b, i
     }
     int64_t constant = add(g, multiply(g, x.constant, by_a), multiply(g, y.constant, by_b));
     if (divisor < 1)
-        divisor = 1;   // after an overflow
+        divisor = 1; // after an overflow
     return index_make(g, n, t, constant, divisor);
 }
 
@@ -184,7 +185,7 @@ bool index_is_axis(const struct graph *g, index_id i, uint32_t *axis) {
 
 bool index_has_data(const struct graph *g, index_id i) {
     const struct index *x = graph_index(g, i);
-    return x->n_terms && x->terms[x->n_terms - 1].kind == TERM_data;   // data sorts last
+    return x->n_terms && x->terms[x->n_terms - 1].kind == TERM_data; // data sorts last
 }
 
 bool index_is_data(const struct graph *g, index_id i) {
@@ -241,7 +242,7 @@ int index_compare(const struct graph *g, index_id a, index_id b) {
 
 // ---- ranges
 
-struct linear {   // constant + sum of coefficient * symbol
+struct linear { // constant + sum of coefficient * symbol
     int64_t constant, symbol[MAX_SYMBOLS + 1];
     bool known;
 };
@@ -304,7 +305,7 @@ bool index_range(const struct graph *g, index_id i, uint32_t n_axes, const exten
     if (!index_extreme(g, i, 0, n_axes, extents, false, low) ||
         !index_extreme(g, i, 0, n_axes, extents, true, high))
         return false;
-    *low = -floor_div(-*low, divisor);   // exact values only
+    *low = -floor_div(-*low, divisor); // exact values only
     *high = floor_div(*high, divisor);
     return true;
 }
@@ -314,7 +315,7 @@ bool index_range(const struct graph *g, index_id i, uint32_t n_axes, const exten
 static enum truth decide(const struct graph *g, const struct guard *guard, uint32_t n_axes,
                          const extent *extents) {
     const struct index *x = graph_index(g, guard->index);
-    int64_t least, most, over, under;   // over: numerator - divisor * bound, at most and at least
+    int64_t least, most, over, under; // over: numerator - divisor * bound, at most and at least
     bool low = index_extreme(g, guard->index, 0, n_axes, extents, false, &least);
     bool high = index_extreme(g, guard->index, 0, n_axes, extents, true, &most);
     bool below = index_extreme(g, guard->index, guard->bound, n_axes, extents, true, &over);
@@ -353,7 +354,7 @@ static void reduce(struct graph *g, struct guard *guard) {
         int64_t high = floor_div(guard->bound - 1 - x.constant, common);
         index_id bare = index_add(g, guard->index, index_constant(g, -x.constant));
         guard->index = index_add(g, index_divide(g, bare, common), index_constant(g, -low));
-        guard->bound = high < low ? 0 : high - low + 1;   // 0: the caller finds it false
+        guard->bound = high < low ? 0 : high - low + 1; // 0: the caller finds it false
         if (!guard->bound)
             return;
     }
@@ -371,7 +372,7 @@ enum truth guard_normalize(struct graph *g, struct guard *guard, uint32_t n_axes
     struct index x = *graph_index(g, guard->index);
     if (never_exact(g, guard))
         return TRUTH_false;
-    if (guard->bound == 1 && x.divisor > 1) {   // zero, whatever it is divided by
+    if (guard->bound == 1 && x.divisor > 1) { // zero, whatever it is divided by
         struct term small[SMALL], *t = small;
         if (x.n_terms > SMALL)
             t = NEW_ARRAY(g->arena, x.n_terms, struct term);
@@ -386,7 +387,7 @@ enum truth guard_normalize(struct graph *g, struct guard *guard, uint32_t n_axes
     if (index_is_constant(g, guard->index, &value)) {
         if (value < 0 || (guard->bound > 0 && value >= guard->bound))
             return TRUTH_false;
-        if (guard->bound > 0 || value == 0)   // symbols are at least 1
+        if (guard->bound > 0 || value == 0) // symbols are at least 1
             return TRUTH_true;
     }
     return extents || !moves(g, guard->index) ? decide(g, guard, n_axes, extents) : TRUTH_unknown;

@@ -163,7 +163,8 @@ static double column_norm(const double *w, int64_t m, int64_t n, int64_t column)
 }
 
 // m >= n
-static void tall_svd(double *w, double *u, double *s, double *v, double *full, int64_t m, int64_t n) {
+static void tall_svd(double *w, double *u, double *s, double *v, double *full, int64_t m,
+                     int64_t n) {
     memset(full, 0, (size_t)(n * n) * sizeof *full);
     for (int64_t i = 0; i < n; i++)
         full[i * n + i] = 1;
@@ -185,12 +186,13 @@ static void tall_svd(double *w, double *u, double *s, double *v, double *full, i
     memcpy(v, full, (size_t)(n * n) * sizeof *v);
 }
 
-void linalg_svd(const double *a, double *u, double *s, double *v, double *work, int64_t m, int64_t n) {
+void linalg_svd(const double *a, double *u, double *s, double *v, double *work, int64_t m,
+                int64_t n) {
     int64_t k = m < n ? m : n;
     if (m >= n) {
         memcpy(work, a, (size_t)(m * n) * sizeof *work);
         tall_svd(work, u, s, v, work + m * n, m, n);
-    } else {   // A' = V diag(s) U'
+    } else { // A' = V diag(s) U'
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++)
                 work[j * m + i] = a[i * n + j];

@@ -1,6 +1,6 @@
-// Plain f64 linear algebra for the interpreter, row-major, no library: the second opinion on what the
-// runtime gets from LAPACK. Signs: the entry of greatest magnitude of an eigenvector or left singular
-// vector (the first of equals) is positive.
+// Plain f64 linear algebra for the interpreter, row-major, no library: the second opinion on what
+// the runtime gets from LAPACK. Signs: the entry of greatest magnitude of an eigenvector or left
+// singular vector (the first of equals) is positive.
 #pragma once
 
 #include <stdbool.h>
@@ -13,4 +13,5 @@ bool linalg_cholesky(double *a, int64_t n);
 // Symmetric A (its lower triangle is used): values ascending, vectors in the columns of v.
 void linalg_eigh(double *a, double *values, double *v, int64_t n);
 // A [m, n] = U diag(s) V', k = min(m, n); s descending. `work` holds m*n + n*n doubles.
-void linalg_svd(const double *a, double *u, double *s, double *v, double *work, int64_t m, int64_t n);
+void linalg_svd(const double *a, double *u, double *s, double *v, double *work, int64_t m,
+                int64_t n);

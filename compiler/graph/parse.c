@@ -1,8 +1,8 @@
 // Reads the text form of graphs that print.c writes; also what people write by hand.
 //
-// In: any bytes. Out: a graph built by the constructors, or one located message and NULL. Nothing is
-// trusted: sizes, ranks, numbers of axes and nesting are checked before a constructor sees them. The
-// types at the end of each line are checked against what the constructors made.
+// In: any bytes. Out: a graph built by the constructors, or one located message and NULL. Nothing
+// is trusted: sizes, ranks, numbers of axes and nesting are checked before a constructor sees them.
+// The types at the end of each line are checked against what the constructors made.
 #include "text.h"
 
 #include <ctype.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 
 enum {
-    MAX_DEPTH = 200,        // nested parentheses and brackets
-    MAX_PARTS = 4096,       // operands of one sum, product or call
+    MAX_DEPTH = 200,  // nested parentheses and brackets
+    MAX_PARTS = 4096, // operands of one sum, product or call
     MAX_WORD = 256,
 };
 static const int64_t MAX_INTEGER = (int64_t)1 << 40;
@@ -26,8 +26,8 @@ struct reader {
     size_t n, at;
     bool failed;
     int depth;
-    struct map numbers;        // %number to node
-    uint32_t n_out, n_axes;    // of the node being read
+    struct map numbers;     // %number to node
+    uint32_t n_out, n_axes; // of the node being read
     const char *axes[MAX_AXES];
     extent extents[MAX_AXES];
 };
@@ -685,7 +685,8 @@ static node_id build_call(struct reader *r, size_t begin, struct call *c, const 
     const char *error = NULL;
     if (r->failed)
         return 0;
-    node_id n = graph_op(r->g, c->op, c->inputs.n, c->inputs.at, c->n_attributes, c->attributes, &error);
+    node_id n =
+        graph_op(r->g, c->op, c->inputs.n, c->inputs.at, c->n_attributes, c->attributes, &error);
     if (!n)
         refuse(r, begin, error);
     else
@@ -719,7 +720,8 @@ static void read_line(struct reader *r) {
     skip(r);
     size_t type_at = r->at;
     struct type t = r->failed ? (struct type){0} : read_type(r);
-    node_id n = call.inputs.n ? build_call(r, type_at, &call, &t) : r->failed ? 0
+    node_id n = call.inputs.n ? build_call(r, type_at, &call, &t)
+                : r->failed   ? 0
                               : build_comp(r, type_at, &c, &t);
     if (r->failed)
         return;
@@ -854,7 +856,7 @@ struct graph *graph_parse(struct arena *a, const char *text, size_t n, size_t *u
     if (used)
         *used = n;
     if (r.at >= n)
-        return NULL;   // nothing more
+        return NULL; // nothing more
     r.g = graph_create(a, NULL, "");
     map_init(&r.numbers, a);
     if (!accept_word(&r, "graph"))

@@ -2,10 +2,10 @@
 //
 //     %1[n<N, k<10] = sum[i<784] W[k, i]*x[n, i] : f32[N, 10]
 //
-// In: a graph. Out: text that parse.c reads back into the identical graph. Nodes are numbered anew in
-// order; with outputs, only what they need is printed. Guards that a read implies are left out: the
-// reader adds them again. `/` in an index is exact division, in a value real division; an index with
-// a divisor that stands as a value is written index(..).
+// In: a graph. Out: text that parse.c reads back into the identical graph. Nodes are numbered anew
+// in order; with outputs, only what they need is printed. Guards that a read implies are left out:
+// the reader adds them again. `/` in an index is exact division, in a value real division; an index
+// with a divisor that stands as a value is written index(..).
 #include "text.h"
 
 #include <ctype.h>
@@ -19,21 +19,24 @@ enum level { LEVEL_compare, LEVEL_sum, LEVEL_product, LEVEL_power, LEVEL_atom };
 struct printer {
     struct graph *g;
     struct text out;
-    uint32_t *numbers;            // of comprehensions and operations; 0: not printed
-    const char **names;           // of inputs, unique
+    uint32_t *numbers;  // of comprehensions and operations; 0: not printed
+    const char **names; // of inputs, unique
     char axes[MAX_AXES][AXIS_NAME];
 };
 
 static const char *const role_names[] = {
-    [ROLE_none] = "",          [ROLE_raw] = "raw",           [ROLE_field] = "field",
-    [ROLE_fitted] = "fitted",  [ROLE_param] = "param",       [ROLE_gradient] = "gradient",
-    [ROLE_state] = "state",    [ROLE_theta] = "theta",       [ROLE_slope] = "slope",
-    [ROLE_rule_state] = "rule_state", [ROLE_hyper] = "hyper", [ROLE_builtin] = "builtin",
-    [ROLE_measure] = "measure", [ROLE_memory] = "memory",    [ROLE_value] = "value",
-    [ROLE_loss] = "loss",      [ROLE_stop] = "stop",         [ROLE_keep] = "keep",
+    [ROLE_none] = "",           [ROLE_raw] = "raw",
+    [ROLE_field] = "field",     [ROLE_fitted] = "fitted",
+    [ROLE_param] = "param",     [ROLE_gradient] = "gradient",
+    [ROLE_state] = "state",     [ROLE_theta] = "theta",
+    [ROLE_slope] = "slope",     [ROLE_rule_state] = "rule_state",
+    [ROLE_hyper] = "hyper",     [ROLE_builtin] = "builtin",
+    [ROLE_measure] = "measure", [ROLE_memory] = "memory",
+    [ROLE_value] = "value",     [ROLE_loss] = "loss",
+    [ROLE_stop] = "stop",       [ROLE_keep] = "keep",
 };
 static const char *const reducer_names[] = {
-    [RED_none] = "",   [RED_sum] = "sum", [RED_prod] = "prod",     [RED_max] = "max",
+    [RED_none] = "",   [RED_sum] = "sum",       [RED_prod] = "prod",     [RED_max] = "max",
     [RED_min] = "min", [RED_argmax] = "argmax", [RED_argmin] = "argmin",
 };
 
@@ -55,7 +58,8 @@ bool text_role_has_ref(enum role r) { return r != ROLE_none && r < ROLE_loss; }
 bool text_role_has_ref2(enum role r) { return r == ROLE_rule_state || r == ROLE_measure; }
 
 bool text_is_keyword(const char *s) {
-    static const char *const words[] = {"graph", "where", "return", "named", "index", "data", "inf", "nan"};
+    static const char *const words[] = {"graph", "where", "return", "named",
+                                        "index", "data",  "inf",    "nan"};
     for (size_t k = 0; k < sizeof words / sizeof *words; k++)
         if (!strcmp(words[k], s))
             return true;
@@ -417,7 +421,7 @@ static void print_addend(struct printer *p, expr_id e, bool first) {
         print_expr(p, e, LEVEL_product);
     } else if (x.kind == EXPR_const) {
         text_number(&p->out, -x.value);
-    } else {   // the sign is out: print |c| * rest
+    } else { // the sign is out: print |c| * rest
         double value = -graph_expr(p->g, x.args[0])->value;
         expr_id *args = NEW_ARRAY(p->g->arena, x.n_args, expr_id);
         memcpy(args, x.args, x.n_args * sizeof *args);
@@ -459,7 +463,11 @@ static void print_read(struct printer *p, const struct expr *x) {
 }
 
 static const char *infix(enum op op) {
-    return op == OP_eq ? " == " : op == OP_ne ? " != " : op == OP_lt ? " < " : op == OP_le ? " <= " : NULL;
+    return op == OP_eq   ? " == "
+           : op == OP_ne ? " != "
+           : op == OP_lt ? " < "
+           : op == OP_le ? " <= "
+                         : NULL;
 }
 
 static void print_call(struct printer *p, const struct expr *x) {
@@ -478,7 +486,8 @@ static enum level level_of(const struct printer *p, expr_id e) {
     if (x->kind == EXPR_index) {
         const struct index *i = graph_index(p->g, x->index);
         return i->divisor > 1 || index_is_axis(p->g, x->index, NULL) ? LEVEL_atom
-               : i->n_terms > 1 || i->constant ? LEVEL_sum : LEVEL_product;
+               : i->n_terms > 1 || i->constant                       ? LEVEL_sum
+                                                                     : LEVEL_product;
     }
     if (x->kind == EXPR_const)
         return x->value < 0 || isnan(x->value) ? LEVEL_sum : LEVEL_atom;
@@ -486,8 +495,10 @@ static enum level level_of(const struct printer *p, expr_id e) {
         return LEVEL_atom;
     if (x->op == OP_mul || in_denominator(p, e))
         return is_negative(p, e) ? LEVEL_sum : LEVEL_product;
-    return infix(x->op) ? LEVEL_compare : x->op == OP_add ? LEVEL_sum
-           : x->op == OP_pow ? LEVEL_power : LEVEL_atom;
+    return infix(x->op)      ? LEVEL_compare
+           : x->op == OP_add ? LEVEL_sum
+           : x->op == OP_pow ? LEVEL_power
+                             : LEVEL_atom;
 }
 
 static void print_op(struct printer *p, expr_id e, const struct expr *x) {
@@ -527,11 +538,21 @@ static void print_expr(struct printer *p, expr_id e, enum level level) {
     if (parens)
         text_add_char(&p->out, '(');
     switch (x.kind) {
-    case EXPR_const: text_number(&p->out, x.value); break;
-    case EXPR_extent: print_extent(p, x.symbol); break;
-    case EXPR_index: print_index_value(p, x.index); break;
-    case EXPR_read: print_read(p, &x); break;
-    case EXPR_op: print_op(p, e, &x); break;
+    case EXPR_const:
+        text_number(&p->out, x.value);
+        break;
+    case EXPR_extent:
+        print_extent(p, x.symbol);
+        break;
+    case EXPR_index:
+        print_index_value(p, x.index);
+        break;
+    case EXPR_read:
+        print_read(p, &x);
+        break;
+    case EXPR_op:
+        print_op(p, e, &x);
+        break;
     case EXPR_bracket:
         text_add_char(&p->out, '[');
         print_guards(p, x.n_guards, x.guards);

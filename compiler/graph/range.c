@@ -1,17 +1,17 @@
 // Which reads are provably in range: intervals over the box, and over each guard that stands around
-// the read. A guard 0 <= I < h proves a read at R if R - c*I, c chosen to cancel an axis or data, is
-// bounded by itself.
+// the read. A guard 0 <= I < h proves a read at R if R - c*I, c chosen to cancel an axis or data,
+// is bounded by itself.
 #include "tables.h"
 
 struct walk {
     struct graph *g;
     uint32_t n_axes;
     const extent *extents;
-    VEC(struct guard) known;   // node guards, then those of the brackets around
+    VEC(struct guard) known; // node guards, then those of the brackets around
     range_report *f;
     void *context;
-    uint32_t inside;           // brackets around
-    struct map seen;           // (expression, bracket number) pairs done
+    uint32_t inside; // brackets around
+    struct map seen; // (expression, bracket number) pairs done
     uint32_t n_brackets;
 };
 
@@ -39,7 +39,7 @@ static bool cancelled(struct graph *g, index_id r, index_id i, const struct term
 }
 
 struct proof {
-    bool low, high;   // R is at least 0, below its bound
+    bool low, high; // R is at least 0, below its bound
 };
 
 // 0 <= I < h and R = D + c*I: R lies between what D gives at both ends. A fraction c needs I = 0.
@@ -52,7 +52,7 @@ static void prove(struct graph *g, struct proof *p, const struct guard *wanted,
         (denominator != 1 && known->bound != 1))
         return;
     index_id last = index_add(g, index_symbol(g, known->bound), index_constant(g, -1));
-    index_id moved = index_add(g, d, index_scale(g, last, c));   // at the guard's upper end
+    index_id moved = index_add(g, d, index_scale(g, last, c)); // at the guard's upper end
     p->low |= index_extreme(g, c > 0 ? d : moved, 0, n_axes, extents, false, &low) && low >= 0;
     p->high |= index_extreme(g, c > 0 ? moved : d, wanted->bound, n_axes, extents, true, &over) &&
                over < 0;
@@ -64,7 +64,8 @@ bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
     int64_t low, over;
     if (graph_index(g, wanted->index)->divisor == 1) {
         p.low = index_extreme(g, wanted->index, 0, n_axes, extents, false, &low) && low >= 0;
-        p.high = index_extreme(g, wanted->index, wanted->bound, n_axes, extents, true, &over) && over < 0;
+        p.high = index_extreme(g, wanted->index, wanted->bound, n_axes, extents, true, &over) &&
+                 over < 0;
     }
     for (uint32_t k = 0; k < n_known && !(p.low && p.high); k++) {
         if (known[k].index == wanted->index && known[k].bound == wanted->bound)
@@ -157,8 +158,7 @@ static void walk_expr(struct walk *w, expr_id e, uint32_t bracket) {
 }
 
 void range_guards(struct graph *g, expr_id e, uint32_t n_axes, const extent *extents,
-                  uint32_t n_known, const struct guard *known,
-                  range_report *f, void *context) {
+                  uint32_t n_known, const struct guard *known, range_report *f, void *context) {
     struct walk w = {.g = g, .n_axes = n_axes, .extents = extents, .f = f, .context = context};
     for (uint32_t k = 0; k < n_known; k++)
         VEC_PUSH(g->arena, &w.known, known[k]);

@@ -24,9 +24,7 @@ static double scalar_pow(uint32_t n, const double *a) {
     return a[1] == -1 ? 1 / a[0] : a[1] == 0.5 ? sqrt(a[0]) : pow(a[0], a[1]);
 }
 
-static double scalar_mod(uint32_t n, const double *a) {
-    return a[0] - a[1] * floor(a[0] / a[1]);
-}
+static double scalar_mod(uint32_t n, const double *a) { return a[0] - a[1] * floor(a[0] / a[1]); }
 
 static double scalar_sign(uint32_t n, const double *a) {
     return isnan(a[0]) ? a[0] : (a[0] > 0) - (a[0] < 0);
@@ -50,18 +48,14 @@ static double scalar_min(uint32_t n, const double *a) {
     return isnan(a[1]) || a[1] < a[0] ? a[1] : a[0];
 }
 
-static double scalar_select(uint32_t n, const double *a) {
-    return a[0] != 0 ? a[1] : a[2];
-}
+static double scalar_select(uint32_t n, const double *a) { return a[0] != 0 ? a[1] : a[2]; }
 
-static struct philox_block draw(const double *a) {   // seed, step, draw, element
+static struct philox_block draw(const double *a) { // seed, step, draw, element
     return philox_draw((uint64_t)(int64_t)a[0], (uint32_t)(int64_t)a[1], (uint32_t)(int64_t)a[2],
                        (uint64_t)(int64_t)a[3]);
 }
 
-static double scalar_uniform01(uint32_t n, const double *a) {
-    return philox_unit(draw(a).word[0]);
-}
+static double scalar_uniform01(uint32_t n, const double *a) { return philox_unit(draw(a).word[0]); }
 
 static double scalar_normal01(uint32_t n, const double *a) {
     struct philox_block b = draw(a);
@@ -70,9 +64,7 @@ static double scalar_normal01(uint32_t n, const double *a) {
 }
 
 #define UNARY(name, value)                                                                         \
-    static double scalar_##name(uint32_t n, const double *a) {                                     \
-        return value;                                                                              \
-    }
+    static double scalar_##name(uint32_t n, const double *a) { return value; }
 UNARY(exp, exp(a[0]))
 UNARY(log, log(a[0]))
 UNARY(sin, sin(a[0]))
@@ -95,21 +87,36 @@ UNARY(or, a[0] != 0 || a[1] != 0)
 
 typedef double scalar_function(uint32_t, const double *);
 static scalar_function *const functions[N_OPS] = {
-    [OP_add] = scalar_add,           [OP_mul] = scalar_mul,
-    [OP_pow] = scalar_pow,           [OP_exp] = scalar_exp,
-    [OP_log] = scalar_log,           [OP_sin] = scalar_sin,
-    [OP_cos] = scalar_cos,           [OP_tanh] = scalar_tanh,
-    [OP_erf] = scalar_erf,           [OP_sigmoid] = scalar_sigmoid,
-    [OP_softplus] = scalar_softplus, [OP_log1p] = scalar_log1p,
-    [OP_expm1] = scalar_expm1,       [OP_abs] = scalar_abs,
-    [OP_sign] = scalar_sign,         [OP_floor] = scalar_floor,
-    [OP_ceil] = scalar_ceil,         [OP_mod] = scalar_mod,
-    [OP_max] = scalar_max,           [OP_min] = scalar_min,
-    [OP_eq] = scalar_eq,             [OP_ne] = scalar_ne,
-    [OP_lt] = scalar_lt,             [OP_le] = scalar_le,
-    [OP_not] = scalar_not,           [OP_and] = scalar_and,
-    [OP_or] = scalar_or,             [OP_select] = scalar_select,
-    [OP_uniform01] = scalar_uniform01, [OP_normal01] = scalar_normal01,
+    [OP_add] = scalar_add,
+    [OP_mul] = scalar_mul,
+    [OP_pow] = scalar_pow,
+    [OP_exp] = scalar_exp,
+    [OP_log] = scalar_log,
+    [OP_sin] = scalar_sin,
+    [OP_cos] = scalar_cos,
+    [OP_tanh] = scalar_tanh,
+    [OP_erf] = scalar_erf,
+    [OP_sigmoid] = scalar_sigmoid,
+    [OP_softplus] = scalar_softplus,
+    [OP_log1p] = scalar_log1p,
+    [OP_expm1] = scalar_expm1,
+    [OP_abs] = scalar_abs,
+    [OP_sign] = scalar_sign,
+    [OP_floor] = scalar_floor,
+    [OP_ceil] = scalar_ceil,
+    [OP_mod] = scalar_mod,
+    [OP_max] = scalar_max,
+    [OP_min] = scalar_min,
+    [OP_eq] = scalar_eq,
+    [OP_ne] = scalar_ne,
+    [OP_lt] = scalar_lt,
+    [OP_le] = scalar_le,
+    [OP_not] = scalar_not,
+    [OP_and] = scalar_and,
+    [OP_or] = scalar_or,
+    [OP_select] = scalar_select,
+    [OP_uniform01] = scalar_uniform01,
+    [OP_normal01] = scalar_normal01,
 };
 
 double eval_scalar_op(enum op op, uint32_t n, const double *args) {

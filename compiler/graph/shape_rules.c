@@ -15,7 +15,7 @@ struct call {
     struct node result;
     extent shape[2 * MAX_RANK];
     const char *error;
-    node_id same;   // the operation does nothing: this input
+    node_id same; // the operation does nothing: this input
 };
 
 static const struct node *input(const struct call *c, uint32_t k) {
@@ -186,12 +186,18 @@ static void rule_objective_gradient(struct call *c) {
 }
 
 static void (*const rules[N_OPS])(struct call *) = {
-    [OP_reshape] = rule_reshape,     [OP_concat] = rule_concat,
-    [OP_argsort] = rule_argsort,     [OP_solve] = rule_solve,
-    [OP_cholesky] = rule_square,     [OP_eigh] = rule_eigh,
-    [OP_svd] = rule_svd,             [OP_at] = rule_same,
-    [OP_constant] = rule_same,       [OP_gradient] = rule_gradient,
-    [OP_objective] = rule_objective, [OP_objective_gradient] = rule_objective_gradient,
+    [OP_reshape] = rule_reshape,
+    [OP_concat] = rule_concat,
+    [OP_argsort] = rule_argsort,
+    [OP_solve] = rule_solve,
+    [OP_cholesky] = rule_square,
+    [OP_eigh] = rule_eigh,
+    [OP_svd] = rule_svd,
+    [OP_at] = rule_same,
+    [OP_constant] = rule_same,
+    [OP_gradient] = rule_gradient,
+    [OP_objective] = rule_objective,
+    [OP_objective_gradient] = rule_objective_gradient,
 };
 
 // reshape(reshape(x)) is one reshape
@@ -203,8 +209,12 @@ static node_id below_reshape(const struct graph *g, node_id n) {
 
 node_id graph_op(struct graph *g, enum op op, uint32_t n_inputs, const node_id *inputs,
                  uint32_t n_attributes, const int64_t *attributes, const char **error) {
-    struct call c = {.g = g, .op = op, .n = n_inputs, .inputs = inputs,
-                     .n_attributes = n_attributes, .attributes = attributes};
+    struct call c = {.g = g,
+                     .op = op,
+                     .n = n_inputs,
+                     .inputs = inputs,
+                     .n_attributes = n_attributes,
+                     .attributes = attributes};
     node_id below;
     CHECK(op != OP_none && rules[op], "`%s` is no structural operation", op_table[op].name);
     if (n_inputs < 1 || (op != OP_concat && (int)n_inputs != op_table[op].n_inputs))

@@ -11,7 +11,7 @@ struct check {
     struct graph *g;
     node_id id;
     const char *error;
-    uint8_t *seen;   // expressions of this node
+    uint8_t *seen; // expressions of this node
     uint32_t n_axes;
     extent box[MAX_AXES];
 };
@@ -86,14 +86,21 @@ static void check_expr(struct check *c, expr_id e) {
     c->seen[e] = 1;
     const struct expr *x = graph_expr(c->g, e);
     switch (x->kind) {
-    case EXPR_const: break;
-    case EXPR_index: check_index(c, x->index); break;
+    case EXPR_const:
+        break;
+    case EXPR_index:
+        check_index(c, x->index);
+        break;
     case EXPR_extent:
         if (x->symbol >= 0 || !legal_extent(c->g, x->symbol))
             fail(c, "a size that is not declared");
         break;
-    case EXPR_read: check_read(c, x); break;
-    case EXPR_op: check_op(c, x); break;
+    case EXPR_read:
+        check_read(c, x);
+        break;
+    case EXPR_op:
+        check_op(c, x);
+        break;
     case EXPR_bracket:
         for (uint32_t k = 0; k < x->n_guards && !c->error; k++)
             check_index(c, x->guards[k].index);
@@ -168,8 +175,11 @@ static void check_shape(struct check *c, const struct node *n) {
 }
 
 static void check_canonical(struct check *c, const struct node *n) {
-    struct work w = {.reducer = n->reducer, .dtype = n->dtype, .n_out = n->rank,
-                     .n_red = n->n_red, .body = n->body};
+    struct work w = {.reducer = n->reducer,
+                     .dtype = n->dtype,
+                     .n_out = n->rank,
+                     .n_red = n->n_red,
+                     .body = n->body};
     memcpy(w.extents, c->box, sizeof w.extents);
     for (uint32_t k = 0; k < n->n_guards; k++)
         VEC_PUSH(c->g->arena, &w.guards, n->guards[k]);
@@ -205,7 +215,8 @@ static void check_structural(struct check *c, struct node n) {
             fail(c, "an operation on a later node");
     if (c->error)
         return;
-    node_id again = graph_op(c->g, n.op, n.n_inputs, n.inputs, n.n_attributes, n.attributes, &error);
+    node_id again =
+        graph_op(c->g, n.op, n.n_inputs, n.inputs, n.n_attributes, n.attributes, &error);
     if (again != c->id)
         fail(c, error ? error : "not canonical");
 }
@@ -229,7 +240,7 @@ const char *graph_verify(struct graph *g) {
         if (!g->outputs.at[k].node || g->outputs.at[k].node >= g->nodes.n)
             return arena_printf(g->arena, "output `%s` of no node", g->outputs.at[k].name);
     uint8_t *needed = graph_needed(g);
-    uint32_t n = g->nodes.n;   // checking may intern more
+    uint32_t n = g->nodes.n; // checking may intern more
     for (c.id = 1; c.id < n && !c.error; c.id++)
         if (needed[c.id] || !g->outputs.n || graph_node(g, c.id)->kind == NODE_input)
             check_node(&c);
@@ -245,6 +256,7 @@ const char *graph_verify_text(struct graph *g) {
         return arena_printf(g->arena, "a text that cannot be read back:\n%s", first);
     const char *second = graph_text(g->arena, again);
     if (strcmp(first, second))
-        return arena_printf(g->arena, "a text that reads back as another graph:\n%s%s", first, second);
+        return arena_printf(g->arena, "a text that reads back as another graph:\n%s%s", first,
+                            second);
     return NULL;
 }

@@ -19,7 +19,8 @@ static int drop(void **state) {
 }
 
 static index_id affine(struct graph *g, int64_t c0, int64_t c1, int64_t constant) {
-    index_id i = index_add(g, index_scale(g, index_axis(g, 0), c0), index_scale(g, index_axis(g, 1), c1));
+    index_id i =
+        index_add(g, index_scale(g, index_axis(g, 0), c0), index_scale(g, index_axis(g, 1), c1));
     return index_add(g, i, index_constant(g, constant));
 }
 
@@ -30,7 +31,9 @@ static node_id vector(struct graph *g, const char *name, extent n) {
 static expr_id element(struct graph *g, node_id n, index_id i) { return expr_read(g, n, 1, &i); }
 
 static node_id sum_of_squares(struct graph *g, node_id x) {
-    struct comp c = {.reducer = RED_sum, .dtype = DTYPE_f32, .n_red = 1,
+    struct comp c = {.reducer = RED_sum,
+                     .dtype = DTYPE_f32,
+                     .n_red = 1,
                      .extents = {graph_node(g, x)->shape[0]}};
     expr_id e = element(g, x, index_axis(g, 0));
     c.body = expr_op2(g, OP_mul, e, e);
@@ -40,7 +43,7 @@ static node_id sum_of_squares(struct graph *g, node_id x) {
 static void test_equal_things_have_equal_ids(void **state) {
     struct graph *g = *state;
     node_id x = vector(g, "x", 8), y = vector(g, "x", 8);
-    assert_int_not_equal(x, y);   // inputs are never shared
+    assert_int_not_equal(x, y); // inputs are never shared
     assert_int_equal(affine(g, 2, -1, 3), affine(g, 2, -1, 3));
     assert_int_equal(index_divide(g, affine(g, 2, 4, 6), 2), affine(g, 1, 2, 3));
     assert_int_equal(sum_of_squares(g, x), sum_of_squares(g, x));
@@ -68,12 +71,12 @@ static void test_ranges_keep_sizes_together(void **state) {
     assert_true(index_range(g, affine(g, 2, -1, 3), 2, box, &low, &high));
     assert_int_equal(low, -1);
     assert_int_equal(high, 129);
-    index_id reversed = index_add(g, index_symbol(g, n), affine(g, -1, 0, -1));   // N-1-n
+    index_id reversed = index_add(g, index_symbol(g, n), affine(g, -1, 0, -1)); // N-1-n
     assert_true(index_range(g, reversed, 2, box, &low, &high));
     assert_int_equal(low, 0);
     assert_int_equal(high, 63);
     assert_true(index_range(g, index_divide(g, affine(g, 0, 1, 1), 2), 2, box, &low, &high));
-    assert_int_equal(low, 1);   // exact values only: 2/2 and 4/2
+    assert_int_equal(low, 1); // exact values only: 2/2 and 4/2
     assert_int_equal(high, 2);
     node_id w = graph_input(g, "w", ROLE_none, 0, 0, DTYPE_i32, 1, (extent[]){5});
     index_id data = index_data(g, element(g, w, index_axis(g, 1)));
@@ -85,7 +88,8 @@ static void test_substitution_is_simultaneous(void **state) {
     index_id swap[2] = {index_axis(g, 1), index_axis(g, 0)}, keep[2] = {0, index_constant(g, 3)};
     assert_int_equal(index_substitute(g, affine(g, 2, 5, 1), 2, swap), affine(g, 5, 2, 1));
     assert_int_equal(index_substitute(g, affine(g, 2, 5, 1), 2, keep), affine(g, 2, 0, 16));
-    node_id x = vector(g, "x", 8), w = graph_input(g, "w", ROLE_none, 0, 0, DTYPE_i32, 1, (extent[]){5});
+    node_id x = vector(g, "x", 8),
+            w = graph_input(g, "w", ROLE_none, 0, 0, DTYPE_i32, 1, (extent[]){5});
     index_id nested = index_data(g, element(g, w, index_axis(g, 0)));
     expr_id e = expr_op2(g, OP_mul, element(g, x, nested), expr_index(g, index_axis(g, 1)));
     index_id moved = index_data(g, element(g, w, index_axis(g, 1)));
@@ -131,7 +135,8 @@ static void test_maps_broadcast_scalars(void **state) {
     node_id y = graph_map(g, OP_mul, DTYPE_f32, 2, (node_id[]){c, x});
     assert_int_equal(graph_node(g, y)->rank, 1);
     assert_string_equal(graph_node_text(g->arena, g, y), "%1[k<8] = c*x[k] : f32[8]");
-    assert_int_equal(graph_map(g, OP_add, DTYPE_f32, 2, (node_id[]){x, graph_constant(g, DTYPE_f32, 0)}), x);
+    assert_int_equal(
+        graph_map(g, OP_add, DTYPE_f32, 2, (node_id[]){x, graph_constant(g, DTYPE_f32, 0)}), x);
 }
 
 static const char *misfit(struct graph *g, enum op op, uint32_t n, const node_id *inputs,
@@ -148,9 +153,11 @@ static void test_misfits_are_told(void **state) {
     node_id x = vector(g, "x", 8), b = vector(g, "b", n), two[2] = {x, b};
     node_id a = graph_input(g, "A", ROLE_none, 0, 0, DTYPE_f32, 2, (extent[]){3, 4});
     node_id s = graph_input(g, "S", ROLE_none, 0, 0, DTYPE_i32, 2, (extent[]){3, 3});
-    assert_non_null(strstr(misfit(g, OP_reshape, 1, &x, 2, (int64_t[]){3, 3}), "number of elements"));
+    assert_non_null(
+        strstr(misfit(g, OP_reshape, 1, &x, 2, (int64_t[]){3, 3}), "number of elements"));
     assert_non_null(strstr(misfit(g, OP_reshape, 1, &b, 1, (int64_t[]){64}), "number of elements"));
-    assert_non_null(strstr(misfit(g, OP_reshape, 1, &x, 2, (int64_t[]){0, 8}), "number of elements"));
+    assert_non_null(
+        strstr(misfit(g, OP_reshape, 1, &x, 2, (int64_t[]){0, 8}), "number of elements"));
     assert_non_null(strstr(misfit(g, OP_concat, 2, two, 0, NULL), "constant size"));
     assert_non_null(strstr(misfit(g, OP_cholesky, 1, &a, 0, NULL), "square"));
     assert_non_null(strstr(misfit(g, OP_cholesky, 1, &s, 0, NULL), "real"));
@@ -172,7 +179,7 @@ static void test_compaction_keeps_what_outputs_need(void **state) {
     const char *before = graph_text(g->arena, g);
     graph_compact(g);
     assert_string_equal(graph_text(g->arena, g), before);
-    assert_int_equal(g->nodes.n, 4);   // none, x, y, the sum
+    assert_int_equal(g->nodes.n, 4); // none, x, y, the sum
     assert_int_equal(g->inputs.n, 2);
     assert_string_equal(graph_node(g, g->outputs.at[0].node)->name, "loss");
     assert_int_equal(sum_of_squares(g, g->inputs.at[1]), g->outputs.at[0].node);
@@ -209,12 +216,17 @@ static void test_indices_that_overflow_are_noticed(void **state) {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, make, drop)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(equal_things_have_equal_ids),     TEST(symbols_are_found_again),
-        TEST(ranges_keep_sizes_together),      TEST(substitution_is_simultaneous),
+        TEST(equal_things_have_equal_ids),
+        TEST(symbols_are_found_again),
+        TEST(ranges_keep_sizes_together),
+        TEST(substitution_is_simultaneous),
         TEST(domain_facts_hold_in_derived_graphs),
-        TEST(rewriting_sees_each_part_once),   TEST(maps_broadcast_scalars),
-        TEST(misfits_are_told),                TEST(compaction_keeps_what_outputs_need),
-        TEST(the_verifier_refuses),            TEST(indices_that_overflow_are_noticed),
+        TEST(rewriting_sees_each_part_once),
+        TEST(maps_broadcast_scalars),
+        TEST(misfits_are_told),
+        TEST(compaction_keeps_what_outputs_need),
+        TEST(the_verifier_refuses),
+        TEST(indices_that_overflow_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ struct run {
     const char *error;
 };
 
-static struct tensor tensor_of(struct arena *a, uint32_t rank, const int64_t *shape, const double *data) {
+static struct tensor tensor_of(struct arena *a, uint32_t rank, const int64_t *shape,
+                               const double *data) {
     struct tensor t = {.rank = rank, .count = 1};
     for (uint32_t k = 0; k < rank; k++)
         t.count *= t.shape[k] = shape[k];
@@ -27,7 +28,8 @@ static struct tensor tensor_of(struct arena *a, uint32_t rank, const int64_t *sh
 }
 
 #define VECTOR(a, ...)                                                                             \
-    tensor_of(a, 1, (int64_t[]){sizeof((double[]){__VA_ARGS__}) / sizeof(double)}, (double[]){__VA_ARGS__})
+    tensor_of(a, 1, (int64_t[]){sizeof((double[]){__VA_ARGS__}) / sizeof(double)},                 \
+              (double[]){__VA_ARGS__})
 #define MATRIX(a, m, n, ...) tensor_of(a, 2, (int64_t[]){m, n}, (double[]){__VA_ARGS__})
 
 static bool run(struct run *r, const char *text, int64_t n, const struct tensor *inputs) {
@@ -65,7 +67,8 @@ static int drop(void **state) {
 
 static void test_products_and_reductions(void **state) {
     struct run *r = *state;
-    struct tensor in[2] = {MATRIX(r->arena, 2, 3, 1, 2, 3, 4, 5, 6), MATRIX(r->arena, 2, 3, 1, 0, -1, 2, 1, 0)};
+    struct tensor in[2] = {MATRIX(r->arena, 2, 3, 1, 2, 3, 4, 5, 6),
+                           MATRIX(r->arena, 2, 3, 1, 0, -1, 2, 1, 0)};
     assert_true(run(r,
                     "graph g(x: f64[N, 3], W: f64[2, 3]) where N <= 9 {\n"
                     "%1[n<N, k<2] = sum[i<3] W[k, i]*x[n, i] : f64[N, 2]\n"
@@ -100,8 +103,8 @@ static void test_ties_and_nan(void **state) {
     EXPECT(&r->out[2], 3);
     EXPECT(&r->out[3], NAN);
     EXPECT(&r->out[4], 10, 14, 14, NAN, 14);
-    assert_true(signbit(eval_scalar_op(OP_max, 2, (double[]){0.0, -0.0})));    // the second wins
-    assert_false(signbit(eval_scalar_op(OP_min, 2, (double[]){0.0, -0.0})));   // the first
+    assert_true(signbit(eval_scalar_op(OP_max, 2, (double[]){0.0, -0.0})));  // the second wins
+    assert_false(signbit(eval_scalar_op(OP_min, 2, (double[]){0.0, -0.0}))); // the first
 }
 
 static void test_windows_leave_out_what_is_outside(void **state) {
@@ -210,11 +213,15 @@ static void test_decompositions_multiply_back(void **state) {
 static void test_failures_are_told(void **state) {
     struct run *r = *state;
     struct tensor in[1] = {MATRIX(r->arena, 2, 2, 1, 2, 2, 4)};
-    assert_false(run(r, "graph g(A: f64[2, 2]) { %1 = solve(A, A) : f64[2, 2] return a = %1 }", 1, in));
+    assert_false(
+        run(r, "graph g(A: f64[2, 2]) { %1 = solve(A, A) : f64[2, 2] return a = %1 }", 1, in));
     assert_non_null(strstr(r->error, "singular"));
-    assert_false(run(r, "graph g(A: f64[2, 2]) { %1 = cholesky(A) : f64[2, 2] return a = %1 }", 1, in));
+    assert_false(
+        run(r, "graph g(A: f64[2, 2]) { %1 = cholesky(A) : f64[2, 2] return a = %1 }", 1, in));
     assert_non_null(strstr(r->error, "positive definite"));
-    assert_false(run(r, "graph g(A: f64[N, 2]) where N <= 4 { %1[n<N] = A[n, 0] : f64[N] return a = %1 }", 5, in));
+    assert_false(
+        run(r, "graph g(A: f64[N, 2]) where N <= 4 { %1[n<N] = A[n, 0] : f64[N] return a = %1 }", 5,
+            in));
     assert_non_null(strstr(r->error, "`N` is 5"));
 }
 
@@ -224,7 +231,8 @@ static void test_draws(void **state) {
     struct philox_block b = philox_draw(0, 0, 0, 0);
     assert_int_equal(b.word[0], 0x6627e8d5);
     assert_int_equal(b.word[3], 0x9b00dbd8);
-    b = philox_draw(UINT64_C(0x299f31d0a4093822), 0x03707344, 0x13198a2e, UINT64_C(0x85a308d3243f6a88));
+    b = philox_draw(UINT64_C(0x299f31d0a4093822), 0x03707344, 0x13198a2e,
+                    UINT64_C(0x85a308d3243f6a88));
     assert_int_equal(b.word[0], 0xd16cfe09);
     assert_int_equal(b.word[1], 0x94fdcceb);
     assert_int_equal(b.word[2], 0x5001e420);

@@ -1,9 +1,10 @@
-// Random comprehensions: what a written node means, computed here straight from the random text of it,
-// against the interpreter on the canonical node. Each one is also verified, printed and read back.
+// Random comprehensions: what a written node means, computed here straight from the random text of
+// it, against the interpreter on the canonical node. Each one is also verified, printed and read
+// back.
 //
 // The written node is a tree of this file's own (struct part); it is turned into expressions by the
-// constructors, so their simplifications are tested too. Semantics tested: a reduction leaves out the
-// terms whose unbracketed reads fall outside; brackets are 0 where a guard is false.
+// constructors, so their simplifications are tested too. Semantics tested: a reduction leaves out
+// the terms whose unbracketed reads fall outside; brackets are 0 where a guard is false.
 #include "../../compiler/graph/graph.h"
 
 #include <math.h>
@@ -25,14 +26,24 @@ static uint32_t draw(uint32_t n) {
 struct affine {
     int coefficient[6], constant, divisor;
 };
-enum part_kind { PART_const, PART_axis, PART_size, PART_read, PART_op, PART_bracket, PART_equal, PART_match };
+enum part_kind {
+    PART_const,
+    PART_axis,
+    PART_size,
+    PART_read,
+    PART_op,
+    PART_bracket,
+    PART_equal,
+    PART_match
+};
 struct part {
     enum part_kind kind;
     double value;
     int axis;
     int input;
-    struct affine at[3];       // of a read; of an equality: at[0] - at[1]; of a match: at[0] == classes[axis]
-    bool data[3];              // read: this index is classes[axis..] instead
+    struct affine
+        at[3];    // of a read; of an equality: at[0] - at[1]; of a match: at[0] == classes[axis]
+    bool data[3]; // read: this index is classes[axis..] instead
     enum op op;
     int n;
     struct part *part[3];
@@ -49,7 +60,7 @@ struct written {
 
 static struct part parts[MAX_PARTS];
 static int n_parts;
-static int n_axes;             // of the node being made
+static int n_axes; // of the node being made
 static extent shapes[N_INPUTS][3];
 static uint32_t ranks[N_INPUTS];
 static struct tensor tensors[N_INPUTS];
@@ -76,7 +87,7 @@ static struct affine random_affine(bool divide) {
 
 static struct part *random_read(void) {
     struct part *p = new_part(PART_read);
-    p->input = (int)draw(N_INPUTS - 1);   // the last holds classes
+    p->input = (int)draw(N_INPUTS - 1); // the last holds classes
     for (uint32_t k = 0; k < ranks[p->input]; k++) {
         p->at[k] = random_affine(true);
         p->data[k] = shapes[p->input][k] == N_CLASSES && !draw(3);
@@ -131,7 +142,9 @@ static struct part *random_part(int depth, bool bracketed) {
     struct part *p;
     if (k == 0) {
         p = new_part(PART_const);
-        p->value = draw(2) ? 0.5 : (double)draw(5) - 2.5;   // not 0: that drops the range of the other factors
+        p->value = draw(2)
+                       ? 0.5
+                       : (double)draw(5) - 2.5; // not 0: that drops the range of the other factors
     } else if (k == 1 && n_axes) {
         p = new_part(PART_axis);
         p->axis = (int)draw((uint32_t)n_axes);
@@ -141,7 +154,7 @@ static struct part *random_part(int depth, bool bracketed) {
         p = new_part(PART_match);
         p->axis = (int)draw((uint32_t)n_axes);
         p->at[0] = random_affine(false);
-        if (draw(2)) {   // a plain axis, as in one-hot sums
+        if (draw(2)) { // a plain axis, as in one-hot sums
             p->at[0] = (struct affine){.divisor = 1};
             p->at[0].coefficient[draw((uint32_t)n_axes)] = 1;
         }
@@ -217,9 +230,12 @@ static double value_of(const struct part *p, const int64_t *axes) {
     int64_t a = 0, b = 0;
     double args[3] = {0};
     switch (p->kind) {
-    case PART_const: return p->value;
-    case PART_axis: return (double)axes[p->axis];
-    case PART_size: return (double)size_n;
+    case PART_const:
+        return p->value;
+    case PART_axis:
+        return (double)axes[p->axis];
+    case PART_size:
+        return (double)size_n;
     case PART_equal:
         affine_value(&p->at[0], axes, &a);
         affine_value(&p->at[1], axes, &b);
@@ -230,7 +246,8 @@ static double value_of(const struct part *p, const int64_t *axes) {
     case PART_read:
         read_in_range(p, axes, &a);
         return tensors[p->input].data[a];
-    case PART_bracket: return read_in_range(p->part[0], axes, &a) ? tensors[p->part[0]->input].data[a] : 0;
+    case PART_bracket:
+        return read_in_range(p->part[0], axes, &a) ? tensors[p->part[0]->input].data[a] : 0;
     case PART_op:
         for (int k = 0; k < p->n; k++)
             args[k] = value_of(p->part[k], axes);
@@ -274,19 +291,21 @@ static double meaning(const struct written *w, int64_t *axes, int *terms) {
         }
         at++;
     } while (advance(w, w->n_out, n_axes, axes));
-    return w->reducer == RED_prod ? product
+    return w->reducer == RED_prod                            ? product
            : w->reducer == RED_none || w->reducer == RED_sum ? sum
-           : w->reducer == RED_max || w->reducer == RED_min ? best : (double)chosen;
+           : w->reducer == RED_max || w->reducer == RED_min  ? best
+                                                             : (double)chosen;
 }
 
-// Of an argmax: the value of the body at the chosen place, NAN where that does not count. Ties within
-// rounding may be broken either way.
+// Of an argmax: the value of the body at the chosen place, NAN where that does not count. Ties
+// within rounding may be broken either way.
 static double value_at_choice(const struct written *w, const int64_t *outputs, int64_t choice) {
     int64_t axes[6], at = 0;
     memcpy(axes, outputs, sizeof axes);
     do {
         if (at++ == choice)
-            return guards_hold(w, axes) && term_counts(w->body, axes) ? value_of(w->body, axes) : NAN;
+            return guards_hold(w, axes) && term_counts(w->body, axes) ? value_of(w->body, axes)
+                                                                      : NAN;
     } while (advance(w, w->n_out, n_axes, axes));
     return NAN;
 }
@@ -318,19 +337,25 @@ static expr_id build_part(struct graph *g, const struct part *p) {
     expr_id args[3];
     struct guard guards[3];
     switch (p->kind) {
-    case PART_const: return expr_const(g, p->value);
-    case PART_axis: return expr_index(g, index_axis(g, (uint32_t)p->axis));
-    case PART_size: return expr_extent(g, -1);
-    case PART_read: return build_read(g, p);
+    case PART_const:
+        return expr_const(g, p->value);
+    case PART_axis:
+        return expr_index(g, index_axis(g, (uint32_t)p->axis));
+    case PART_size:
+        return expr_extent(g, -1);
+    case PART_read:
+        return build_read(g, p);
     case PART_equal:
         return expr_op2(g, OP_eq, expr_index(g, build_affine(g, &p->at[0])),
                         expr_index(g, build_affine(g, &p->at[1])));
     case PART_match:
-        args[0] = expr_read(g, inputs[N_INPUTS - 1], 1, (index_id[]){index_axis(g, (uint32_t)p->axis)});
+        args[0] =
+            expr_read(g, inputs[N_INPUTS - 1], 1, (index_id[]){index_axis(g, (uint32_t)p->axis)});
         return expr_op2(g, OP_eq, expr_index(g, build_affine(g, &p->at[0])), args[0]);
     case PART_bracket:
         for (uint32_t k = 0; k < ranks[p->part[0]->input]; k++)
-            guards[k] = (struct guard){build_affine(g, &p->part[0]->at[k]), shapes[p->part[0]->input][k]};
+            guards[k] =
+                (struct guard){build_affine(g, &p->part[0]->at[k]), shapes[p->part[0]->input][k]};
         return expr_bracket(g, ranks[p->part[0]->input], guards, build_read(g, p->part[0]));
     case PART_op:
         for (int k = 0; k < p->n; k++)
@@ -346,21 +371,25 @@ static void add_range_guards(struct graph *g, const struct part *p, struct comp 
         add_range_guards(g, p->part[k], c);
     for (uint32_t k = 0; p->kind == PART_read && k < ranks[p->input]; k++)
         if (!p->data[k] && c->n_guards < MAX_AXES)
-            c->guards[c->n_guards++] = (struct guard){build_affine(g, &p->at[k]), shapes[p->input][k]};
+            c->guards[c->n_guards++] =
+                (struct guard){build_affine(g, &p->at[k]), shapes[p->input][k]};
 }
 
 static bool may_lose_reads(void) {
     for (int k = 0; k < n_parts; k++)
-        if (parts[k].kind >= PART_bracket || parts[k].op == OP_lt ||
-            parts[k].op == OP_select || parts[k].op == OP_and || parts[k].op == OP_or ||
-            parts[k].op == OP_not || parts[k].op == OP_ne || parts[k].op == OP_max || parts[k].op == OP_min)
+        if (parts[k].kind >= PART_bracket || parts[k].op == OP_lt || parts[k].op == OP_select ||
+            parts[k].op == OP_and || parts[k].op == OP_or || parts[k].op == OP_not ||
+            parts[k].op == OP_ne || parts[k].op == OP_max || parts[k].op == OP_min)
             return true;
     return false;
 }
 
 static node_id build(struct graph *g, const struct written *w) {
-    struct comp c = {.reducer = w->reducer, .dtype = DTYPE_f64, .n_out = (uint32_t)w->n_out,
-                     .n_red = (uint32_t)w->n_red, .n_guards = (uint32_t)w->n_guards};
+    struct comp c = {.reducer = w->reducer,
+                     .dtype = DTYPE_f64,
+                     .n_out = (uint32_t)w->n_out,
+                     .n_red = (uint32_t)w->n_red,
+                     .n_guards = (uint32_t)w->n_guards};
     memcpy(c.extents, w->extents, sizeof w->extents);
     for (int k = 0; k < w->n_guards; k++)
         c.guards[k] = (struct guard){build_affine(g, &w->guard[k]), w->bound[k]};
@@ -381,14 +410,18 @@ static void show_affine(const struct affine *a) {
 }
 
 static void show_part(const struct part *p) {
-    static const char *const names[] = {"const", "axis", "size", "read", "op", "bracket", "equal", "match"};
+    static const char *const names[] = {"const", "axis",    "size",  "read",
+                                        "op",    "bracket", "equal", "match"};
     printf("%s", p->kind == PART_op ? op_table[p->op].name : names[p->kind]);
     printf(p->kind == PART_const ? "(%g" : p->kind == PART_axis ? "(" : "(", p->value);
     if (p->kind == PART_axis)
         printf("%d", p->axis);
     if (p->kind == PART_read)
         printf("%d ", p->input);
-    uint32_t shown = p->kind == PART_equal ? 2 : p->kind == PART_match ? 1 : p->kind == PART_read ? ranks[p->input] : 0;
+    uint32_t shown = p->kind == PART_equal   ? 2
+                     : p->kind == PART_match ? 1
+                     : p->kind == PART_read  ? ranks[p->input]
+                                             : 0;
     if (p->kind == PART_match)
         printf("classes[a%d] ", p->axis);
     for (uint32_t k = 0; k < shown; k++) {
@@ -431,8 +464,8 @@ static void fill_inputs(struct arena *a) {
     }
 }
 
-// Is a class compared with an axis that does not hold all classes? It might come to stand alone there,
-// and data is taken to be in range for its axis.
+// Is a class compared with an axis that does not hold all classes? It might come to stand alone
+// there, and data is taken to be in range for its axis.
 static bool misses_classes(const struct written *w, const struct affine *a) {
     for (int k = 0; k < n_axes; k++)
         if (a->coefficient[k] && w->extents[k] < N_CLASSES)
@@ -469,7 +502,7 @@ static void compare(struct arena *a, struct graph *g, const struct written *w, i
         int terms;
         double want = meaning(w, axes, &terms);
         if (!terms && is_choice(w))
-            return;   // a choice among nothing
+            return; // a choice among nothing
         if (!done)
             fail_msg("case %d: %s\n%s", number, error, graph_text(a, g));
         double got = out.data[k];
@@ -498,7 +531,7 @@ static void one_case(struct arena *a, int number) {
     state = (uint64_t)number * 0x9E3779B97F4A7C15u + 12345;
     struct graph *g = graph_create(a, NULL, "random");
     graph_symbol(g, "N", MAX_N);
-    g->derived = number % 2;   // no value here is 0 where it divides
+    g->derived = number % 2; // no value here is 0 where it divides
     for (int k = 0; k < N_INPUTS; k++) {
         ranks[k] = k == N_INPUTS - 1 ? 1 : draw(4);
         for (uint32_t d = 0; d < ranks[k]; d++)
