@@ -19,6 +19,16 @@ struct codegen_target compiled_target(struct arena *a, int level) {
     return t;
 }
 
+bool compiled_can_run(const struct codegen_target *t) {
+    struct codegen_target host;
+    const char *error;
+    struct arena *a = arena_create("host");
+    bool can = codegen_find_target(a, NULL, 2, &host, &error) && host.loop.vector_bits >= t->loop.vector_bits &&
+               host.loop.has_fma >= t->loop.has_fma;
+    arena_destroy(a);
+    return can;
+}
+
 struct compiled compiled_open_program(struct arena *a, const struct program *p,
                                       const struct loop_module *m, const struct codegen_target *t,
                                       int level, const char *runtime) {

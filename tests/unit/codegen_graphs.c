@@ -1,7 +1,7 @@
 // Random graphs as code against the interpreter: `unit_codegen_graphs [FIRST COUNT]` (seeds; 50 unless given).
 //
 // Each graph is interpreted as it was drawn; compiled it is lowered as drawn or after all passes (by turns), in f64 and in
-// f32, with vectors at -O2 and as plain loops at -O0. Fifty graphs share a module.
+// f32, with vectors of every width at -O2 and as plain loops at -O0. Fifty graphs share a module.
 #include "../../compiler/pass/pass.h"
 #include "../support/random_graph.h"
 #include "../support/trial.h"
@@ -42,26 +42,42 @@ static bool draw_trial(struct arena *a, struct trial *t, uint64_t seed, enum dty
     return true;
 }
 
+struct variant {
+    enum dtype real;
+    int level;
+    const char *cpu;           // NULL: the machine at hand
+};
+static const struct variant variants[] = {
+    {DTYPE_f64, 2, NULL}, {DTYPE_f32, 2, NULL}, {DTYPE_f64, 0, NULL}, {DTYPE_f64, 2, "x86-64-v3"}, {DTYPE_f32, 2, "x86-64"},
+};
+enum { N_VARIANTS = sizeof variants / sizeof variants[0] };
+
 // Returns the number of graphs that differ.
-static int run_module(uint64_t first, int count, enum dtype real, int level, const char *runtime, int *n_run) {
+static int run_module(uint64_t first, int count, struct variant v, const char *runtime, int *n_run) {
     struct arena *a = arena_create("graphs");
     struct trial trials[PER_MODULE];
     struct graph *graphs[PER_MODULE];
     const char *names[PER_MODULE];
     uint32_t n = 0;
     for (int i = 0; i < count; i++) {
-        if (!draw_trial(a, &trials[n], first + (uint64_t)i, real)) continue;
+        if (!draw_trial(a, &trials[n], first + (uint64_t)i, v.real)) continue;
         graphs[n] = trials[n].graph;
         names[n] = trials[n].name;
         n++;
     }
-    struct codegen_target target = compiled_target(a, level);
+    struct codegen_target target;
+    const char *error;
+    if (!codegen_find_target(a, v.cpu, v.level, &target, &error) || (v.cpu && !compiled_can_run(&target))) {
+        printf("left out: %s\n", v.cpu);
+        arena_destroy(a);
+        return 0;
+    }
     struct loop_module *m = loop_lower(a, n, graphs, names, &target.loop);
-    struct compiled code = compiled_open(a, m, &target, level, runtime);
-    const char *how = arena_printf(a, "%s, -O%d", dtype_name(real), level);
+    struct compiled code = compiled_open(a, m, &target, v.level, runtime);
+    const char *how = arena_printf(a, "%s, -O%d, %s", dtype_name(v.real), v.level, v.cpu ? v.cpu : "native");
     int wrong = 0;
     for (uint32_t i = 0; i < n; i++)
-        wrong += !trial_run(&trials[i], code, m, i, real == DTYPE_f64 ? 1e-9 : 1e-4, how);
+        wrong += !trial_run(&trials[i], code, m, i, v.real == DTYPE_f64 ? 1e-9 : 1e-4, how);
     *n_run += (int)n;
     compiled_close(code);
     arena_destroy(a);
@@ -74,9 +90,7 @@ int main(int argc, char **argv) {
     const char *runtime = compiled_runtime();
     for (int at = 0; at < count; at += PER_MODULE) {
         int here = count - at < PER_MODULE ? count - at : PER_MODULE;
-        wrong += run_module(first + (uint64_t)at, here, DTYPE_f64, 2, runtime, &n_run);
-        wrong += run_module(first + (uint64_t)at, here, DTYPE_f32, 2, runtime, &n_run);
-        wrong += run_module(first + (uint64_t)at, here, DTYPE_f64, 0, runtime, &n_run);
+        for (int i = 0; i < N_VARIANTS; i++) wrong += run_module(first + (uint64_t)at, here, variants[i], runtime, &n_run);
     }
     printf("%d graphs compiled, %d differ\n", n_run, wrong);
     return wrong != 0;
