@@ -1,6 +1,7 @@
-// The command line: a command, its options (option.def) and the program's hyperparameters as flags. Everything is
-// checked here: an unknown word is an error with the nearest name, a structural hyperparameter names the `netc build`
-// that changes it, a number must be whole and in range. Nothing is ever ignored.
+// The command line: a command, its options (option.def) and the program's hyperparameters as flags.
+// Everything is checked here: an unknown word is an error with the nearest name, a structural
+// hyperparameter names the `netc build` that changes it, a number must be whole and in range.
+// Nothing is ever ignored.
 #include "runtime.h"
 
 #include <errno.h>
@@ -17,19 +18,30 @@ enum option_id {
 #undef OPTION
     N_OPTIONS
 };
-static const struct option { const char *name; enum kind kind; unsigned commands; const char *metavar, *help; } options[N_OPTIONS] = {
-#define OPTION(name, kind, commands, metavar, help) [OPT_##name] = {#name, KIND_##kind, commands, metavar, help},
+static const struct option {
+    const char *name;
+    enum kind kind;
+    unsigned commands;
+    const char *metavar, *help;
+} options[N_OPTIONS] = {
+#define OPTION(name, kind, commands, metavar, help)                                                \
+    [OPT_##name] = {#name, KIND_##kind, commands, metavar, help},
 #include "option.def"
 #undef OPTION
 };
-static const struct { const char *name, *rest, *help; } commands[] = {
+static const struct {
+    const char *name, *rest, *help;
+} commands[] = {
     [CMD_train] = {"train", "", "train on the data and write the run's folder"},
     [CMD_eval] = {"eval", "--weights FILE", "print the measurements of a split"},
-    [CMD_predict] = {"predict", "--weights FILE INPUT...", "predict for pictures (.png), arrays (.npy, .npz) or rows of numbers"},
+    [CMD_predict] = {"predict", "--weights FILE INPUT...",
+                     "predict for pictures (.png), arrays (.npy, .npz) or rows of numbers"},
     [CMD_info] = {"info", "", "print parameters, hyperparameters and data fields"},
     [CMD_init] = {"init", "--output FILE", "write freshly drawn parameters"},
-    [CMD_trace] = {"trace", "--weights FILE --input FILE --output FILE", "run the training step on given inputs and write all of it"},
-    [CMD_check_gradients] = {"check-gradients", "", "compare the gradients with central differences"},
+    [CMD_trace] = {"trace", "--weights FILE --input FILE --output FILE",
+                   "run the training step on given inputs and write all of it"},
+    [CMD_check_gradients] = {"check-gradients", "",
+                             "compare the gradients with central differences"},
     [CMD_bench] = {"bench", "", "measure the training step on synthetic data"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -64,7 +76,7 @@ static void consider(const char *name, const char *candidate, const char **best,
     }
 }
 
-static bool same_flag(const char *given, size_t n, const char *name) {   // `-` and `_` are one
+static bool same_flag(const char *given, size_t n, const char *name) { // `-` and `_` are one
     if (strlen(name) != n)
         return false;
     for (size_t i = 0; i < n; i++)
@@ -81,7 +93,8 @@ static NORETURN void unknown_option(enum command c, const char *given) {
             consider(given, options[i].name, &best, &least);
     for (int64_t i = 0; i < nr_program.n_hypers; i++)
         consider(given, nr_program.hypers[i].name, &best, &least);
-    char *help = best ? memory_text("did you mean `--%s`?", best) : memory_text("`%s --help` lists the options", commands[c].name);
+    char *help = best ? memory_text("did you mean `--%s`?", best)
+                      : memory_text("`%s --help` lists the options", commands[c].name);
     die_help(EXIT_usage, help, "`%s` has no option `--%s`", commands[c].name, given);
 }
 
@@ -91,7 +104,8 @@ static int64_t parse_count(const char *name, const char *text, int64_t least) {
     errno = 0;
     long long v = strtoll(text, &end, 10);
     if (end == text || *end || errno || v < least)
-        die(EXIT_usage, "`--%s %s`: a whole number of at least %lld is needed", name, text, (long long)least);
+        die(EXIT_usage, "`--%s %s`: a whole number of at least %lld is needed", name, text,
+            (long long)least);
     return v;
 }
 static double parse_real(const char *name, const char *text) {
@@ -104,31 +118,62 @@ static double parse_real(const char *name, const char *text) {
 static void set_option(struct options *o, enum option_id id, const char *value) {
     const char *const colors[] = {"auto", "always", "never"};
     switch (id) {
-    case OPT_data: o->data = value; break;
-    case OPT_out: o->out = value; break;
-    case OPT_weights: o->weights = value; break;
-    case OPT_split: o->split = value; break;
-    case OPT_input: o->input = value; break;
-    case OPT_output: o->output = value; break;
-    case OPT_epochs: o->epochs = parse_count("epochs", value, 1); break;
-    case OPT_batch: o->batch = parse_count("batch", value, 1); break;
-    case OPT_steps: o->steps = parse_count("steps", value, 1); break;
+    case OPT_data:
+        o->data = value;
+        break;
+    case OPT_out:
+        o->out = value;
+        break;
+    case OPT_weights:
+        o->weights = value;
+        break;
+    case OPT_split:
+        o->split = value;
+        break;
+    case OPT_input:
+        o->input = value;
+        break;
+    case OPT_output:
+        o->output = value;
+        break;
+    case OPT_epochs:
+        o->epochs = parse_count("epochs", value, 1);
+        break;
+    case OPT_batch:
+        o->batch = parse_count("batch", value, 1);
+        break;
+    case OPT_steps:
+        o->steps = parse_count("steps", value, 1);
+        break;
     case OPT_threads:
         o->threads = parse_count("threads", value, 1);
         if (o->threads > 1024)
             die(EXIT_usage, "`--threads %s`: at most 1024", value);
         break;
-    case OPT_seed: o->seed = (uint64_t)parse_count("seed", value, 0); o->has_seed = true; break;
+    case OPT_seed:
+        o->seed = (uint64_t)parse_count("seed", value, 0);
+        o->has_seed = true;
+        break;
     case OPT_seconds:
         o->seconds = parse_real("seconds", value);
         if (o->seconds <= 0 || o->seconds > 86400)
             die(EXIT_usage, "`--seconds %s`: between 0 and 86400 seconds", value);
         break;
-    case OPT_resume: o->resume = true; break;
-    case OPT_overwrite: o->overwrite = true; break;
-    case OPT_quiet: o->quiet = true; break;
-    case OPT_json: o->json = true; break;
-    case OPT_profile: o->profile = true; break;
+    case OPT_resume:
+        o->resume = true;
+        break;
+    case OPT_overwrite:
+        o->overwrite = true;
+        break;
+    case OPT_quiet:
+        o->quiet = true;
+        break;
+    case OPT_json:
+        o->json = true;
+        break;
+    case OPT_profile:
+        o->profile = true;
+        break;
     case OPT_color:
         for (int i = 0; i <= 3; i++) {
             if (i == 3)
@@ -139,15 +184,19 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
             }
         }
         break;
-    case N_OPTIONS: break;
+    case N_OPTIONS:
+        break;
     }
 }
 
 static void set_hyper(struct options *o, int64_t i, const char *value) {
     const struct nr_hyper *h = &nr_program.hypers[i];
     if (h->structural)
-        die_help(EXIT_usage, memory_text("compile it in: netc build %s -D %s=%s", nr_program.source, h->name, value),
-                 "`%s` shapes the program (it is %s here), so the trainer cannot change it", h->name, h->text);
+        die_help(
+            EXIT_usage,
+            memory_text("compile it in: netc build %s -D %s=%s", nr_program.source, h->name, value),
+            "`%s` shapes the program (it is %s here), so the trainer cannot change it", h->name,
+            h->text);
     double v = parse_real(h->name, value);
     if (h->integer && v != floor(v))
         die(EXIT_usage, "`--%s %s`: a whole number is needed", h->name, value);
@@ -159,8 +208,10 @@ static void set_hyper(struct options *o, int64_t i, const char *value) {
 static const char *data_folder(const char *value) {
     const char *equals = strchr(value, '=');
     const char *name = nr_program.data_name ? nr_program.data_name : "";
-    if (!equals || (size_t)(equals - value) != strlen(name) || memcmp(value, name, strlen(name)) != 0 || !equals[1])
-        die(EXIT_usage, "`--data %s`: `--data %s=DIR` is needed, `%s` is the program's data block", value, name, name);
+    if (!equals || (size_t)(equals - value) != strlen(name) ||
+        memcmp(value, name, strlen(name)) != 0 || !equals[1])
+        die(EXIT_usage, "`--data %s`: `--data %s=DIR` is needed, `%s` is the program's data block",
+            value, name, name);
     return equals + 1;
 }
 
@@ -171,7 +222,8 @@ static int parse_option(struct options *o, int argc, char **argv, int i) {
     char *name = memory_text("%.*s", (int)n, given);
     int id = 0;
     int64_t hyper = -1;
-    while (id < N_OPTIONS && !(same_flag(given, n, options[id].name) && options[id].commands & 1u << o->command))
+    while (id < N_OPTIONS &&
+           !(same_flag(given, n, options[id].name) && options[id].commands & 1u << o->command))
         id++;
     if (id == N_OPTIONS)
         for (int64_t h = 0; h < nr_program.n_hypers && hyper < 0; h++)
@@ -204,7 +256,9 @@ static enum command parse_command(const char *word, const char *program) {
             return (enum command)c;
         consider(word, commands[c].name, &best, &least);
     }
-    die_help(EXIT_usage, best ? memory_text("did you mean `%s`?", best) : memory_text("`%s --help` lists the commands", program),
+    die_help(EXIT_usage,
+             best ? memory_text("did you mean `%s`?", best)
+                  : memory_text("`%s --help` lists the commands", program),
              "there is no command `%s`", word);
 }
 
@@ -221,20 +275,24 @@ static void check_complete(const struct options *o) {
     if (c == CMD_trace || c == CMD_init)
         need(o, o->output, "output", "FILE");
     if (c == CMD_predict && o->n_inputs == 0)
-        die(EXIT_usage, "`predict` needs at least one input: a picture (.png), an array (.npy, .npz) or a text file of numbers");
+        die(EXIT_usage, "`predict` needs at least one input: a picture (.png), an array (.npy, "
+                        ".npz) or a text file of numbers");
     if (o->resume && o->overwrite)
         die(EXIT_usage, "`--resume` and `--overwrite` exclude each other");
 }
 
 // ---- help
-static void print_columns(const char *left, const char *help) { printf("  %-24s %s\n", left, help); }
+static void print_columns(const char *left, const char *help) {
+    printf("  %-24s %s\n", left, help);
+}
 
 static void print_hypers(void) {
     bool any = false;
     for (int64_t i = 0; i < nr_program.n_hypers; i++) {
         const struct nr_hyper *h = &nr_program.hypers[i];
         char *left = memory_text("--%s %s", h->name, h->text);
-        char *help = memory_text("%s%s", h->help ? h->help : "", h->structural ? " (compiled in: netc build -D)" : "");
+        char *help = memory_text("%s%s", h->help ? h->help : "",
+                                 h->structural ? " (compiled in: netc build -D)" : "");
         if (!any)
             printf("\nhyperparameters, with their values:\n");
         any = true;
@@ -246,25 +304,30 @@ static void print_hypers(void) {
 
 void args_help(enum command c, const char *program) {
     if (c == CMD_none) {
-        printf("%s: a trainer compiled by %s from %s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", nr_program.name, nr_program.compiler,
-               nr_program.source, program);
+        printf(
+            "%s: a trainer compiled by %s from %s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n",
+            nr_program.name, nr_program.compiler, nr_program.source, program);
         for (int i = 1; i < N_COMMANDS; i++)
             print_columns(commands[i].name, commands[i].help);
         printf("\n`%s COMMAND --help` lists a command's options\n", program);
         return;
     }
-    printf("%s\n\nusage: %s %s%s%s [OPTION...]\n\noptions:\n", commands[c].help, program, commands[c].name, commands[c].rest[0] ? " " : "", commands[c].rest);
+    printf("%s\n\nusage: %s %s%s%s [OPTION...]\n\noptions:\n", commands[c].help, program,
+           commands[c].name, commands[c].rest[0] ? " " : "", commands[c].rest);
     for (int i = 0; i < N_OPTIONS; i++) {
         if (!(options[i].commands & 1u << c))
             continue;
-        char *left = memory_text("--%s%s%s", options[i].name, options[i].metavar ? " " : "", options[i].metavar ? options[i].metavar : "");
+        char *left = memory_text("--%s%s%s", options[i].name, options[i].metavar ? " " : "",
+                                 options[i].metavar ? options[i].metavar : "");
         print_columns(left, options[i].help);
         free(left);
     }
     print_hypers();
 }
 
-static bool is_help(const char *word) { return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0; }
+static bool is_help(const char *word) {
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
 
 void args_parse(struct options *o, int argc, char **argv) {
     *o = (struct options){.program = argv[0] ? argv[0] : nr_program.name, .seed = 1};
@@ -274,7 +337,10 @@ void args_parse(struct options *o, int argc, char **argv) {
     for (int64_t i = 0; i < nr_program.n_hypers; i++)
         o->hypers[i] = nr_program.hypers[i].value;
     if (argc < 2) {
-        die_help(EXIT_usage, memory_text("`%s train` trains, `%s --help` lists the commands", o->program, o->program), "a command is needed");
+        die_help(EXIT_usage,
+                 memory_text("`%s train` trains, `%s --help` lists the commands", o->program,
+                             o->program),
+                 "a command is needed");
     }
     if (is_help(argv[1]) || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--version") == 0)
         return;
@@ -290,7 +356,10 @@ void args_parse(struct options *o, int argc, char **argv) {
         } else if (argv[i][0] == '-' && argv[i][1] == '-') {
             i = parse_option(o, argc, argv, i);
         } else if (argv[i][0] == '-' && argv[i][1] && o->command != CMD_predict) {
-            die_help(EXIT_usage, memory_text("options begin with `--`; `%s %s --help` lists them", o->program, argv[1]), "there is no option `%s`", argv[i]);
+            die_help(EXIT_usage,
+                     memory_text("options begin with `--`; `%s %s --help` lists them", o->program,
+                                 argv[1]),
+                     "there is no option `%s`", argv[i]);
         } else {
             o->inputs[o->n_inputs++] = argv[i];
         }

@@ -1,13 +1,18 @@
-// Tensors from files and for files: the six element types of netrt.h, row-major. What file formats have besides
-// (16-bit and unsigned integers, half floats, big-endian data) is widened when it is read.
+// Tensors from files and for files: the six element types of netrt.h, row-major. What file formats
+// have besides (16-bit and unsigned integers, half floats, big-endian data) is widened when it is
+// read.
 #include "runtime.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { const char *name; int64_t bytes; } types[] = {
-    [NR_bool] = {"bool", 1}, [NR_u8] = {"u8", 1}, [NR_i32] = {"i32", 4}, [NR_i64] = {"i64", 8}, [NR_f32] = {"f32", 4}, [NR_f64] = {"f64", 8},
+static const struct {
+    const char *name;
+    int64_t bytes;
+} types[] = {
+    [NR_bool] = {"bool", 1}, [NR_u8] = {"u8", 1},   [NR_i32] = {"i32", 4},
+    [NR_i64] = {"i64", 8},   [NR_f32] = {"f32", 4}, [NR_f64] = {"f64", 8},
 };
 
 int64_t dtype_bytes(int64_t dtype) { return types[dtype].bytes; }
@@ -42,22 +47,27 @@ const char *shape_text(char text[160], int64_t rank, const int64_t *shape) {
     return text;
 }
 
-bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p) {
+bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape,
+                    struct problem *p) {
     int64_t count = 1;
     if (rank < 0 || rank > MAX_RANK)
-        return problem_set(p, EXIT_content, "%lld axes; at most %d are supported", (long long)rank, MAX_RANK);
+        return problem_set(p, EXIT_content, "%lld axes; at most %d are supported", (long long)rank,
+                           MAX_RANK);
     for (int64_t i = 0; i < rank; i++)
         if (shape[i] < 0 || shape[i] > INT32_MAX || !checked_mul(count, shape[i], &count))
-            return problem_set(p, EXIT_content, "extent %lld of axis %lld is out of range", (long long)shape[i], (long long)i);
+            return problem_set(p, EXIT_content, "extent %lld of axis %lld is out of range",
+                               (long long)shape[i], (long long)i);
     *a = (struct array){.dtype = dtype, .rank = rank, .count = count};
     shape_copy(a->shape, rank, shape);
     a->data = memory_raw(count, dtype_bytes(dtype));
     if (!a->data)
-        return problem_set(p, EXIT_environment, "out of memory for %lld elements", (long long)count);
+        return problem_set(p, EXIT_environment, "out of memory for %lld elements",
+                           (long long)count);
     return true;
 }
 
-bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p) {
+bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape,
+                struct problem *p) {
     if (!array_make_raw(a, dtype, rank, shape, p))
         return false;
     memset(a->data, 0, (size_t)(a->count * dtype_bytes(dtype)));
@@ -73,22 +83,38 @@ void array_free(struct array *a) {
 double value_get(const void *data, int64_t dtype, int64_t i) {
     switch (dtype) {
     case NR_bool:
-    case NR_u8: return ((const uint8_t *)data)[i];
-    case NR_i32: return ((const int32_t *)data)[i];
-    case NR_i64: return (double)((const int64_t *)data)[i];
-    case NR_f32: return (double)((const float *)data)[i];
-    default: return ((const double *)data)[i];
+    case NR_u8:
+        return ((const uint8_t *)data)[i];
+    case NR_i32:
+        return ((const int32_t *)data)[i];
+    case NR_i64:
+        return (double)((const int64_t *)data)[i];
+    case NR_f32:
+        return (double)((const float *)data)[i];
+    default:
+        return ((const double *)data)[i];
     }
 }
 
 void value_set(void *data, int64_t dtype, int64_t i, double v) {
     switch (dtype) {
-    case NR_bool: ((uint8_t *)data)[i] = v != 0; break;
-    case NR_u8: ((uint8_t *)data)[i] = (uint8_t)v; break;
-    case NR_i32: ((int32_t *)data)[i] = (int32_t)v; break;
-    case NR_i64: ((int64_t *)data)[i] = (int64_t)v; break;
-    case NR_f32: ((float *)data)[i] = (float)v; break;
-    default: ((double *)data)[i] = v;
+    case NR_bool:
+        ((uint8_t *)data)[i] = v != 0;
+        break;
+    case NR_u8:
+        ((uint8_t *)data)[i] = (uint8_t)v;
+        break;
+    case NR_i32:
+        ((int32_t *)data)[i] = (int32_t)v;
+        break;
+    case NR_i64:
+        ((int64_t *)data)[i] = (int64_t)v;
+        break;
+    case NR_f32:
+        ((float *)data)[i] = (float)v;
+        break;
+    default:
+        ((double *)data)[i] = v;
     }
 }
 
@@ -96,11 +122,16 @@ double array_value(const struct array *a, int64_t i) { return value_get(a->data,
 
 static bool fits(int64_t dtype, double v) {
     switch (dtype) {
-    case NR_bool: return v == 0 || v == 1;
-    case NR_u8: return v >= 0 && v <= 255 && v == floor(v);
-    case NR_i32: return v >= INT32_MIN && v <= INT32_MAX && v == floor(v);
-    case NR_i64: return v >= -0x1p63 && v < 0x1p63 && v == floor(v);
-    default: return true;
+    case NR_bool:
+        return v == 0 || v == 1;
+    case NR_u8:
+        return v >= 0 && v <= 255 && v == floor(v);
+    case NR_i32:
+        return v >= INT32_MIN && v <= INT32_MAX && v == floor(v);
+    case NR_i64:
+        return v >= -0x1p63 && v < 0x1p63 && v == floor(v);
+    default:
+        return true;
     }
 }
 
@@ -109,12 +140,14 @@ bool array_convert(struct array *a, int64_t dtype, struct problem *p) {
         return true;
     void *to = memory_try(a->count, dtype_bytes(dtype));
     if (!to)
-        return problem_set(p, EXIT_environment, "out of memory for %lld elements", (long long)a->count);
+        return problem_set(p, EXIT_environment, "out of memory for %lld elements",
+                           (long long)a->count);
     for (int64_t i = 0; i < a->count; i++) {
         double v = array_value(a, i);
         if (!fits(dtype, v)) {
             free(to);
-            return problem_set(p, EXIT_content, "element %lld is %.9g, which is no %s", (long long)i, v, dtype_name(dtype));
+            return problem_set(p, EXIT_content, "element %lld is %.9g, which is no %s",
+                               (long long)i, v, dtype_name(dtype));
         }
         value_set(to, dtype, i, v);
     }
@@ -126,9 +159,14 @@ bool array_convert(struct array *a, int64_t dtype, struct problem *p) {
 
 // ---- element types of file formats
 bool array_type(char kind, int bytes, int64_t *dtype) {
-    static const struct { char kind; int bytes; int64_t dtype; } rows[] = {
-        {'b', 1, NR_bool}, {'u', 1, NR_u8}, {'i', 1, NR_i32}, {'i', 2, NR_i32}, {'u', 2, NR_i32}, {'i', 4, NR_i32}, {'u', 4, NR_i64},
-        {'i', 8, NR_i64}, {'u', 8, NR_i64}, {'f', 2, NR_f32}, {'B', 2, NR_f32}, {'f', 4, NR_f32}, {'f', 8, NR_f64},
+    static const struct {
+        char kind;
+        int bytes;
+        int64_t dtype;
+    } rows[] = {
+        {'b', 1, NR_bool}, {'u', 1, NR_u8},  {'i', 1, NR_i32}, {'i', 2, NR_i32}, {'u', 2, NR_i32},
+        {'i', 4, NR_i32},  {'u', 4, NR_i64}, {'i', 8, NR_i64}, {'u', 8, NR_i64}, {'f', 2, NR_f32},
+        {'B', 2, NR_f32},  {'f', 4, NR_f32}, {'f', 8, NR_f64},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (rows[i].kind == kind && rows[i].bytes == bytes) {
@@ -155,10 +193,15 @@ static double half_value(uint64_t bits) {
     return bits >> 15 ? -v : v;
 }
 
-bool array_widen(struct array *a, char kind, int bytes, bool big, const void *from, struct problem *p) {
+bool array_widen(struct array *a, char kind, int bytes, bool big, const void *from,
+                 struct problem *p) {
     const unsigned char *at = from;
-    static const union { uint16_t word; uint8_t first; } order = {1};
-    bool same = a->dtype != NR_bool && dtype_bytes(a->dtype) == bytes && kind != 'B' && !(kind == 'u' && bytes == 8);
+    static const union {
+        uint16_t word;
+        uint8_t first;
+    } order = {1};
+    bool same = a->dtype != NR_bool && dtype_bytes(a->dtype) == bytes && kind != 'B' &&
+                !(kind == 'u' && bytes == 8);
     if (same && (bytes == 1 || big != (order.first == 1))) {
         memcpy(a->data, from, (size_t)(a->count * bytes));
         return true;
@@ -168,18 +211,34 @@ bool array_widen(struct array *a, char kind, int bytes, bool big, const void *fr
         int shift = 64 - 8 * bytes;
         int64_t sign_extended = (int64_t)(bits << shift) >> shift;
         if (kind == 'b' && bits > 1)
-            return problem_set(p, EXIT_content, "element %lld is %d, which is no bool", (long long)i, (int)bits);
+            return problem_set(p, EXIT_content, "element %lld is %d, which is no bool",
+                               (long long)i, (int)bits);
         if (kind == 'u' && bytes == 8 && bits >> 63)
             return problem_set(p, EXIT_content, "element %lld is above 2^63", (long long)i);
-        union { uint32_t bits; float value; } f32 = {(uint32_t)(kind == 'B' ? bits << 16 : bits)};
-        union { uint64_t bits; double value; } f64 = {bits};
+        union {
+            uint32_t bits;
+            float value;
+        } f32 = {(uint32_t)(kind == 'B' ? bits << 16 : bits)};
+        union {
+            uint64_t bits;
+            double value;
+        } f64 = {bits};
         switch (a->dtype) {
         case NR_bool:
-        case NR_u8: ((uint8_t *)a->data)[i] = (uint8_t)bits; break;
-        case NR_i32: ((int32_t *)a->data)[i] = (int32_t)(kind == 'u' ? (int64_t)bits : sign_extended); break;
-        case NR_i64: ((int64_t *)a->data)[i] = kind == 'u' ? (int64_t)bits : sign_extended; break;
-        case NR_f32: ((float *)a->data)[i] = kind == 'f' && bytes == 2 ? (float)half_value(bits) : f32.value; break;
-        default: ((double *)a->data)[i] = f64.value;
+        case NR_u8:
+            ((uint8_t *)a->data)[i] = (uint8_t)bits;
+            break;
+        case NR_i32:
+            ((int32_t *)a->data)[i] = (int32_t)(kind == 'u' ? (int64_t)bits : sign_extended);
+            break;
+        case NR_i64:
+            ((int64_t *)a->data)[i] = kind == 'u' ? (int64_t)bits : sign_extended;
+            break;
+        case NR_f32:
+            ((float *)a->data)[i] = kind == 'f' && bytes == 2 ? (float)half_value(bits) : f32.value;
+            break;
+        default:
+            ((double *)a->data)[i] = f64.value;
         }
     }
     return true;

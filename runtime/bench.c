@@ -1,5 +1,6 @@
-// `bench`: the training step (gradient and update graphs) on synthetic fields, timed step by step. The median is
-// reported; FLOPs are the compiler's count of the graphs. Nothing is read, augmented or written.
+// `bench`: the training step (gradient and update graphs) on synthetic fields, timed step by step.
+// The median is reported; FLOPs are the compiler's count of the graphs. Nothing is read, augmented
+// or written.
 #include "runtime.h"
 
 #include <math.h>
@@ -8,15 +9,19 @@
 
 #define P nr_program
 
-// Fields drawn from the seed: reals in -1.7..1.7 (about unit variance), classes and truth values evenly.
+// Fields drawn from the seed: reals in -1.7..1.7 (about unit variance), classes and truth values
+// evenly.
 void synthetic_fields(struct model *m, int64_t n) {
     for (int64_t f = 0; f < P.n_fields; f++) {
         const struct nr_field *field = &P.fields[f];
         int64_t count = n * shape_count(field->rank, field->shape);
         for (int64_t i = 0; i < count; i++) {
-            double u = philox_unit(philox_draw(m->seed, STREAM_synthetic, (uint32_t)f, (uint64_t)i).word[0]);
-            double v = field->classes > 0 ? floor(u * (double)field->classes) : field->dtype == NR_bool ? floor(2 * u) :
-                       field->dtype == NR_f32 || field->dtype == NR_f64 ? 3.4 * u - 1.7 : floor(256 * u);
+            double u = philox_unit(
+                philox_draw(m->seed, STREAM_synthetic, (uint32_t)f, (uint64_t)i).word[0]);
+            double v = field->classes > 0        ? floor(u * (double)field->classes)
+                       : field->dtype == NR_bool ? floor(2 * u)
+                       : field->dtype == NR_f32 || field->dtype == NR_f64 ? 3.4 * u - 1.7
+                                                                          : floor(256 * u);
             value_set(m->fields[f], field->dtype, i, v);
         }
     }
@@ -68,7 +73,8 @@ static void print_profile(const struct model *m, int64_t n, int64_t steps) {
         const struct nr_graph *g = &P.graphs[i];
         double each = m->graph_seconds[i] / (double)steps;
         if (each > 0)
-            printf("  %-16s %10.3f ms  %8.2f GFLOP/s\n", g->name, 1e3 * each, (g->flops + g->flops_per_sample * (double)n) / each * 1e-9);
+            printf("  %-16s %10.3f ms  %8.2f GFLOP/s\n", g->name, 1e3 * each,
+                   (g->flops + g->flops_per_sample * (double)n) / each * 1e-9);
     }
 }
 
@@ -78,21 +84,26 @@ int command_bench(const struct options *o) {
     if (!model_graph(NR_gradient_graph))
         die(EXIT_content, "the program minimizes nothing, so there is no training step");
     if (P.batch_all && o->batch)
-        n = o->batch;               // a batch of everything: any number stands for it
+        n = o->batch; // a batch of everything: any number stands for it
     model_batch(m, n);
     model_init(m);
     synthetic_fields(m, n);
-    m->unchecked = true;            // synthetic labels may well make training diverge
+    m->unchecked = true; // synthetic labels may well make training diverge
     m->now.steps = 1e9;
     m->graph_seconds = o->profile ? memory_get(P.n_graphs, sizeof(double)) : NULL;
-    double seconds = median_step(m, n, o->seconds > 0 ? o->seconds : 2, &steps), gflops = step_flops(n) / seconds * 1e-9;
+    double seconds = median_step(m, n, o->seconds > 0 ? o->seconds : 2, &steps),
+           gflops = step_flops(n) / seconds * 1e-9;
     if (o->json) {
-        print_json(json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "batch", (json_int_t)n, "threads", (json_int_t)pool_threads(), "ms_per_step", 1e3 * seconds,
-                             "samples_per_second", (double)n / seconds, "gflops", gflops, "peak_rss_mib", memory_peak_mib()));
+        print_json(json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "batch", (json_int_t)n, "threads",
+                             (json_int_t)pool_threads(), "ms_per_step", 1e3 * seconds,
+                             "samples_per_second", (double)n / seconds, "gflops", gflops,
+                             "peak_rss_mib", memory_peak_mib()));
         return EXIT_done;
     }
-    printf("batch %lld, %lld thread%s: %.3f ms a step, %.0f samples/s, %.2f GFLOP/s, peak memory %.1f MiB (median of %lld steps)\n", (long long)n,
-           (long long)pool_threads(), pool_threads() == 1 ? "" : "s", 1e3 * seconds, (double)n / seconds, gflops, memory_peak_mib(), (long long)steps);
+    printf("batch %lld, %lld thread%s: %.3f ms a step, %.0f samples/s, %.2f GFLOP/s, peak memory "
+           "%.1f MiB (median of %lld steps)\n",
+           (long long)n, (long long)pool_threads(), pool_threads() == 1 ? "" : "s", 1e3 * seconds,
+           (double)n / seconds, gflops, memory_peak_mib(), (long long)steps);
     if (o->profile)
         print_profile(m, n, steps);
     return EXIT_done;

@@ -1,7 +1,8 @@
-// The run's folder: config.json, metrics.csv, best.safetensors, last.safetensors, checkpoint. The checkpoint alone is
-// what a resume reads; it holds everything that decides the following bits (parameters, states, optimizer states,
-// memories of rules, the kept weights, sums of the running epoch, position) and the rows of metrics.csv. It is written
-// last, so that a killed run finds files that are at most newer than it, and makes the same ones again.
+// The run's folder: config.json, metrics.csv, best.safetensors, last.safetensors, checkpoint. The
+// checkpoint alone is what a resume reads; it holds everything that decides the following bits
+// (parameters, states, optimizer states, memories of rules, the kept weights, sums of the running
+// epoch, position) and the rows of metrics.csv. It is written last, so that a killed run finds
+// files that are at most newer than it, and makes the same ones again.
 #include "run.h"
 
 #include <math.h>
@@ -32,10 +33,13 @@ void text_add(struct text *t, const char *fmt, ...) {
     t->n += n;
 }
 
-char *run_path(const struct run *r, const char *name) { return memory_text("%s/%s", r->folder, name); }
+char *run_path(const struct run *r, const char *name) {
+    return memory_text("%s/%s", r->folder, name);
+}
 
 // ---- the folder
-static const char *const run_files[] = {"checkpoint", "config.json", "metrics.csv", "best.safetensors", "last.safetensors"};
+static const char *const run_files[] = {"checkpoint", "config.json", "metrics.csv",
+                                        "best.safetensors", "last.safetensors"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 bool run_exists(const char *folder) {
@@ -54,7 +58,9 @@ void run_check_folder(struct run *r) {
         return;
     bool there = run_exists(r->folder);
     if (there && !r->o->overwrite)
-        die_help(EXIT_usage, "--resume goes on with it, --overwrite replaces it, --out DIR writes elsewhere", "there is a run in `%s` already", r->folder);
+        die_help(EXIT_usage,
+                 "--resume goes on with it, --overwrite replaces it, --out DIR writes elsewhere",
+                 "there is a run in `%s` already", r->folder);
 }
 
 void run_create_folder(struct run *r) {
@@ -75,15 +81,23 @@ void run_clear_folder(const struct run *r) {
 void run_write_config(const struct run *r) {
     json_t *hypers = json_object(), *splits = json_object();
     for (int64_t i = 0; i < P.n_hypers; i++)
-        json_object_set_new(hypers, P.hypers[i].name, P.hypers[i].structural ? json_string(P.hypers[i].text) : json_real(r->m->hypers[i]));
+        json_object_set_new(hypers, P.hypers[i].name,
+                            P.hypers[i].structural ? json_string(P.hypers[i].text)
+                                                   : json_real(r->m->hypers[i]));
     for (int s = 0; s < NR_n_splits; s++)
         if (r->d->splits[s].exists)
-            json_object_set_new(splits, split_names[s], json_integer((json_int_t)r->d->splits[s].n));
-    char *hash = memory_text("%016llx", (unsigned long long)P.hash), *data = memory_text("%016llx", (unsigned long long)r->d->hash);
-    json_t *config = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:s, s:s?, s:s, s:o}", "program", P.name, "source", P.source, "compiler", P.compiler,
-                               "hash", hash, "seed", (json_int_t)r->m->seed, "batch", (json_int_t)r->batch, "epochs", (json_int_t)r->epochs, "steps",
-                               (json_int_t)r->total, "hyperparameters", hypers, "data", P.data_name, "data_folder", r->data_folder, "data_hash", data, "splits", splits);
-    char *text = config ? json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL, *path = run_path(r, "config.json");
+            json_object_set_new(splits, split_names[s],
+                                json_integer((json_int_t)r->d->splits[s].n));
+    char *hash = memory_text("%016llx", (unsigned long long)P.hash),
+         *data = memory_text("%016llx", (unsigned long long)r->d->hash);
+    json_t *config = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:s, s:s?, s:s, s:o}",
+                               "program", P.name, "source", P.source, "compiler", P.compiler,
+                               "hash", hash, "seed", (json_int_t)r->m->seed, "batch",
+                               (json_int_t)r->batch, "epochs", (json_int_t)r->epochs, "steps",
+                               (json_int_t)r->total, "hyperparameters", hypers, "data", P.data_name,
+                               "data_folder", r->data_folder, "data_hash", data, "splits", splits);
+    char *text = config ? json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL,
+         *path = run_path(r, "config.json");
     struct problem p;
     if (!text)
         die(EXIT_environment, "out of memory for the run's configuration");
@@ -103,18 +117,22 @@ static int64_t real_bytes(void) { return dtype_bytes(P.real); }
 
 void run_keep_best(struct run *r) {
     for (int64_t i = 0; i < P.n_params; i++)
-        memcpy(r->best_params + P.params[i].offset * real_bytes(), model_param(r->m, i), (size_t)(P.params[i].count * real_bytes()));
+        memcpy(r->best_params + P.params[i].offset * real_bytes(), model_param(r->m, i),
+               (size_t)(P.params[i].count * real_bytes()));
     for (int64_t i = 0; i < P.n_states; i++)
-        memcpy(r->best_states + P.states[i].offset * 8, model_state(r->m, i), (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
+        memcpy(r->best_states + P.states[i].offset * 8, model_state(r->m, i),
+               (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
     r->best_epoch = r->epoch;
     r->best_written = false;
 }
 
 void run_use_best(struct run *r) {
     for (int64_t i = 0; i < P.n_params; i++)
-        memcpy(model_param(r->m, i), r->best_params + P.params[i].offset * real_bytes(), (size_t)(P.params[i].count * real_bytes()));
+        memcpy(model_param(r->m, i), r->best_params + P.params[i].offset * real_bytes(),
+               (size_t)(P.params[i].count * real_bytes()));
     for (int64_t i = 0; i < P.n_states; i++)
-        memcpy(model_state(r->m, i), r->best_states + P.states[i].offset * 8, (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
+        memcpy(model_state(r->m, i), r->best_states + P.states[i].offset * 8,
+               (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
 }
 
 // weights_collect names and places the tensors of now; here the same with the kept copies.
@@ -165,7 +183,8 @@ static void write_weights(struct run *r, const char *name, bool best) {
 
 // ---- the checkpoint: tensors `run/..` besides the weights and `best/..`
 static void add(struct arrays *set, char *name, int64_t dtype, int64_t count, void *data) {
-    struct array a = {.name = name, .dtype = dtype, .rank = 1, .shape = {count}, .count = count, .data = data};
+    struct array a = {
+        .name = name, .dtype = dtype, .rank = 1, .shape = {count}, .count = count, .data = data};
     arrays_add(set, &a);
 }
 
@@ -175,7 +194,10 @@ static void visit_state(struct run *r, struct arrays *set) {
     add(set, memory_text("run/memories"), NR_f64, P.n_memories, r->m->memories);
     for (int64_t i = 0; i < P.n_rule_states * P.n_segments; i++)
         if (r->m->rule_states[i])
-            add(set, memory_text("run/%s/%lld", P.rule_states[i / P.n_segments].name, (long long)(i % P.n_segments)), P.real, r->m->rule_counts[i], r->m->rule_states[i]);
+            add(set,
+                memory_text("run/%s/%lld", P.rule_states[i / P.n_segments].name,
+                            (long long)(i % P.n_segments)),
+                P.real, r->m->rule_counts[i], r->m->rule_states[i]);
 }
 
 static void write_checkpoint(struct run *r) {
@@ -232,7 +254,8 @@ static void check_hypers(const struct checkpoint *c, struct options *o) {
         char *key = memory_text("hyper.%s", P.hypers[i].name);
         double kept = number(c, key);
         if (o->hyper_given[i] && o->hypers[i] != kept)
-            die_help(EXIT_usage, "leave the flag out, or start another run with --out", "the run was started with `--%s %.9g`, a resume cannot change it to %.9g",
+            die_help(EXIT_usage, "leave the flag out, or start another run with --out",
+                     "the run was started with `--%s %.9g`, a resume cannot change it to %.9g",
                      P.hypers[i].name, kept, o->hypers[i]);
         o->hypers[i] = kept;
         free(key);
@@ -243,22 +266,28 @@ void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o) {
     struct problem p;
     c->path = run_path(r, "checkpoint");
     if (access(c->path, F_OK) != 0)
-        die_help(EXIT_environment, "start it without --resume", "there is no run in `%s` to resume", r->folder);
+        die_help(EXIT_environment, "start it without --resume", "there is no run in `%s` to resume",
+                 r->folder);
     if (!safetensors_read(c->path, &c->set, &c->metadata, &p))
         die_problem(&p);
-    const char *format = weights_text(c->metadata, "format"), *hash = weights_text(c->metadata, "hash"), *seed = weights_text(c->metadata, "seed");
+    const char *format = weights_text(c->metadata, "format"),
+               *hash = weights_text(c->metadata, "hash"), *seed = weights_text(c->metadata, "seed");
     char *own = memory_text("%016llx", (unsigned long long)P.hash);
     if (!format || strcmp(format, FORMAT) != 0 || !seed)
         die(EXIT_content, "`%s` is no checkpoint of this version", c->path);
     if (!hash || strcmp(hash, own) != 0)
-        die_help(EXIT_content, "start a new run with --out, or compile the program as it was", "`%s` was written by another program (%s, this is %s)", c->path, hash ? hash : "?", own);
+        die_help(EXIT_content, "start a new run with --out, or compile the program as it was",
+                 "`%s` was written by another program (%s, this is %s)", c->path, hash ? hash : "?",
+                 own);
     uint64_t kept = strtoull(seed, NULL, 10);
     if (o->has_seed && o->seed != kept)
-        die_help(EXIT_usage, "leave --seed out, or start another run with --out", "the run has seed %llu, a resume cannot change it", (unsigned long long)kept);
+        die_help(EXIT_usage, "leave --seed out, or start another run with --out",
+                 "the run has seed %llu, a resume cannot change it", (unsigned long long)kept);
     o->seed = kept;
     check_hypers(c, o);
     if (o->batch && (double)o->batch != number(c, "batch"))
-        die_help(EXIT_usage, "leave --batch out, or start another run with --out", "the run has batches of %.0f, a resume cannot change it", number(c, "batch"));
+        die_help(EXIT_usage, "leave --batch out, or start another run with --out",
+                 "the run has batches of %.0f, a resume cannot change it", number(c, "batch"));
     if (!P.batch_all)
         o->batch = (int64_t)number(c, "batch");
     const char *folder = weights_text(c->metadata, "data_folder");
@@ -293,10 +322,14 @@ static void restore_weights(struct run *r, struct checkpoint *c) {
 
 void checkpoint_restore(struct run *r, struct checkpoint *c) {
     char *hash = memory_text("%016llx", (unsigned long long)r->d->hash);
-    const char *kept = weights_text(c->metadata, "data"), *metrics = weights_text(c->metadata, "metrics"), *loss = weights_text(c->metadata, "best_loss");
+    const char *kept = weights_text(c->metadata, "data"),
+               *metrics = weights_text(c->metadata, "metrics"),
+               *loss = weights_text(c->metadata, "best_loss");
     if (!kept || strcmp(kept, hash) != 0)
-        die_help(EXIT_content, "resume with the data it was started with, or start a new run with --out", "the data of `%s` has changed since the run in `%s` was started",
-                 P.data_name, r->folder);
+        die_help(EXIT_content,
+                 "resume with the data it was started with, or start a new run with --out",
+                 "the data of `%s` has changed since the run in `%s` was started", P.data_name,
+                 r->folder);
     free(hash);
     r->epoch = (int64_t)number(c, "epoch");
     r->position = (int64_t)number(c, "position");
@@ -311,7 +344,8 @@ void checkpoint_restore(struct run *r, struct checkpoint *c) {
     }
     if (r->epoch < 0 || r->position < 0 || r->position >= r->per_epoch || !metrics ||
         (r->step != r->epoch * r->per_epoch + r->position && r->step < r->total))
-        die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld", c->path, (long long)r->epoch, (long long)r->step);
+        die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld", c->path,
+            (long long)r->epoch, (long long)r->step);
     restore_weights(r, c);
     struct arrays set = {0};
     visit_state(r, &set);

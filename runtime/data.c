@@ -1,6 +1,7 @@
-// The data block: each `read` line by its reader, the fields checked against their types, several lines joined row by
-// row, the splits made. Fields are kept as read (pictures stay bytes) with all samples in one array, the train files'
-// first; a split is a list of rows. A batch is gathered into the graph's buffers when it is needed.
+// The data block: each `read` line by its reader, the fields checked against their types, several
+// lines joined row by row, the splits made. Fields are kept as read (pictures stay bytes) with all
+// samples in one array, the train files' first; a split is a list of rows. A batch is gathered into
+// the graph's buffers when it is needed.
 #include "runtime.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@ struct reading {
     const struct nr_reader *reader;
     const char *name, *folder;
     struct dataset *d;
-    int64_t rows[NR_n_splits];   // that this reader brings
+    int64_t rows[NR_n_splits]; // that this reader brings
 };
 
 static NORETURN void die_at(struct problem *p, const char *path) {
@@ -26,7 +27,9 @@ static NORETURN void die_at(struct problem *p, const char *path) {
     die_problem(p);
 }
 
-static const struct nr_field *field_at(const struct reading *r, int64_t i) { return &nr_program.raw[r->reader->first_field + i]; }
+static const struct nr_field *field_at(const struct reading *r, int64_t i) {
+    return &nr_program.raw[r->reader->first_field + i];
+}
 
 // ---- checks against the field's type
 static void check_classes(const struct nr_field *f, const struct array *a, const char *path) {
@@ -34,7 +37,8 @@ static void check_classes(const struct nr_field *f, const struct array *a, const
     for (int64_t i = 0; f->classes > 0 && i < a->count; i++) {
         double v = array_value(a, i);
         if (v < 0 || v >= (double)f->classes)
-            die(EXIT_content, "`%s`: sample %lld has `%s` = %.9g, outside `class(%lld)`", path, (long long)(i / width), f->name, v, (long long)f->classes);
+            die(EXIT_content, "`%s`: sample %lld has `%s` = %.9g, outside `class(%lld)`", path,
+                (long long)(i / width), f->name, v, (long long)f->classes);
     }
 }
 
@@ -52,8 +56,9 @@ static void fit_field(const struct nr_field *f, struct array *a, const char *pat
             break;
     }
     if (a->rank < 1 || i < a->rank || j < f->rank)
-        die(EXIT_content, "`%s` has samples of shape %s, `%s` is declared as %s", path, shape_text(have, a->rank > 0 ? a->rank - 1 : 0, a->shape + 1),
-            f->name, shape_text(want, f->rank, f->shape));
+        die(EXIT_content, "`%s` has samples of shape %s, `%s` is declared as %s", path,
+            shape_text(have, a->rank > 0 ? a->rank - 1 : 0, a->shape + 1), f->name,
+            shape_text(want, f->rank, f->shape));
     a->rank = 1 + f->rank;
     shape_copy(a->shape + 1, f->rank, f->shape);
     if (!array_convert(a, f->dtype, &p))
@@ -78,10 +83,12 @@ static void append_rows(struct array *to, struct array *more) {
 }
 
 // ---- readers
-static void set_classes(struct dataset *d, int64_t raw, int64_t n, const char *const *names, const char *path) {
+static void set_classes(struct dataset *d, int64_t raw, int64_t n, const char *const *names,
+                        const char *path) {
     const struct nr_field *f = &nr_program.raw[raw];
     if (n != f->classes)
-        die(EXIT_content, "`%s` has %lld classes, `%s` is declared as `class(%lld)`", path, (long long)n, f->name, (long long)f->classes);
+        die(EXIT_content, "`%s` has %lld classes, `%s` is declared as `class(%lld)`", path,
+            (long long)n, f->name, (long long)f->classes);
     d->classes[raw] = (struct names){n, memory_get(n, sizeof(char *))};
     for (int64_t i = 0; i < n; i++)
         d->classes[raw].at[i] = memory_text("%s", names[i]);
@@ -89,20 +96,23 @@ static void set_classes(struct dataset *d, int64_t raw, int64_t n, const char *c
 
 // The train files, then the t10k files, each an image and a label file.
 static void read_idx(struct reading *r) {
-    static const char *const part[2] = {"train", "t10k"}, *const what[2] = {"images-idx3", "labels-idx1"};
+    static const char *const part[2] = {"train", "t10k"}, *const what[2] = {"images-idx3",
+                                                                            "labels-idx1"};
     struct problem p;
     int64_t n_names, n_fields = r->reader->n_fields;
     const char *const *names = locate_class_names(r->name, &n_names);
     if (n_fields > 2)
-        die(EXIT_content, "reader `idx` gives two fields, a picture and a label; %lld are read", (long long)n_fields);
+        die(EXIT_content, "reader `idx` gives two fields, a picture and a label; %lld are read",
+            (long long)n_fields);
     for (int64_t s = 0; s < 2; s++) {
         for (int64_t i = 0; i < n_fields; i++) {
-            char *plain = memory_text("%s-%s-ubyte", part[s], what[i]), *packed = memory_text("%s.gz", plain), *path;
+            char *plain = memory_text("%s-%s-ubyte", part[s], what[i]),
+                 *packed = memory_text("%s.gz", plain), *path;
             const char *const candidates[] = {packed, plain, NULL};
             struct array a, *all = &r->d->raw[r->reader->first_field + i];
             if (!locate(r->name, candidates, r->folder, &path, &p)) {
                 if (s == 1 && i == 0)
-                    return;   // no test files: no test split
+                    return; // no test files: no test split
                 die_problem(&p);
             }
             if (!idx_read(path, &a, &p))
@@ -110,7 +120,8 @@ static void read_idx(struct reading *r) {
             fit_field(field_at(r, i), &a, path);
             int64_t *rows = &r->rows[s == 0 ? NR_train : NR_test];
             if (i > 0 && a.shape[0] != *rows)
-                die(EXIT_content, "`%s` has %lld samples, the pictures have %lld", path, (long long)a.shape[0], (long long)*rows);
+                die(EXIT_content, "`%s` has %lld samples, the pictures have %lld", path,
+                    (long long)a.shape[0], (long long)*rows);
             *rows = a.shape[0];
             if (s == 0)
                 *all = a;
@@ -122,10 +133,13 @@ static void read_idx(struct reading *r) {
     }
 }
 
-static int compare_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 // Classes written as words: the sorted words are the classes.
-static void read_words(const struct table *t, int64_t column, struct reading *r, int64_t i, struct array *a, const char *path) {
+static void read_words(const struct table *t, int64_t column, struct reading *r, int64_t i,
+                       struct array *a, const char *path) {
     char **words = memory_get(t->rows, sizeof *words);
     int64_t n = 0;
     for (int64_t row = 0; row < t->rows; row++)
@@ -136,13 +150,15 @@ static void read_words(const struct table *t, int64_t column, struct reading *r,
             words[n++] = words[row];
     set_classes(r->d, r->reader->first_field + i, n, (const char *const *)words, path);
     for (int64_t row = 0; row < t->rows; row++) {
-        char **found = bsearch(&t->cells[row * t->columns + column], words, (size_t)n, sizeof *words, compare_text);
+        char **found = bsearch(&t->cells[row * t->columns + column], words, (size_t)n,
+                               sizeof *words, compare_text);
         value_set(a->data, a->dtype, row, (double)(found - words));
     }
     free(words);
 }
 
-static void read_cells(const struct table *t, const int64_t *columns, int64_t width, struct reading *r, int64_t i, const char *path) {
+static void read_cells(const struct table *t, const int64_t *columns, int64_t width,
+                       struct reading *r, int64_t i, const char *path) {
     const struct nr_field *f = field_at(r, i);
     struct array *a = &r->d->raw[r->reader->first_field + i];
     struct problem p;
@@ -160,14 +176,17 @@ static void read_cells(const struct table *t, const int64_t *columns, int64_t wi
             const char *cell = t->cells[row * t->columns + columns[c]];
             bool whole = f->dtype != NR_f32 && f->dtype != NR_f64;
             if (!table_number(cell, &v))
-                die(EXIT_content, "%s:%lld: `%s` in column %lld is no number (field `%s`)", path, (long long)t->lines[row], cell, (long long)columns[c] + 1, f->name);
+                die(EXIT_content, "%s:%lld: `%s` in column %lld is no number (field `%s`)", path,
+                    (long long)t->lines[row], cell, (long long)columns[c] + 1, f->name);
             if ((whole && v != floor(v)) || (f->classes > 0 && (v < 0 || v >= (double)f->classes)))
-                die(EXIT_content, "%s:%lld: `%s` in column %lld is outside `%s: class(%lld)`", path, (long long)t->lines[row], cell,
-                    (long long)columns[c] + 1, f->name, (long long)f->classes);
+                die(EXIT_content, "%s:%lld: `%s` in column %lld is outside `%s: class(%lld)`", path,
+                    (long long)t->lines[row], cell, (long long)columns[c] + 1, f->name,
+                    (long long)f->classes);
             value_set(a->data, a->dtype, row * width + c, v);
         }
     if (t->class_names && f->classes > 0)
-        set_classes(r->d, r->reader->first_field + i, t->n_class_names, (const char *const *)t->class_names, path);
+        set_classes(r->d, r->reader->first_field + i, t->n_class_names,
+                    (const char *const *)t->class_names, path);
 }
 
 static int64_t named_column(const struct table *t, const char *name) {
@@ -177,8 +196,8 @@ static int64_t named_column(const struct table *t, const char *name) {
     return -1;
 }
 
-// A scalar field whose name is a column takes it; the others take the columns that are left, in order. If fields are
-// taken by position, they must use up the columns.
+// A scalar field whose name is a column takes it; the others take the columns that are left, in
+// order. If fields are taken by position, they must use up the columns.
 static void read_table(struct reading *r) {
     struct problem p;
     struct table t;
@@ -201,7 +220,8 @@ static void read_table(struct reading *r) {
         }
     }
     if (wanted > 0 && wanted != left)
-        die(EXIT_content, "%s:%lld: %lld columns%s, the `read` line takes %lld", path, (long long)t.lines[0], (long long)left,
+        die(EXIT_content, "%s:%lld: %lld columns%s, the `read` line takes %lld", path,
+            (long long)t.lines[0], (long long)left,
             left < t.columns ? " besides those taken by name" : "", (long long)wanted);
     for (int64_t c = 0, k = 0; c < t.columns; c++)
         if (!taken[c])
@@ -223,7 +243,8 @@ static void read_npy(struct reading *r) {
     char *path;
     const char *const candidates[] = {r->name, NULL};
     if (r->reader->n_fields != 1)
-        die(EXIT_content, "reader `npy` gives one field; %lld are read from `%s`", (long long)r->reader->n_fields, r->name);
+        die(EXIT_content, "reader `npy` gives one field; %lld are read from `%s`",
+            (long long)r->reader->n_fields, r->name);
     struct array *a = &r->d->raw[r->reader->first_field];
     if (!locate(r->name, candidates, r->folder, &path, &p))
         die_problem(&p);
@@ -233,8 +254,12 @@ static void read_npy(struct reading *r) {
     r->rows[NR_train] = a->shape[0];
 }
 
-static const struct { const char *kind; void (*read)(struct reading *); } readers[] = {
-    {"idx", read_idx}, {"csv", read_table}, {"tsv", read_table}, {"table", read_table}, {"npy", read_npy},
+static const struct {
+    const char *kind;
+    void (*read)(struct reading *);
+} readers[] = {
+    {"idx", read_idx},     {"csv", read_table}, {"tsv", read_table},
+    {"table", read_table}, {"npy", read_npy},
 };
 
 static void read_one(struct reading *r) {
@@ -244,7 +269,8 @@ static void read_one(struct reading *r) {
         if (i == 0 && !a->name && a->text)
             r->name = a->text;
         else if (a->name)
-            die(EXIT_content, "argument `%s` of reader `%s` is not compiled yet", a->name, reader->kind);
+            die(EXIT_content, "argument `%s` of reader `%s` is not compiled yet", a->name,
+                reader->kind);
         else
             die(EXIT_content, "reader `%s` takes one argument, the name of its file", reader->kind);
     }
@@ -259,7 +285,8 @@ static void read_one(struct reading *r) {
 }
 
 // ---- joining and hashing
-// What a checkpoint remembers of the data: a hash over the checksums of fixed blocks, which are made in parallel.
+// What a checkpoint remembers of the data: a hash over the checksums of fixed blocks, which are
+// made in parallel.
 enum { HASH_BLOCK = 1 << 20 };
 static void checksum_blocks(void *const *context, int64_t begin, int64_t end) {
     const struct array *a = context[0];
@@ -271,9 +298,11 @@ void data_hash(struct dataset *d) {
     uint64_t h = 0x9E3779B97F4A7C15u;
     for (int64_t i = 0; i < nr_program.n_raw; i++) {
         const struct array *a = &d->raw[i];
-        int64_t bytes = a->count * dtype_bytes(a->dtype), blocks = (bytes + HASH_BLOCK - 1) / HASH_BLOCK;
+        int64_t bytes = a->count * dtype_bytes(a->dtype),
+                blocks = (bytes + HASH_BLOCK - 1) / HASH_BLOCK;
         uint64_t *sums = memory_get(blocks, sizeof *sums);
-        nr_parallel(checksum_blocks, (void *const[]){(void *)(uintptr_t)a, sums}, bytes, HASH_BLOCK);
+        nr_parallel(checksum_blocks, (void *const[]){(void *)(uintptr_t)a, sums}, bytes,
+                    HASH_BLOCK);
         for (int64_t k = 0; k <= blocks; k++) {
             h = (h ^ (k < blocks ? sums[k] : (uint64_t)bytes)) * 0xD6E8FEB86659FD93u;
             h ^= h >> 32;
@@ -285,15 +314,19 @@ void data_hash(struct dataset *d) {
 
 void data_read(struct dataset *d, const char *folder) {
     int64_t rows[NR_n_splits] = {0};
-    *d = (struct dataset){.raw = memory_get(nr_program.n_raw, sizeof *d->raw), .classes = memory_get(nr_program.n_raw, sizeof *d->classes)};
+    *d = (struct dataset){.raw = memory_get(nr_program.n_raw, sizeof *d->raw),
+                          .classes = memory_get(nr_program.n_raw, sizeof *d->classes)};
     if (nr_program.n_readers == 0)
-        die(EXIT_content, "data block `%s` reads no files: `generate` is not compiled yet", nr_program.data_name);
+        die(EXIT_content, "data block `%s` reads no files: `generate` is not compiled yet",
+            nr_program.data_name);
     for (int64_t i = 0; i < nr_program.n_readers; i++) {
         struct reading r = {.reader = &nr_program.readers[i], .folder = folder, .d = d};
         read_one(&r);
         for (int s = 0; s < NR_n_splits; s++) {
             if (i > 0 && r.rows[s] != rows[s])
-                die(EXIT_content, "`%s` has %lld samples in `%s`, the `read` line before it has %lld", r.name, (long long)r.rows[s], split_names[s], (long long)rows[s]);
+                die(EXIT_content,
+                    "`%s` has %lld samples in `%s`, the `read` line before it has %lld", r.name,
+                    (long long)r.rows[s], split_names[s], (long long)rows[s]);
             rows[s] = r.rows[s];
         }
     }
@@ -316,7 +349,9 @@ static uint64_t random_below(struct philox_block r, uint64_t n) {
 
 static void permute(int64_t *order, int64_t n, uint64_t seed, uint32_t draw, uint32_t stream) {
     for (int64_t i = n - 1; i > 0; i--) {
-        int64_t j = (int64_t)random_below(philox_draw(seed, stream, draw, (uint64_t)i), (uint64_t)i + 1), other = order[i];
+        int64_t j = (int64_t)random_below(philox_draw(seed, stream, draw, (uint64_t)i),
+                                          (uint64_t)i + 1),
+                other = order[i];
         order[i] = order[j];
         order[j] = other;
     }
@@ -335,15 +370,19 @@ static int compare_rows(const void *a, const void *b) {
 }
 
 // `split validation = 5000 of train`: the chosen rows leave `from`; both stay in the files' order.
-static void apply_rule(struct dataset *d, const struct nr_split_rule *rule, uint64_t seed, uint32_t draw) {
-    struct split *from = &d->splits[split_index(rule->from)], *to = &d->splits[split_index(rule->name)];
+static void apply_rule(struct dataset *d, const struct nr_split_rule *rule, uint64_t seed,
+                       uint32_t draw) {
+    struct split *from = &d->splits[split_index(rule->from)],
+                 *to = &d->splits[split_index(rule->name)];
     int64_t n = rule->kind == 1 ? llround(rule->amount * (double)from->n) : (int64_t)rule->amount;
     if (!from->exists)
         die(EXIT_content, "`split %s`: the data has no split `%s`", rule->name, rule->from);
     if (to->exists)
-        die(EXIT_content, "`split %s`: the data already brings a split `%s`", rule->name, rule->name);
+        die(EXIT_content, "`split %s`: the data already brings a split `%s`", rule->name,
+            rule->name);
     if (n < 1 || n >= from->n)
-        die(EXIT_content, "`split %s = %lld of %s`: `%s` has %lld samples", rule->name, (long long)n, rule->from, rule->from, (long long)from->n);
+        die(EXIT_content, "`split %s = %lld of %s`: `%s` has %lld samples", rule->name,
+            (long long)n, rule->from, rule->from, (long long)from->n);
     if (rule->kind != 2)
         permute(from->rows, from->n, seed, draw, STREAM_split);
     from->n -= n;
@@ -368,6 +407,7 @@ void data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *
         const struct array *a = &d->raw[f];
         int64_t bytes = dtype_bytes(a->dtype) * shape_count(a->rank - 1, a->shape + 1);
         for (int64_t i = 0; i < n; i++)
-            memcpy((char *)raw[f] + i * bytes, (const char *)a->data + rows[i] * bytes, (size_t)bytes);
+            memcpy((char *)raw[f] + i * bytes, (const char *)a->data + rows[i] * bytes,
+                   (size_t)bytes);
     }
 }

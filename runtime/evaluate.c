@@ -1,5 +1,6 @@
-// `eval`, and what the commands share: opening a model with the seed and hyperparameters of a weights file, the checked
-// batch size, one pass over a split. Means over a split weigh every sample alike, whatever the batches.
+// `eval`, and what the commands share: opening a model with the seed and hyperparameters of a
+// weights file, the checked batch size, one pass over a split. Means over a split weigh every
+// sample alike, whatever the batches.
 #include "runtime.h"
 
 #include <math.h>
@@ -10,25 +11,31 @@ int64_t batch_size(const struct options *o, int64_t samples) {
     int64_t planned = nr_program.batch;
     if (nr_program.batch_all) {
         if (o->batch)
-            die(EXIT_usage, "the program trains on all samples in every step (`batch all`), so `--batch` does not apply");
+            die(EXIT_usage, "the program trains on all samples in every step (`batch all`), so "
+                            "`--batch` does not apply");
         return samples > 0 ? samples : planned > 0 ? planned : 1;
     }
     if (o->batch > planned)
-        die_help(EXIT_usage, memory_text("compile for it: netc build %s --batch %lld", nr_program.source, (long long)o->batch),
-                 "a batch of %lld is more than the %lld samples this trainer was compiled for", (long long)o->batch, (long long)planned);
+        die_help(EXIT_usage,
+                 memory_text("compile for it: netc build %s --batch %lld", nr_program.source,
+                             (long long)o->batch),
+                 "a batch of %lld is more than the %lld samples this trainer was compiled for",
+                 (long long)o->batch, (long long)planned);
     return o->batch ? o->batch : planned;
 }
 
 struct model *model_open(const struct options *o, struct weights *w) {
     bool kept = w && w->has_seed;
     if (kept && o->has_seed && o->seed != w->seed)
-        die_help(EXIT_usage, "leave --seed out: the split and the statistics belong to the weights", "`%s` was made with seed %llu, not %llu", w->path,
-                 (unsigned long long)w->seed, (unsigned long long)o->seed);
+        die_help(EXIT_usage, "leave --seed out: the split and the statistics belong to the weights",
+                 "`%s` was made with seed %llu, not %llu", w->path, (unsigned long long)w->seed,
+                 (unsigned long long)o->seed);
     struct model *m = model_create(kept ? w->seed : o->seed);
     for (int64_t i = 0; i < nr_program.n_hypers; i++) {
         char *key = memory_text("hyper.%s", nr_program.hypers[i].name);
         double v;
-        m->hypers[i] = o->hyper_given[i] || !w || !weights_number(w->metadata, key, &v) ? o->hypers[i] : v;
+        m->hypers[i] =
+            o->hyper_given[i] || !w || !weights_number(w->metadata, key, &v) ? o->hypers[i] : v;
         free(key);
     }
     if (w) {
@@ -39,14 +46,16 @@ struct model *model_open(const struct options *o, struct weights *w) {
 }
 
 // `gradient` is a measurement of the training steps alone.
-bool measure_is_evaluated(int64_t k) { return strcmp(nr_program.measures[k].name, "gradient") != 0; }
+bool measure_is_evaluated(int64_t k) {
+    return strcmp(nr_program.measures[k].name, "gradient") != 0;
+}
 
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
     const struct nr_graph *g = model_graph(NR_evaluate);
     const struct split *s = &d->splits[split];
     double *sums = memory_get(nr_program.n_measures + 1, sizeof *sums);
     struct builtins kept = m->now;
-    m->now.draw_step = -1;          // draws of an evaluation are no step's
+    m->now.draw_step = -1; // draws of an evaluation are no step's
     for (int64_t at = 0; g && at < s->n; at += batch) {
         int64_t n = s->n - at < batch ? s->n - at : batch;
         model_prepare(m, d, s->rows + at, n);
@@ -90,7 +99,9 @@ void print_json(json_t *value) {
 // ---- the command
 static int64_t find_split(const struct options *o, const struct dataset *d) {
     if (!o->split)
-        return d->splits[NR_test].exists ? NR_test : d->splits[NR_validation].exists ? NR_validation : NR_train;
+        return d->splits[NR_test].exists         ? NR_test
+               : d->splits[NR_validation].exists ? NR_validation
+                                                 : NR_train;
     for (int64_t s = 0; s < NR_n_splits; s++)
         if (strcmp(o->split, split_names[s]) == 0) {
             if (!d->splits[s].exists)
@@ -104,7 +115,8 @@ static void print_measures(const struct model *m, int64_t split) {
     printf("%s:", split_names[split]);
     for (int64_t k = 0; k < nr_program.n_measures; k++)
         if (measure_is_evaluated(k))
-            printf("%s %s %.6g", k ? "," : "", nr_program.measures[k].name, m->measures[k * NR_n_splits + split]);
+            printf("%s %s %.6g", k ? "," : "", nr_program.measures[k].name,
+                   m->measures[k * NR_n_splits + split]);
     putchar('\n');
 }
 
@@ -132,7 +144,8 @@ int command_eval(const struct options *o) {
         double v = m->measures[k * NR_n_splits + split];
         if (!measure_is_evaluated(k))
             continue;
-        json_object_set_new(result, nr_program.measures[k].name, isfinite(v) ? json_real(v) : json_null());
+        json_object_set_new(result, nr_program.measures[k].name,
+                            isfinite(v) ? json_real(v) : json_null());
     }
     print_json(result);
     return EXIT_done;

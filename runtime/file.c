@@ -1,8 +1,10 @@
-// The one file layer: whole files in, whole files out. A file is written under a temporary name in its own folder
-// (`.netc-PID-COUNT.tmp`), synced, renamed over the old one, and the folder is synced, so that at any moment the name
-// holds either the old or the new content. After a failed sync nothing is retried: the file is given up and the old
-// one stays. Built with NETC_FAULTS, the environment variable NETC_FAULT="K ERRNO" makes the K-th system call here
-// fail (`short`: a short write), which is how the tests walk through every failure.
+// The one file layer: whole files in, whole files out. A file is written under a temporary name in
+// its own folder
+// (`.netc-PID-COUNT.tmp`), synced, renamed over the old one, and the folder is synced, so that at
+// any moment the name holds either the old or the new content. After a failed sync nothing is
+// retried: the file is given up and the old one stays. Built with NETC_FAULTS, the environment
+// variable NETC_FAULT="K ERRNO" makes the K-th system call here fail (`short`: a short write),
+// which is how the tests walk through every failure.
 #include "runtime.h"
 
 #include <dirent.h>
@@ -14,7 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct file { char *path, *temporary; int fd; };
+struct file {
+    char *path, *temporary;
+    int fd;
+};
 
 // ---- system calls, with the fault counter
 enum fault { FAULT_none, FAULT_error, FAULT_short };
@@ -61,13 +66,15 @@ static bool refuse(struct problem *p, const char *doing, const char *path) {
     int e = errno;
     problem_set(p, EXIT_environment, "cannot %s `%s`: %s", doing, path, strerror(e));
     if (e == ENOSPC || e == EDQUOT)
-        problem_help(p, "free some space, or write elsewhere with --out; nothing that was there before has been changed");
+        problem_help(p, "free some space, or write elsewhere with --out; nothing that was there "
+                        "before has been changed");
     return false;
 }
 
 static char *folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
-    return slash ? memory_text("%.*s", slash == path ? 1 : (int)(slash - path), path) : memory_text(".");
+    return slash ? memory_text("%.*s", slash == path ? 1 : (int)(slash - path), path)
+                 : memory_text(".");
 }
 
 struct file *nf_open(const char *path, struct problem *p) {
@@ -87,7 +94,8 @@ struct file *nf_open(const char *path, struct problem *p) {
     f->temporary = memory_text("%s/.netc-%ld-%d.tmp", folder, (long)getpid(), count++);
     free(folder);
     do
-        f->fd = CALL(open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
+        f->fd =
+            CALL(open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
     while (f->fd < 0 && errno == EINTR);
     if (f->fd < 0) {
         refuse(p, "write", path);
@@ -186,7 +194,8 @@ bool nf_make_folder(const char *path, struct problem *p) {
             continue;
         *s = 0;
         struct stat there;
-        if (CALL(mkdir(copy, 0777)) != 0 && !(errno == EEXIST && stat(copy, &there) == 0 && S_ISDIR(there.st_mode)))
+        if (CALL(mkdir(copy, 0777)) != 0 &&
+            !(errno == EEXIST && stat(copy, &there) == 0 && S_ISDIR(there.st_mode)))
             good = refuse(p, "make the folder", copy);
         *s = was;
         if (was == 0)
@@ -203,7 +212,8 @@ void nf_clean(const char *folder) {
     while (d && (e = readdir(d))) {
         long pid;
         int count, end = 0;
-        if (sscanf(e->d_name, ".netc-%ld-%d.tmp%n", &pid, &count, &end) != 2 || end == 0 || e->d_name[end] != 0)
+        if (sscanf(e->d_name, ".netc-%ld-%d.tmp%n", &pid, &count, &end) != 2 || end == 0 ||
+            e->d_name[end] != 0)
             continue;
         if (pid != (long)getpid() && pid > 0 && kill((pid_t)pid, 0) == 0)
             continue;
@@ -238,9 +248,11 @@ bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct pr
     if (good && !S_ISREG(s.st_mode))
         good = problem_set(p, EXIT_environment, "cannot read `%s`: it is not a regular file", path);
     if (good && s.st_size > limit)
-        good = problem_set(p, EXIT_content, "`%s` has %lld bytes; at most %lld are read", path, (long long)s.st_size, (long long)limit);
+        good = problem_set(p, EXIT_content, "`%s` has %lld bytes; at most %lld are read", path,
+                           (long long)s.st_size, (long long)limit);
     if (good && !(*data = memory_try(s.st_size + 1, 1)))
-        good = problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`", (long long)s.st_size, path);
+        good = problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`",
+                           (long long)s.st_size, path);
     good = good && read_all(fd, *data, s.st_size, path, p);
     close(fd);
     if (!good) {

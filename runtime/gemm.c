@@ -1,14 +1,17 @@
-// Matrix products by OpenBLAS, split here and called single-threaded, so that a row's bits depend neither on the number of
-// threads nor on the other rows: a sample gets the same result in any batch, at any place in it.
+// Matrix products by OpenBLAS, split here and called single-threaded, so that a row's bits depend
+// neither on the number of threads nor on the other rows: a sample gets the same result in any
+// batch, at any place in it.
 //
-// What that takes was measured on the kernels of OpenBLAS 0.3.21 (tests/runtime/products.c repeats it). Results depend on
-// the shape of a call: small products have kernels of their own that look at all extents, and what does not fill a
-// register tile goes through other code with other rounding. Along the columns of C as OpenBLAS sees it (our rows) even
-// the place inside a tile counts. Along the other side places are lanes of vectors, so samples go there: each call makes
-// the transpose of exactly `samples` rows of C, the last ones padded, and the rows are then put in their place. In single
-// precision on Haswell and Zen the first and the last 8 lanes of a call round differently from those between, so there
-// `samples` is 16; a trial when the program starts decides. Where A is transposed (gradients of weights) rows are
-// parameters: their number never changes, and fixed cuts suffice.
+// What that takes was measured on the kernels of OpenBLAS 0.3.21 (tests/runtime/products.c repeats
+// it). Results depend on the shape of a call: small products have kernels of their own that look at
+// all extents, and what does not fill a register tile goes through other code with other rounding.
+// Along the columns of C as OpenBLAS sees it (our rows) even the place inside a tile counts. Along
+// the other side places are lanes of vectors, so samples go there: each call makes the transpose of
+// exactly `samples` rows of C, the last ones padded, and the rows are then put in their place. In
+// single precision on Haswell and Zen the first and the last 8 lanes of a call round differently
+// from those between, so there `samples` is 16; a trial when the program starts decides. Where A is
+// transposed (gradients of weights) rows are parameters: their number never changes, and fixed cuts
+// suffice.
 #include "runtime.h"
 
 #include <cblas.h>
@@ -20,7 +23,8 @@ enum { MOST = 64, LEAST = 16, ROWS = 128, COLUMNS = 256 };
 
 static void (*omp_threads)(int);
 
-// OpenMP builds of OpenBLAS let each calling thread's OpenMP setting override openblas_set_num_threads, so both are set.
+// OpenMP builds of OpenBLAS let each calling thread's OpenMP setting override
+// openblas_set_num_threads, so both are set.
 void gemm_thread_setup(void) {
     if (omp_threads)
         omp_threads(1);
@@ -41,12 +45,15 @@ static bool samples_agree(bool single, int rows) {
         for (int i = 0; i < n * k; i++)
             value_set(b, dtype, i, 1.0 / (i % 61 + 3) - 0.1);
         if (single)
-            cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, n, k, 1, (float *)a, k, (float *)b, k, 0, (float *)c, rows);
+            cblas_sgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, n, k, 1, (float *)a, k,
+                        (float *)b, k, 0, (float *)c, rows);
         else
-            cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, n, k, 1, a, k, b, k, 0, c, rows);
+            cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, rows, n, k, 1, a, k, b, k, 0, c,
+                        rows);
         for (int j = 0; j < n; j++)
             for (int i = 1; i < rows; i++)
-                if (memcmp((char *)c + (int64_t)j * rows * bytes, (char *)c + ((int64_t)j * rows + i) * bytes, (size_t)bytes) != 0)
+                if (memcmp((char *)c + (int64_t)j * rows * bytes,
+                           (char *)c + ((int64_t)j * rows + i) * bytes, (size_t)bytes) != 0)
                     return false;
     }
     return true;
@@ -71,7 +78,8 @@ void gemm_setup(int64_t batch) {
     samples[1] = choose_samples(false, batch);
 }
 
-// Scratch of a thread, grown in the first step and kept: [0] the padded rows of A, [1] a block of C.
+// Scratch of a thread, grown in the first step and kept: [0] the padded rows of A, [1] a block of
+// C.
 static char *scratch(int which, int64_t bytes) {
     static _Thread_local char *memory[2];
     static _Thread_local int64_t capacity[2];
@@ -87,46 +95,55 @@ struct product {
     int64_t trans_a, trans_b, m, n, k, lda, ldb, ldc, accumulate, size;
     const char *a, *b;
     char *c;
-    int64_t rows, strips;            // rows of a block; strips of COLUMNS
-    char *tail_a;                    // the last rows of A, padded to a block; NULL: they fill one
+    int64_t rows, strips; // rows of a block; strips of COLUMNS
+    char *tail_a;         // the last rows of A, padded to a block; NULL: they fill one
 };
 
 // A block of C itself: rows are parameters.
-static void run_rows(const struct product *p, int64_t row, int64_t m, int64_t n, const char *b, char *c) {
+static void run_rows(const struct product *p, int64_t row, int64_t m, int64_t n, const char *b,
+                     char *c) {
     enum CBLAS_TRANSPOSE tb = p->trans_b ? CblasTrans : CblasNoTrans;
     const char *a = p->a + row * p->size;
     if (p->size == 4)
-        cblas_sgemm(CblasRowMajor, CblasTrans, tb, (blasint)m, (blasint)n, (blasint)p->k, 1, (const float *)a, (blasint)p->lda, (const float *)b,
-                    (blasint)p->ldb, p->accumulate ? 1 : 0, (float *)c, (blasint)p->ldc);
+        cblas_sgemm(CblasRowMajor, CblasTrans, tb, (blasint)m, (blasint)n, (blasint)p->k, 1,
+                    (const float *)a, (blasint)p->lda, (const float *)b, (blasint)p->ldb,
+                    p->accumulate ? 1 : 0, (float *)c, (blasint)p->ldc);
     else
-        cblas_dgemm(CblasRowMajor, CblasTrans, tb, (blasint)m, (blasint)n, (blasint)p->k, 1, (const double *)a, (blasint)p->lda, (const double *)b,
-                    (blasint)p->ldb, p->accumulate ? 1 : 0, (double *)c, (blasint)p->ldc);
+        cblas_dgemm(CblasRowMajor, CblasTrans, tb, (blasint)m, (blasint)n, (blasint)p->k, 1,
+                    (const double *)a, (blasint)p->lda, (const double *)b, (blasint)p->ldb,
+                    p->accumulate ? 1 : 0, (double *)c, (blasint)p->ldc);
 }
 
 // Element (i, j) of a block of C is at [j * stride + i] of `from`.
-static void put_f32(const float *from, int64_t stride, float *c, int64_t ldc, int64_t m, int64_t n, bool accumulate) {
+static void put_f32(const float *from, int64_t stride, float *c, int64_t ldc, int64_t m, int64_t n,
+                    bool accumulate) {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             c[i * ldc + j] = from[j * stride + i] + (accumulate ? c[i * ldc + j] : 0);
 }
-static void put_f64(const double *from, int64_t stride, double *c, int64_t ldc, int64_t m, int64_t n, bool accumulate) {
+static void put_f64(const double *from, int64_t stride, double *c, int64_t ldc, int64_t m,
+                    int64_t n, bool accumulate) {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             c[i * ldc + j] = from[j * stride + i] + (accumulate ? c[i * ldc + j] : 0);
 }
 
-// The transpose of p->rows rows of C into scratch: in OpenBLAS's order, columns first, samples are the rows.
-static void run_samples(const struct product *p, int64_t row, int64_t m, int64_t n, const char *b, char *c) {
+// The transpose of p->rows rows of C into scratch: in OpenBLAS's order, columns first, samples are
+// the rows.
+static void run_samples(const struct product *p, int64_t row, int64_t m, int64_t n, const char *b,
+                        char *c) {
     enum CBLAS_TRANSPOSE tb = p->trans_b ? CblasNoTrans : CblasTrans;
     const char *a = m < p->rows ? p->tail_a : p->a + row * p->lda * p->size;
     int64_t lda = m < p->rows ? p->k : p->lda;
     char *block = scratch(1, MOST * COLUMNS * p->size);
     if (p->size == 4) {
-        cblas_sgemm(CblasColMajor, CblasTrans, tb, (blasint)p->rows, (blasint)n, (blasint)p->k, 1, (const float *)a, (blasint)lda, (const float *)b, (blasint)p->ldb, 0,
+        cblas_sgemm(CblasColMajor, CblasTrans, tb, (blasint)p->rows, (blasint)n, (blasint)p->k, 1,
+                    (const float *)a, (blasint)lda, (const float *)b, (blasint)p->ldb, 0,
                     (float *)block, (blasint)p->rows);
         put_f32((float *)block, p->rows, (float *)c, p->ldc, m, n, p->accumulate);
     } else {
-        cblas_dgemm(CblasColMajor, CblasTrans, tb, (blasint)p->rows, (blasint)n, (blasint)p->k, 1, (const double *)a, (blasint)lda, (const double *)b, (blasint)p->ldb, 0,
+        cblas_dgemm(CblasColMajor, CblasTrans, tb, (blasint)p->rows, (blasint)n, (blasint)p->k, 1,
+                    (const double *)a, (blasint)lda, (const double *)b, (blasint)p->ldb, 0,
                     (double *)block, (blasint)p->rows);
         put_f64((double *)block, p->rows, (double *)c, p->ldc, m, n, p->accumulate);
     }
@@ -136,9 +153,11 @@ static void run_blocks(void *const *context, int64_t begin, int64_t end) {
     const struct product *p = context[0];
     for (int64_t i = begin; i < end; i++) {
         int64_t row = i / p->strips * p->rows, column = i % p->strips * COLUMNS;
-        int64_t m = p->m - row < p->rows ? p->m - row : p->rows, n = p->n - column < COLUMNS ? p->n - column : COLUMNS;
+        int64_t m = p->m - row < p->rows ? p->m - row : p->rows,
+                n = p->n - column < COLUMNS ? p->n - column : COLUMNS;
         const char *b = p->b + (p->trans_b ? column * p->ldb : column) * p->size;
-        (p->trans_a ? run_rows : run_samples)(p, row, m, n, b, p->c + (row * p->ldc + column) * p->size);
+        (p->trans_a ? run_rows : run_samples)(p, row, m, n, b,
+                                              p->c + (row * p->ldc + column) * p->size);
     }
 }
 
@@ -166,11 +185,15 @@ static void multiply(struct product p) {
     nr_parallel(run_blocks, (void *const[]){&p}, (p.m + p.rows - 1) / p.rows * p.strips, 1);
 }
 
-void nr_gemm_f32(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                 const float *b, int64_t ldb, float *c, int64_t ldc, int64_t accumulate) {
-    multiply((struct product){trans_a, trans_b, m, n, k, lda, ldb, ldc, accumulate, 4, (const char *)a, (const char *)b, (char *)c, .rows = 0});
+void nr_gemm_f32(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const float *a,
+                 int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc,
+                 int64_t accumulate) {
+    multiply((struct product){trans_a, trans_b, m, n, k, lda, ldb, ldc, accumulate, 4,
+                              (const char *)a, (const char *)b, (char *)c, .rows = 0});
 }
-void nr_gemm_f64(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const double *a, int64_t lda,
-                 const double *b, int64_t ldb, double *c, int64_t ldc, int64_t accumulate) {
-    multiply((struct product){trans_a, trans_b, m, n, k, lda, ldb, ldc, accumulate, 8, (const char *)a, (const char *)b, (char *)c, .rows = 0});
+void nr_gemm_f64(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const double *a,
+                 int64_t lda, const double *b, int64_t ldb, double *c, int64_t ldc,
+                 int64_t accumulate) {
+    multiply((struct product){trans_a, trans_b, m, n, k, lda, ldb, ldc, accumulate, 8,
+                              (const char *)a, (const char *)b, (char *)c, .rows = 0});
 }

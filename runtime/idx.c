@@ -1,6 +1,7 @@
-// IDX, the format of the MNIST family: bytes 0, 0, type, number of axes; the extents as big-endian u32; the elements,
-// big-endian. Read through zlib, which takes plain and gzip files alike. A gzip file's decompressed size is not known
-// beforehand, so the data is read in pieces that grow with what has really arrived, up to the size the header states.
+// IDX, the format of the MNIST family: bytes 0, 0, type, number of axes; the extents as big-endian
+// u32; the elements, big-endian. Read through zlib, which takes plain and gzip files alike. A gzip
+// file's decompressed size is not known beforehand, so the data is read in pieces that grow with
+// what has really arrived, up to the size the header states.
 #include "runtime.h"
 
 #include <errno.h>
@@ -10,23 +11,33 @@
 
 enum { PIECE = 1 << 24, FIRST = 1 << 16 };
 
-static bool read_exactly(gzFile f, unsigned char *to, int64_t n, const char *path, struct problem *p) {
+static bool read_exactly(gzFile f, unsigned char *to, int64_t n, const char *path,
+                         struct problem *p) {
     for (int64_t got = 0; got < n;) {
-        int want = n - got > PIECE ? PIECE : (int)(n - got), r = gzread(f, to + got, (unsigned)want), code;
+        int want = n - got > PIECE ? PIECE : (int)(n - got),
+            r = gzread(f, to + got, (unsigned)want), code;
         if (r < 0) {
             const char *why = gzerror(f, &code);
-            return problem_set(p, code == Z_ERRNO ? EXIT_environment : EXIT_content, "cannot read `%s`: %s", path,
+            return problem_set(p, code == Z_ERRNO ? EXIT_environment : EXIT_content,
+                               "cannot read `%s`: %s", path,
                                code == Z_ERRNO ? strerror(errno) : why);
         }
         if (r == 0)
-            return problem_set(p, EXIT_content, "`%s` ends too early: %lld of %lld bytes are there", path, (long long)got, (long long)n);
+            return problem_set(p, EXIT_content, "`%s` ends too early: %lld of %lld bytes are there",
+                               path, (long long)got, (long long)n);
         got += r;
     }
     return true;
 }
 
-static bool read_header(gzFile f, const char *path, char *kind, int *bytes, int64_t *rank, int64_t *shape, struct problem *p) {
-    static const struct { int code; char kind; int bytes; } types[] = {{0x08, 'u', 1}, {0x09, 'i', 1}, {0x0B, 'i', 2}, {0x0C, 'i', 4}, {0x0D, 'f', 4}, {0x0E, 'f', 8}};
+static bool read_header(gzFile f, const char *path, char *kind, int *bytes, int64_t *rank,
+                        int64_t *shape, struct problem *p) {
+    static const struct {
+        int code;
+        char kind;
+        int bytes;
+    } types[] = {{0x08, 'u', 1}, {0x09, 'i', 1}, {0x0B, 'i', 2},
+                 {0x0C, 'i', 4}, {0x0D, 'f', 4}, {0x0E, 'f', 8}};
     unsigned char magic[4], word[4];
     if (!read_exactly(f, magic, 4, path, p))
         return false;
@@ -37,7 +48,9 @@ static bool read_header(gzFile f, const char *path, char *kind, int *bytes, int6
             *bytes = types[i].bytes;
         }
     if (magic[0] != 0 || magic[1] != 0 || *bytes == 0 || magic[3] == 0 || magic[3] > MAX_RANK)
-        return problem_set(p, EXIT_content, "`%s` is no IDX file: it begins with %02x %02x %02x %02x", path, magic[0], magic[1], magic[2], magic[3]);
+        return problem_set(p, EXIT_content,
+                           "`%s` is no IDX file: it begins with %02x %02x %02x %02x", path,
+                           magic[0], magic[1], magic[2], magic[3]);
     *rank = magic[3];
     for (int64_t i = 0; i < *rank; i++) {
         if (!read_exactly(f, word, 4, path, p))
@@ -66,7 +79,8 @@ static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct
         free(data);
         data = more;
     }
-    problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`", (long long)n, path);
+    problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`", (long long)n,
+                path);
     return NULL;
 }
 
@@ -77,7 +91,8 @@ bool idx_read(const char *path, struct array *a, struct problem *p) {
     int64_t rank = 0, shape[MAX_RANK], n = 1;
     *a = (struct array){0};
     if (!f)
-        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path, strerror(errno ? errno : ENOMEM));
+        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path,
+                           strerror(errno ? errno : ENOMEM));
     gzbuffer(f, 1 << 18);
     unsigned char *data = NULL;
     bool good = read_header(f, path, &kind, &bytes, &rank, shape, p);
@@ -90,12 +105,13 @@ bool idx_read(const char *path, struct array *a, struct problem *p) {
     gzclose(f);
     int64_t dtype = NR_u8;
     array_type(kind, bytes, &dtype);
-    if (good && dtype == NR_u8) {   // the usual case: no second copy
+    if (good && dtype == NR_u8) { // the usual case: no second copy
         *a = (struct array){.dtype = NR_u8, .rank = rank, .count = n, .data = data};
         shape_copy(a->shape, rank, shape);
         return true;
     }
-    good = good && array_make(a, dtype, rank, shape, p) && array_widen(a, kind, bytes, true, data, p);
+    good =
+        good && array_make(a, dtype, rank, shape, p) && array_widen(a, kind, bytes, true, data, p);
     free(data);
     if (!good)
         array_free(a);

@@ -13,8 +13,13 @@ static json_t *shape_json(int64_t rank, const int64_t *shape) {
     return list;
 }
 
-static const struct kind { const char *name; const int64_t *n; const struct nr_tensor *const *at; } kinds[] = {
-    {"parameter", &P.n_params, &P.params}, {"state", &P.n_states, &P.states}, {"fitted", &P.n_fitted, &P.fitted}};
+static const struct kind {
+    const char *name;
+    const int64_t *n;
+    const struct nr_tensor *const *at;
+} kinds[] = {{"parameter", &P.n_params, &P.params},
+             {"state", &P.n_states, &P.states},
+             {"fitted", &P.n_fitted, &P.fitted}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 static json_t *tensors_json(void) {
@@ -22,8 +27,10 @@ static json_t *tensors_json(void) {
     for (int k = 0; k < N_KINDS; k++)
         for (int64_t i = 0; i < *kinds[k].n; i++) {
             const struct nr_tensor *t = &(*kinds[k].at)[i];
-            json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s, s:I}", "name", t->name, "shape", shape_json(t->rank, t->shape), "dtype",
-                                                  dtype_name(t->dtype), "kind", kinds[k].name, "count", (json_int_t)t->count));
+            json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:s, s:I}", "name", t->name,
+                                                  "shape", shape_json(t->rank, t->shape), "dtype",
+                                                  dtype_name(t->dtype), "kind", kinds[k].name,
+                                                  "count", (json_int_t)t->count));
         }
     return list;
 }
@@ -31,7 +38,9 @@ static json_t *tensors_json(void) {
 static json_t *fields_json(int64_t n, const struct nr_field *fields) {
     json_t *list = json_array();
     for (int64_t i = 0; i < n; i++) {
-        json_t *field = json_pack("{s:s, s:o, s:s}", "name", fields[i].name, "shape", shape_json(fields[i].rank, fields[i].shape), "dtype", dtype_name(fields[i].dtype));
+        json_t *field = json_pack("{s:s, s:o, s:s}", "name", fields[i].name, "shape",
+                                  shape_json(fields[i].rank, fields[i].shape), "dtype",
+                                  dtype_name(fields[i].dtype));
         if (fields[i].classes > 0)
             json_object_set_new(field, "classes", json_integer((json_int_t)fields[i].classes));
         json_array_append_new(list, field);
@@ -43,8 +52,12 @@ static json_t *hypers_json(void) {
     json_t *list = json_array();
     for (int64_t i = 0; i < P.n_hypers; i++) {
         const struct nr_hyper *h = &P.hypers[i];
-        json_t *value = h->structural ? json_string(h->text) : h->integer ? json_integer((json_int_t)h->value) : json_real(h->value);
-        json_array_append_new(list, json_pack("{s:s, s:o, s:b, s:s}", "name", h->name, "value", value, "structural", (int)h->structural, "help", h->help ? h->help : ""));
+        json_t *value = h->structural ? json_string(h->text)
+                        : h->integer  ? json_integer((json_int_t)h->value)
+                                      : json_real(h->value);
+        json_array_append_new(list, json_pack("{s:s, s:o, s:b, s:s}", "name", h->name, "value",
+                                              value, "structural", (int)h->structural, "help",
+                                              h->help ? h->help : ""));
     }
     return list;
 }
@@ -65,10 +78,14 @@ static int64_t total(int64_t n, const struct nr_tensor *t) {
 
 static void print_info_json(void) {
     char *hash = memory_text("%016llx", (unsigned long long)P.hash);
-    print_json(json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name", P.name, "source", P.source, "compiler", P.compiler,
-                         "hash", hash, "real", dtype_name(P.real), "batch", (json_int_t)P.batch, "epochs", (json_int_t)P.epochs, "steps", (json_int_t)P.steps,
-                         "parameters", (json_int_t)total(P.n_params, P.params), "tensors", tensors_json(), "hyperparameters", hypers_json(), "data", P.data_name,
-                         "read", fields_json(P.n_raw, P.raw), "fields", fields_json(P.n_fields, P.fields), "measures", names_json(P.n_measures, P.measures)));
+    print_json(json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
+        P.name, "source", P.source, "compiler", P.compiler, "hash", hash, "real",
+        dtype_name(P.real), "batch", (json_int_t)P.batch, "epochs", (json_int_t)P.epochs, "steps",
+        (json_int_t)P.steps, "parameters", (json_int_t)total(P.n_params, P.params), "tensors",
+        tensors_json(), "hyperparameters", hypers_json(), "data", P.data_name, "read",
+        fields_json(P.n_raw, P.raw), "fields", fields_json(P.n_fields, P.fields), "measures",
+        names_json(P.n_measures, P.measures)));
     free(hash);
 }
 
@@ -76,7 +93,8 @@ static void print_tensors(const struct kind *k) {
     char shape[160];
     for (int64_t i = 0; i < *k->n; i++) {
         const struct nr_tensor *t = &(*k->at)[i];
-        printf("  %-28s %-20s %10lld  %s  %s\n", t->name, shape_text(shape, t->rank, t->shape), (long long)t->count, dtype_name(t->dtype), k->name);
+        printf("  %-28s %-20s %10lld  %s  %s\n", t->name, shape_text(shape, t->rank, t->shape),
+               (long long)t->count, dtype_name(t->dtype), k->name);
     }
 }
 
@@ -84,7 +102,8 @@ static void print_fields(const char *title, int64_t n, const struct nr_field *fi
     char shape[160];
     printf("\n%s\n", title);
     for (int64_t i = 0; i < n; i++) {
-        printf("  %-28s %-20s %s", fields[i].name, shape_text(shape, fields[i].rank, fields[i].shape), dtype_name(fields[i].dtype));
+        printf("  %-28s %-20s %s", fields[i].name,
+               shape_text(shape, fields[i].rank, fields[i].shape), dtype_name(fields[i].dtype));
         if (fields[i].classes > 0)
             printf("  class(%lld)", (long long)fields[i].classes);
         putchar('\n');
@@ -96,7 +115,8 @@ int command_info(const struct options *o) {
         print_info_json();
         return EXIT_done;
     }
-    printf("%s, compiled from %s by %s, program %016llx, %s\n\ntensors\n", P.name, P.source, P.compiler, (unsigned long long)P.hash, dtype_name(P.real));
+    printf("%s, compiled from %s by %s, program %016llx, %s\n\ntensors\n", P.name, P.source,
+           P.compiler, (unsigned long long)P.hash, dtype_name(P.real));
     for (int k = 0; k < N_KINDS; k++)
         print_tensors(&kinds[k]);
     int64_t n = total(P.n_params, P.params);
@@ -104,7 +124,9 @@ int command_info(const struct options *o) {
     if (P.n_hypers)
         printf("\nhyperparameters\n");
     for (int64_t i = 0; i < P.n_hypers; i++)
-        printf("  %-28s %-20s %s%s\n", P.hypers[i].name, P.hypers[i].text, P.hypers[i].structural ? "(compiled in) " : "", P.hypers[i].help ? P.hypers[i].help : "");
+        printf("  %-28s %-20s %s%s\n", P.hypers[i].name, P.hypers[i].text,
+               P.hypers[i].structural ? "(compiled in) " : "",
+               P.hypers[i].help ? P.hypers[i].help : "");
     char *title = memory_text("data block `%s`, as read", P.data_name);
     print_fields(title, P.n_raw, P.raw);
     print_fields("fields of the train block", P.n_fields, P.fields);
@@ -112,7 +134,8 @@ int command_info(const struct options *o) {
         printf("\nall samples in every step");
     else
         printf("\nbatches of %lld", (long long)P.batch);
-    printf(P.steps > 0 ? ", %lld steps\n" : ", %lld epochs\n", (long long)(P.steps > 0 ? P.steps : P.epochs));
+    printf(P.steps > 0 ? ", %lld steps\n" : ", %lld epochs\n",
+           (long long)(P.steps > 0 ? P.steps : P.epochs));
     free(title);
     return EXIT_done;
 }
@@ -123,10 +146,11 @@ int command_init(const struct options *o) {
     struct problem p;
     model_init(m);
     weights_collect(m, &set, "");
-    set.n -= P.n_fitted;            // nothing is fitted without data
+    set.n -= P.n_fitted; // nothing is fitted without data
     if (!safetensors_write(o->output, &set, weights_metadata(m, NULL, "netc weights 1"), &p))
         die_problem(&p);
     if (o->json)
-        print_json(json_pack("{s:s, s:I, s:I}", "weights", o->output, "parameters", (json_int_t)total(P.n_params, P.params), "seed", (json_int_t)m->seed));
+        print_json(json_pack("{s:s, s:I, s:I}", "weights", o->output, "parameters",
+                             (json_int_t)total(P.n_params, P.params), "seed", (json_int_t)m->seed));
     return EXIT_done;
 }

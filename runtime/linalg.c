@@ -1,19 +1,23 @@
-// Structural operations on small dense matrices: LAPACK (of OpenBLAS, by its Fortran names) one matrix at a time, and
-// a stable argsort. Batches run in parallel. LAPACK is column-major: a row-major matrix is its transpose there, which
-// the symmetric routines use without copying; the others copy. A singular or indefinite matrix is a numeric failure.
+// Structural operations on small dense matrices: LAPACK (of OpenBLAS, by its Fortran names) one
+// matrix at a time, and a stable argsort. Batches run in parallel. LAPACK is column-major: a
+// row-major matrix is its transpose there, which the symmetric routines use without copying; the
+// others copy. A singular or indefinite matrix is a numeric failure.
 #include "runtime.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LAPACK(t)                                                                                                     \
-    void t##gesv_(const int *n, const int *m, void *a, const int *lda, int *pivot, void *b, const int *ldb, int *info); \
-    void t##potrf_(const char *uplo, const int *n, void *a, const int *lda, int *info, size_t);                         \
-    void t##syevd_(const char *jobz, const char *uplo, const int *n, void *a, const int *lda, void *w, void *work,      \
-                   const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);                         \
-    void t##gesdd_(const char *jobz, const int *m, const int *n, void *a, const int *lda, void *s, void *u,             \
-                   const int *ldu, void *vt, const int *ldvt, void *work, const int *lwork, int *iwork, int *info, size_t);
+#define LAPACK(t)                                                                                  \
+    void t##gesv_(const int *n, const int *m, void *a, const int *lda, int *pivot, void *b,        \
+                  const int *ldb, int *info);                                                      \
+    void t##potrf_(const char *uplo, const int *n, void *a, const int *lda, int *info, size_t);    \
+    void t##syevd_(const char *jobz, const char *uplo, const int *n, void *a, const int *lda,      \
+                   void *w, void *work, const int *lwork, int *iwork, const int *liwork,           \
+                   int *info, size_t, size_t);                                                     \
+    void t##gesdd_(const char *jobz, const int *m, const int *n, void *a, const int *lda, void *s, \
+                   void *u, const int *ldu, void *vt, const int *ldvt, void *work,                 \
+                   const int *lwork, int *iwork, int *info, size_t);
 LAPACK(s)
 LAPACK(d)
 
@@ -24,7 +28,10 @@ struct job {
 };
 
 static NORETURN void fail(const char *what) {
-    die_help(EXIT_numeric, "the matrix depends on the data or the weights: add a small multiple of the identity, or check the input", "%s", what);
+    die_help(EXIT_numeric,
+             "the matrix depends on the data or the weights: add a small multiple of the identity, "
+             "or check the input",
+             "%s", what);
 }
 
 // rows x columns, row-major, into column-major (or back with the arguments exchanged)
@@ -34,7 +41,9 @@ static void transpose(const char *from, char *to, int64_t rows, int64_t columns,
             memcpy(to + (j * rows + i) * size, from + (i * columns + j) * size, (size_t)size);
 }
 
-static void over_batches(nr_body *body, struct job *j, int64_t batches) { nr_parallel(body, (void *const[]){j}, batches, 1); }
+static void over_batches(nr_body *body, struct job *j, int64_t batches) {
+    nr_parallel(body, (void *const[]){j}, batches, 1);
+}
 
 static void solve_some(void *const *context, int64_t begin, int64_t end) {
     const struct job *j = context[0];
@@ -62,7 +71,7 @@ static void cholesky_some(void *const *context, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         char *l = j->out + i * bytes;
         memcpy(l, j->a + i * bytes, (size_t)bytes);
-        (s == 4 ? spotrf_ : dpotrf_)("U", &n, l, &n, &info, 1);   // upper in columns: lower in rows
+        (s == 4 ? spotrf_ : dpotrf_)("U", &n, l, &n, &info, 1); // upper in columns: lower in rows
         if (info != 0)
             fail("`cholesky` met a matrix that is not positive definite");
         for (int64_t r = 0; r < j->n; r++)
@@ -78,7 +87,8 @@ static void eigh_some(void *const *context, int64_t begin, int64_t end) {
     int *iwork = memory_get(liwork, sizeof *iwork);
     for (int64_t i = begin; i < end; i++) {
         memcpy(a, j->a + i * bytes, (size_t)bytes);
-        (s == 4 ? ssyevd_ : dsyevd_)("V", "U", &n, a, &n, w, work, &lwork, iwork, &liwork, &info, 1, 1);
+        (s == 4 ? ssyevd_ : dsyevd_)("V", "U", &n, a, &n, w, work, &lwork, iwork, &liwork, &info, 1,
+                                     1);
         if (info != 0)
             fail("`eigh` does not converge: the matrix holds values that are not finite");
         if (j->part == 0)
@@ -92,21 +102,26 @@ static void eigh_some(void *const *context, int64_t begin, int64_t end) {
     free(iwork);
 }
 
-// a: [m, n] = U diag(s) V^T with U [m, k], s [k], V [n, k], k the smaller extent. Column-major LAPACK sees a^T = V diag(s) U^T.
+// a: [m, n] = U diag(s) V^T with U [m, k], s [k], V [n, k], k the smaller extent. Column-major
+// LAPACK sees a^T = V diag(s) U^T.
 static void svd_some(void *const *context, int64_t begin, int64_t end) {
     const struct job *j = context[0];
-    int m = (int)j->m, n = (int)j->n, k = m < n ? m : n, info, lwork = 4 * k * k + 7 * k + (m > n ? m : n) + 64 * (m + n);
+    int m = (int)j->m, n = (int)j->n, k = m < n ? m : n, info,
+        lwork = 4 * k * k + 7 * k + (m > n ? m : n) + 64 * (m + n);
     int64_t s = j->size, bytes = j->m * j->n * s;
-    char *a = memory_get(bytes, 1), *values = memory_get(k, s), *v = memory_get((int64_t)n * k, s), *ut = memory_get((int64_t)k * m, s);
+    char *a = memory_get(bytes, 1), *values = memory_get(k, s), *v = memory_get((int64_t)n * k, s),
+         *ut = memory_get((int64_t)k * m, s);
     char *work = memory_get(lwork, s);
     int *iwork = memory_get(8 * (int64_t)k, sizeof *iwork);
     for (int64_t i = begin; i < end; i++) {
         memcpy(a, j->a + i * bytes, (size_t)bytes);
-        (s == 4 ? sgesdd_ : dgesdd_)("S", &n, &m, a, &n, values, v, &n, ut, &k, work, &lwork, iwork, &info, 1);
+        (s == 4 ? sgesdd_ : dgesdd_)("S", &n, &m, a, &n, values, v, &n, ut, &k, work, &lwork, iwork,
+                                     &info, 1);
         if (info != 0)
             fail("`svd` does not converge: the matrix holds values that are not finite");
         if (j->part == 0)
-            memcpy(j->out + i * m * k * s, ut, (size_t)((int64_t)m * k * s));   // U^T in columns is U in rows
+            memcpy(j->out + i * m * k * s, ut,
+                   (size_t)((int64_t)m * k * s)); // U^T in columns is U in rows
         else if (j->part == 1)
             memcpy(j->out + i * k * s, values, (size_t)(k * s));
         else
@@ -121,10 +136,15 @@ static void svd_some(void *const *context, int64_t begin, int64_t end) {
 }
 
 // ---- argsort: merge sort of indices, ascending, equal keys in order of appearance, NaN last
-struct sort { const void *x; int32_t *order; int64_t n, size; };
+struct sort {
+    const void *x;
+    int32_t *order;
+    int64_t n, size;
+};
 
 static double key_at(const struct sort *s, int64_t row, int32_t i) {
-    return s->size == 4 ? (double)((const float *)s->x)[row * s->n + i] : ((const double *)s->x)[row * s->n + i];
+    return s->size == 4 ? (double)((const float *)s->x)[row * s->n + i]
+                        : ((const double *)s->x)[row * s->n + i];
 }
 static bool goes_first(double a, double b) { return a <= b || isnan(b); }
 
@@ -137,9 +157,11 @@ static void sort_some(void *const *context, int64_t begin, int64_t end) {
             from[i] = (int32_t)i;
         for (int64_t width = 1; width < s->n; width *= 2) {
             for (int64_t start = 0; start < s->n; start += 2 * width) {
-                int64_t middle = start + width < s->n ? start + width : s->n, stop = start + 2 * width < s->n ? start + 2 * width : s->n;
+                int64_t middle = start + width < s->n ? start + width : s->n,
+                        stop = start + 2 * width < s->n ? start + 2 * width : s->n;
                 for (int64_t i = start, l = start, r = middle; i < stop; i++) {
-                    bool left = l < middle && (r >= stop || goes_first(key_at(s, row, from[l]), key_at(s, row, from[r])));
+                    bool left = l < middle && (r >= stop || goes_first(key_at(s, row, from[l]),
+                                                                       key_at(s, row, from[r])));
                     to[i] = left ? from[l++] : from[r++];
                 }
             }
@@ -153,15 +175,22 @@ static void sort_some(void *const *context, int64_t begin, int64_t end) {
     free(other);
 }
 
-static void sort_rows(struct sort s, int64_t rows) { nr_parallel(sort_some, (void *const[]){&s}, rows, 1); }
-void nr_argsort_f32(const float *x, int32_t *order, int64_t rows, int64_t n) { sort_rows((struct sort){x, order, n, 4}, rows); }
-void nr_argsort_f64(const double *x, int32_t *order, int64_t rows, int64_t n) { sort_rows((struct sort){x, order, n, 8}, rows); }
+static void sort_rows(struct sort s, int64_t rows) {
+    nr_parallel(sort_some, (void *const[]){&s}, rows, 1);
+}
+void nr_argsort_f32(const float *x, int32_t *order, int64_t rows, int64_t n) {
+    sort_rows((struct sort){x, order, n, 4}, rows);
+}
+void nr_argsort_f64(const double *x, int32_t *order, int64_t rows, int64_t n) {
+    sort_rows((struct sort){x, order, n, 8}, rows);
+}
 
 #define BYTES(p) ((const char *)(p))
 void nr_solve_f32(const float *a, const float *b, float *x, int64_t batches, int64_t n, int64_t m) {
     over_batches(solve_some, &(struct job){BYTES(a), BYTES(b), (char *)x, n, m, 0, 4}, batches);
 }
-void nr_solve_f64(const double *a, const double *b, double *x, int64_t batches, int64_t n, int64_t m) {
+void nr_solve_f64(const double *a, const double *b, double *x, int64_t batches, int64_t n,
+                  int64_t m) {
     over_batches(solve_some, &(struct job){BYTES(a), BYTES(b), (char *)x, n, m, 0, 8}, batches);
 }
 void nr_cholesky_f32(const float *a, float *l, int64_t batches, int64_t n) {

@@ -1,6 +1,8 @@
-// Where a data set lies. A name in a .net file is relative and stays below the folder it is looked for in: the one of
-// `--data NAME=DIR` (which may also be an extracted package), or else the program's own folder, then the places where
-// Debian's packages put their data. A data set that is not found names its package and the command that brings it.
+// Where a data set lies. A name in a .net file is relative and stays below the folder it is looked
+// for in: the one of
+// `--data NAME=DIR` (which may also be an extracted package), or else the program's own folder,
+// then the places where Debian's packages put their data. A data set that is not found names its
+// package and the command that brings it.
 #include "runtime.h"
 
 #include <stdlib.h>
@@ -10,16 +12,26 @@
 #define SKLEARN "usr/lib/python3/dist-packages/sklearn/datasets/data"
 #define DATASETS "usr/share/datasets"
 
-static const struct { const char *name, *package; } packages[] = {
-    {"fashion-mnist", "dataset-fashion-mnist"},     {"iris.csv", "python3-sklearn"},
-    {"wine_data.csv", "python3-sklearn"},           {"breast_cancer.csv", "python3-sklearn"},
-    {"digits.csv", "python3-sklearn"},              {"digits.csv.gz", "python3-sklearn"},
-    {"diabetes_data_raw.csv", "python3-sklearn"},   {"diabetes_data_raw.csv.gz", "python3-sklearn"},
-    {"diabetes_target.csv", "python3-sklearn"},     {"diabetes_target.csv.gz", "python3-sklearn"},
-    {"linnerud_exercise.csv", "python3-sklearn"},   {"linnerud_physiological.csv", "python3-sklearn"},
+static const struct {
+    const char *name, *package;
+} packages[] = {
+    {"fashion-mnist", "dataset-fashion-mnist"},
+    {"iris.csv", "python3-sklearn"},
+    {"wine_data.csv", "python3-sklearn"},
+    {"breast_cancer.csv", "python3-sklearn"},
+    {"digits.csv", "python3-sklearn"},
+    {"digits.csv.gz", "python3-sklearn"},
+    {"diabetes_data_raw.csv", "python3-sklearn"},
+    {"diabetes_data_raw.csv.gz", "python3-sklearn"},
+    {"diabetes_target.csv", "python3-sklearn"},
+    {"diabetes_target.csv.gz", "python3-sklearn"},
+    {"linnerud_exercise.csv", "python3-sklearn"},
+    {"linnerud_physiological.csv", "python3-sklearn"},
 };
 
-static const char *const fashion_classes[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+static const char *const fashion_classes[] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                              "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                              "Bag",         "Ankle boot"};
 
 const char *const *locate_class_names(const char *data_set, int64_t *n) {
     bool known = strcmp(data_set, "fashion-mnist") == 0;
@@ -36,8 +48,12 @@ bool locate_name_is_safe(const char *name, struct problem *p) {
         at = *slash ? slash + 1 : slash;
     }
     if (!safe) {
-        problem_set(p, EXIT_content, "`%s` is no name of a data set: it must be relative and stay below its folder", name);
-        problem_help(p, "keep the plain name in the .net file and give the folder with `--data %s=DIR`", nr_program.data_name);
+        problem_set(p, EXIT_content,
+                    "`%s` is no name of a data set: it must be relative and stay below its folder",
+                    name);
+        problem_help(
+            p, "keep the plain name in the .net file and give the folder with `--data %s=DIR`",
+            nr_program.data_name);
     }
     return safe;
 }
@@ -56,27 +72,34 @@ static bool try_folder(const char *folder, const char *const *candidates, char *
 
 static char *program_folder(void) {
     const char *source = nr_program.source ? nr_program.source : "", *slash = strrchr(source, '/');
-    return slash ? memory_text("%.*s", slash == source ? 1 : (int)(slash - source), source) : memory_text(".");
+    return slash ? memory_text("%.*s", slash == source ? 1 : (int)(slash - source), source)
+                 : memory_text(".");
 }
 
 static bool missing(const char *name, const char *folder, struct problem *p) {
     if (folder) {
         problem_set(p, EXIT_environment, "the data set `%s` is not in `%s`", name, folder);
-        problem_help(p, "give the folder that holds its files with `--data %s=DIR`", nr_program.data_name);
+        problem_help(p, "give the folder that holds its files with `--data %s=DIR`",
+                     nr_program.data_name);
         return false;
     }
     problem_set(p, EXIT_environment, "the data set `%s` is not on this machine", name);
     for (size_t i = 0; i < sizeof packages / sizeof *packages; i++)
         if (strcmp(packages[i].name, name) == 0) {
-            problem_help(p, "`sudo apt-get install %s` brings it, or give its folder with `--data %s=DIR`", packages[i].package, nr_program.data_name);
+            problem_help(
+                p, "`sudo apt-get install %s` brings it, or give its folder with `--data %s=DIR`",
+                packages[i].package, nr_program.data_name);
             return false;
         }
-    problem_help(p, "give the folder that holds its files with `--data %s=DIR`", nr_program.data_name);
+    problem_help(p, "give the folder that holds its files with `--data %s=DIR`",
+                 nr_program.data_name);
     return false;
 }
 
-// candidates: the file names to try in each folder, NULL at the end. `name` is what the .net file says.
-bool locate(const char *name, const char *const *candidates, const char *folder, char **path, struct problem *p) {
+// candidates: the file names to try in each folder, NULL at the end. `name` is what the .net file
+// says.
+bool locate(const char *name, const char *const *candidates, const char *folder, char **path,
+            struct problem *p) {
     if (!locate_name_is_safe(name, p))
         return false;
     char *folders[5];

@@ -1,6 +1,7 @@
-// Messages, progress and the end of the process. All of it goes to standard error: standard output carries results
-// alone. Colour follows --color, NO_COLOR, CLICOLOR_FORCE and whether standard error is a terminal; the progress bar
-// is drawn on a terminal only and cleared before anything else is printed.
+// Messages, progress and the end of the process. All of it goes to standard error: standard output
+// carries results alone. Colour follows --color, NO_COLOR, CLICOLOR_FORCE and whether standard
+// error is a terminal; the progress bar is drawn on a terminal only and cleared before anything
+// else is printed.
 #include "runtime.h"
 
 #include <stdatomic.h>
@@ -13,7 +14,8 @@ static atomic_flag dying = ATOMIC_FLAG_INIT;
 static bool is_quiet, is_colored, is_terminal, bar_shown;
 
 void log_setup(bool quiet, enum color color) {
-    const char *none = getenv("NO_COLOR"), *force = getenv("CLICOLOR_FORCE"), *term = getenv("TERM");
+    const char *none = getenv("NO_COLOR"), *force = getenv("CLICOLOR_FORCE"),
+               *term = getenv("TERM");
     is_quiet = quiet;
     is_terminal = isatty(STDERR_FILENO);
     is_colored = is_terminal && term && strcmp(term, "dumb") != 0;
@@ -79,14 +81,16 @@ void problem_help(struct problem *p, const char *fmt, ...) {
     va_end(args);
 }
 
-// Several threads may fail at once: the first one speaks and ends the process, the others wait for that.
+// Several threads may fail at once: the first one speaks and ends the process, the others wait for
+// that.
 static void enter_once(void) {
     while (atomic_flag_test_and_set(&dying))
         pause();
 }
 static NORETURN void leave(int code) {
     if (code == EXIT_bug)
-        log_help("this is an error of netc: please report it with the .net file and the command line");
+        log_help(
+            "this is an error of netc: please report it with the .net file and the command line");
     fflush(NULL);
     _exit(code);
 }
@@ -123,8 +127,13 @@ const char *log_time(char text[32], double seconds) {
 }
 
 // ---- the progress bar
-void progress_start(struct progress *p, int64_t first, int64_t total, int64_t per_epoch, int64_t epochs) {
-    *p = (struct progress){.start = log_clock(), .first = first, .total = total, .per_epoch = per_epoch, .epochs = epochs};
+void progress_start(struct progress *p, int64_t first, int64_t total, int64_t per_epoch,
+                    int64_t epochs) {
+    *p = (struct progress){.start = log_clock(),
+                           .first = first,
+                           .total = total,
+                           .per_epoch = per_epoch,
+                           .epochs = epochs};
 }
 
 void progress_clear(void) {
@@ -137,10 +146,14 @@ void progress_clear(void) {
 static void draw_bar(int64_t done, int64_t of) {
     enum { WIDTH = 20 };
     int eighths = of > 0 ? (int)(done * WIDTH * 8 / of) : 0;
-    static const char *const part[8] = {"", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};
+    static const char *const part[8] = {"",       "\u258f", "\u258e", "\u258d",
+                                        "\u258c", "\u258b", "\u258a", "\u2589"};
     fputs(" \u2502", stderr);
     for (int i = 0; i < WIDTH; i++)
-        fputs(eighths >= 8 * (i + 1) ? "\u2588" : eighths > 8 * i ? part[eighths - 8 * i] : " ", stderr);
+        fputs(eighths >= 8 * (i + 1) ? "\u2588"
+              : eighths > 8 * i      ? part[eighths - 8 * i]
+                                     : " ",
+              stderr);
     fputs("\u2502 ", stderr);
 }
 
@@ -152,10 +165,12 @@ void progress_step(struct progress *p, int64_t step, double loss) {
     char left[32], spent[32];
     double rate = (double)(step - p->first) / (now - p->start + 1e-9);
     int64_t in_epoch = (step - 1) % p->per_epoch + 1;
-    fprintf(stderr, "\r\033[Kepoch %lld/%lld", (long long)((step - 1) / p->per_epoch + 1), (long long)p->epochs);
+    fprintf(stderr, "\r\033[Kepoch %lld/%lld", (long long)((step - 1) / p->per_epoch + 1),
+            (long long)p->epochs);
     draw_bar(in_epoch, p->per_epoch);
-    fprintf(stderr, "%lld/%lld  loss %.4f  %.0f steps/s  %s, %s left", (long long)in_epoch, (long long)p->per_epoch, loss, rate,
-            log_time(spent, now - p->start), log_time(left, (double)(p->total - step) / (rate + 1e-9)));
+    fprintf(stderr, "%lld/%lld  loss %.4f  %.0f steps/s  %s, %s left", (long long)in_epoch,
+            (long long)p->per_epoch, loss, rate, log_time(spent, now - p->start),
+            log_time(left, (double)(p->total - step) / (rate + 1e-9)));
     fflush(stderr);
     bar_shown = true;
 }

@@ -1,4 +1,5 @@
-// The entry of every trainer: checks the descriptor, reads the command line, starts the threads, runs the command.
+// The entry of every trainer: checks the descriptor, reads the command line, starts the threads,
+// runs the command.
 #include "runtime.h"
 
 #include <locale.h>
@@ -8,10 +9,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// OpenBLAS asks for its buffers before main() and, refused, asks again for ever. So a process with too little address
-// space for it (ulimit -v) is ended here, before any library starts; only system calls are safe at this point.
+// OpenBLAS asks for its buffers before main() and, refused, asks again for ever. So a process with
+// too little address space for it (ulimit -v) is ended here, before any library starts; only system
+// calls are safe at this point.
 static void check_address_space(int argc, char **argv, char **environment) {
-    static const char message[] = "error: the address space limit (ulimit -v) is below 192 MiB, which the linear algebra library needs\n";
+    static const char message[] = "error: the address space limit (ulimit -v) is below 192 MiB, "
+                                  "which the linear algebra library needs\n";
     struct rlimit r;
     (void)argc, (void)argv, (void)environment;
     if (getrlimit(RLIMIT_AS, &r) != 0 || r.rlim_cur >= (rlim_t)192 << 20)
@@ -19,36 +22,48 @@ static void check_address_space(int argc, char **argv, char **environment) {
     ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
     _exit(written < 0 ? EXIT_bug : EXIT_environment);
 }
-__attribute__((section(".preinit_array"), used)) static void (*const before_libraries)(int, char **, char **) = check_address_space;
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_libraries)(int, char **,
+                                                            char **) = check_address_space;
 
 static void check_descriptor(void) {
     if (nr_program.version != NR_VERSION)
-        die(EXIT_bug, "the program was compiled for runtime interface %lld, this runtime has %d", (long long)nr_program.version, NR_VERSION);
+        die(EXIT_bug, "the program was compiled for runtime interface %lld, this runtime has %d",
+            (long long)nr_program.version, NR_VERSION);
 }
 
 static void print_version(void) {
-    printf("%s, compiled from %s by %s, program %016llx\n", nr_program.name, nr_program.source, nr_program.compiler,
-           (unsigned long long)nr_program.hash);
+    printf("%s, compiled from %s by %s, program %016llx\n", nr_program.name, nr_program.source,
+           nr_program.compiler, (unsigned long long)nr_program.hash);
 }
 
 static int run(const struct options *o) {
     switch (o->command) {
-    case CMD_train: return command_train(o);
-    case CMD_eval: return command_eval(o);
-    case CMD_predict: return command_predict(o);
-    case CMD_info: return command_info(o);
-    case CMD_init: return command_init(o);
-    case CMD_trace: return command_trace(o);
-    case CMD_check_gradients: return command_check_gradients(o);
-    case CMD_bench: return command_bench(o);
-    case CMD_none: break;
+    case CMD_train:
+        return command_train(o);
+    case CMD_eval:
+        return command_eval(o);
+    case CMD_predict:
+        return command_predict(o);
+    case CMD_info:
+        return command_info(o);
+    case CMD_init:
+        return command_init(o);
+    case CMD_trace:
+        return command_trace(o);
+    case CMD_check_gradients:
+        return command_check_gradients(o);
+    case CMD_bench:
+        return command_bench(o);
+    case CMD_none:
+        break;
     }
     return EXIT_bug;
 }
 
 int main(int argc, char **argv) {
     struct options o;
-    signal(SIGPIPE, SIG_IGN);   // a closed pipe is a write error, reported as such
+    signal(SIGPIPE, SIG_IGN); // a closed pipe is a write error, reported as such
     setlocale(LC_ALL, "C");
     log_setup(false, COLOR_auto);
     check_descriptor();

@@ -1,5 +1,5 @@
-// Memory with checked sizes, and how much of it there is. Everything is asked for before training starts; nothing is
-// freed by the commands, which end with the process.
+// Memory with checked sizes, and how much of it there is. Everything is asked for before training
+// starts; nothing is freed by the commands, which end with the process.
 #include "runtime.h"
 
 #include <errno.h>
@@ -23,7 +23,8 @@ static bool fails_now(void) {
 
 void *memory_raw(int64_t count, int64_t size) {
     int64_t bytes, rounded;
-    if (count < 0 || size < 0 || !checked_mul(count, size, &bytes) || bytes > INT64_C(1) << 46 || !checked_add(bytes, 63, &rounded))
+    if (count < 0 || size < 0 || !checked_mul(count, size, &bytes) || bytes > INT64_C(1) << 46 ||
+        !checked_add(bytes, 63, &rounded))
         return NULL;
     rounded = rounded / 64 * 64 + (bytes == 0 ? 64 : 0);
     if (fails_now())
@@ -41,7 +42,8 @@ void *memory_try(int64_t count, int64_t size) {
 void *memory_get(int64_t count, int64_t size) {
     void *memory = memory_try(count, size);
     if (!memory)
-        die(EXIT_environment, "out of memory: %lld times %lld bytes refused", (long long)count, (long long)size);
+        die(EXIT_environment, "out of memory: %lld times %lld bytes refused", (long long)count,
+            (long long)size);
     return memory;
 }
 
@@ -110,7 +112,8 @@ void memory_require(int64_t bytes, const char *what) {
     if (bytes <= available)
         return;
     die_help(EXIT_environment, "use a smaller --batch, or give the process more memory",
-             "%s needs %.1f MiB of memory, %.1f MiB are available", what, (double)bytes / 1048576, (double)available / 1048576);
+             "%s needs %.1f MiB of memory, %.1f MiB are available", what, (double)bytes / 1048576,
+             (double)available / 1048576);
 }
 
 double memory_peak_mib(void) {

@@ -1,6 +1,7 @@
-// The trainer's memory and how a graph is run on it: every slot of a graph is bound to a place by its role, then the
-// compiled entry is called. Parameters, gradients and states lie in flat buffers; batches in buffers made once for the
-// largest batch; each graph's scratch is the arena. No memory is asked for inside a step.
+// The trainer's memory and how a graph is run on it: every slot of a graph is bound to a place by
+// its role, then the compiled entry is called. Parameters, gradients and states lie in flat
+// buffers; batches in buffers made once for the largest batch; each graph's scratch is the arena.
+// No memory is asked for inside a step.
 #include "runtime.h"
 
 #include <math.h>
@@ -15,8 +16,12 @@ static int64_t flat_count(int64_t n, const struct nr_tensor *t) {
         end = t[i].offset + t[i].count > end ? t[i].offset + t[i].count : end;
     return end;
 }
-static int64_t field_bytes(const struct nr_field *f) { return dtype_bytes(f->dtype) * shape_count(f->rank, f->shape); }
-static bool is_alias(const struct nr_field *f) { return f->raw > 0 && P.raw[f->raw - 1].dtype == f->dtype; }
+static int64_t field_bytes(const struct nr_field *f) {
+    return dtype_bytes(f->dtype) * shape_count(f->rank, f->shape);
+}
+static bool is_alias(const struct nr_field *f) {
+    return f->raw > 0 && P.raw[f->raw - 1].dtype == f->dtype;
+}
 
 const struct nr_graph *model_graph(int64_t kind) {
     for (int64_t i = 0; i < P.n_graphs; i++)
@@ -55,19 +60,22 @@ static void find_segments(struct model *m) {
     m->segment_of = memory_get(P.n_params, sizeof(int64_t));
     for (int64_t i = 0; i < P.n_segments; i++)
         for (int64_t j = 0; j < i; j++)
-            if (P.segments[i].offset < P.segments[j].offset + P.segments[j].count && P.segments[j].offset < P.segments[i].offset + P.segments[i].count)
+            if (P.segments[i].offset < P.segments[j].offset + P.segments[j].count &&
+                P.segments[j].offset < P.segments[i].offset + P.segments[i].count)
                 m->segments_overlap = true;
     for (int64_t i = 0; i < P.n_params; i++) {
         m->segment_of[i] = -1;
         for (int64_t s = 0; s < P.n_segments; s++)
-            if (P.params[i].offset >= P.segments[s].offset && P.params[i].offset < P.segments[s].offset + P.segments[s].count)
+            if (P.params[i].offset >= P.segments[s].offset &&
+                P.params[i].offset < P.segments[s].offset + P.segments[s].count)
                 m->segment_of[i] = s;
     }
 }
 
 struct model *model_create(uint64_t seed) {
     struct model *m = memory_get(1, sizeof *m);
-    int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params), states = flat_count(P.n_states, P.states);
+    int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params),
+            states = flat_count(P.n_states, P.states);
     m->seed = seed;
     m->now.seed = (int64_t)seed;
     m->now.epochs = m->now.steps = 1;
@@ -175,7 +183,8 @@ void *model_param(const struct model *m, int64_t i) {
 }
 void *model_state(const struct model *m, int64_t i) { return m->state + P.states[i].offset * 8; }
 
-static void *value_place(struct model *m, const struct nr_graph *g, const struct nr_slot *s, int64_t n) {
+static void *value_place(struct model *m, const struct nr_graph *g, const struct nr_slot *s,
+                         int64_t n) {
     struct array *a = &m->values[m->n_values++];
     int64_t shape[MAX_RANK], count = slot_count(s, n);
     for (int64_t i = 0; i < s->rank; i++)
@@ -189,35 +198,57 @@ static void *value_place(struct model *m, const struct nr_graph *g, const struct
     a->rank = s->rank;
     memcpy(a->shape, shape, sizeof shape);
     const char *name = s->role == NR_value && g->kind != NR_check ? P.values[s->ref].name : s->name;
-    a->name = (char *)(uintptr_t)(name ? name : "");   // borrowed from the descriptor
+    a->name = (char *)(uintptr_t)(name ? name : ""); // borrowed from the descriptor
     return a->data;
 }
 
 static void *builtin_place(struct model *m, int64_t which) {
-    void *const places[] = {&m->now.seed, &m->now.draw_step, &m->now.step, &m->now.steps, &m->now.epoch, &m->now.epochs};
+    void *const places[] = {&m->now.seed,  &m->now.draw_step, &m->now.step,
+                            &m->now.steps, &m->now.epoch,     &m->now.epochs};
     return places[which];
 }
 
-static void *place(struct model *m, const struct nr_graph *g, const struct nr_slot *s, bool output, int64_t n) {
+static void *place(struct model *m, const struct nr_graph *g, const struct nr_slot *s, bool output,
+                   int64_t n) {
     int64_t real = dtype_bytes(P.real), cell = s->ref * P.n_segments + s->ref2;
     switch (s->role) {
-    case NR_raw: return m->raw[s->ref];
-    case NR_field: return output && g->kind == NR_augment ? m->fields_next[s->ref] : m->fields[s->ref];
-    case NR_fitted: return m->fitted[s->ref];
-    case NR_param: return model_param(m, s->ref);
-    case NR_gradient: return m->gradient + P.params[s->ref].offset * real;
-    case NR_state: return (output && g->kind != NR_init ? m->state_next : m->state) + P.states[s->ref].offset * 8;
-    case NR_theta: return (output ? m->params[m->segments_overlap || !m->segment_side[s->ref]] : param_base(m, s->ref)) + P.segments[s->ref].offset * real;
-    case NR_slope: return m->gradient + P.segments[s->ref].offset * real;
-    case NR_rule_state: return (output ? m->rule_states_next : m->rule_states)[cell];
-    case NR_hyper: return &m->hypers[s->ref];
-    case NR_builtin: return builtin_place(m, s->ref);
-    case NR_measure: return output ? &m->batch_measures[s->ref] : &m->measures[s->ref * NR_n_splits + s->ref2];
-    case NR_memory: return (output ? m->memories_next : m->memories) + s->ref;
-    case NR_loss: return &m->loss;
-    case NR_stop: return &m->stop;
-    case NR_keep: return &m->keep;
-    default: return value_place(m, g, s, n);
+    case NR_raw:
+        return m->raw[s->ref];
+    case NR_field:
+        return output && g->kind == NR_augment ? m->fields_next[s->ref] : m->fields[s->ref];
+    case NR_fitted:
+        return m->fitted[s->ref];
+    case NR_param:
+        return model_param(m, s->ref);
+    case NR_gradient:
+        return m->gradient + P.params[s->ref].offset * real;
+    case NR_state:
+        return (output && g->kind != NR_init ? m->state_next : m->state) +
+               P.states[s->ref].offset * 8;
+    case NR_theta:
+        return (output ? m->params[m->segments_overlap || !m->segment_side[s->ref]]
+                       : param_base(m, s->ref)) +
+               P.segments[s->ref].offset * real;
+    case NR_slope:
+        return m->gradient + P.segments[s->ref].offset * real;
+    case NR_rule_state:
+        return (output ? m->rule_states_next : m->rule_states)[cell];
+    case NR_hyper:
+        return &m->hypers[s->ref];
+    case NR_builtin:
+        return builtin_place(m, s->ref);
+    case NR_measure:
+        return output ? &m->batch_measures[s->ref] : &m->measures[s->ref * NR_n_splits + s->ref2];
+    case NR_memory:
+        return (output ? m->memories_next : m->memories) + s->ref;
+    case NR_loss:
+        return &m->loss;
+    case NR_stop:
+        return &m->stop;
+    case NR_keep:
+        return &m->keep;
+    default:
+        return value_place(m, g, s, n);
     }
 }
 
@@ -288,7 +319,8 @@ void model_init(struct model *m) {
     memset(m->segment_side, 0, (size_t)P.n_segments);
     if (g)
         model_run(m, g, 1);
-    memcpy(m->params[1], m->params[0], (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
+    memcpy(m->params[1], m->params[0],
+           (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
     reset_rule_states(m);
     prime_schedules(m);
 }
@@ -301,7 +333,8 @@ void model_prepare_raw(struct model *m, int64_t n) {
             continue;
         int64_t count = n * shape_count(f->rank, f->shape);
         for (int64_t k = 0; k < count; k++)
-            value_set(m->fields[i], f->dtype, k, value_get(m->raw[f->raw - 1], P.raw[f->raw - 1].dtype, k));
+            value_set(m->fields[i], f->dtype, k,
+                      value_get(m->raw[f->raw - 1], P.raw[f->raw - 1].dtype, k));
     }
     if (g)
         model_run(m, g, n);
@@ -348,7 +381,8 @@ void model_augment(struct model *m, int64_t n) {
     model_run(m, g, n);
     for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++)
         if (g->slots[i].role == NR_field)
-            memcpy(m->fields[g->slots[i].ref], m->fields_next[g->slots[i].ref], (size_t)(field_bytes(&P.fields[g->slots[i].ref]) * n));
+            memcpy(m->fields[g->slots[i].ref], m->fields_next[g->slots[i].ref],
+                   (size_t)(field_bytes(&P.fields[g->slots[i].ref]) * n));
 }
 
 // What a graph made becomes what is: states, parameters of a segment, optimizer states, memories.
@@ -359,7 +393,8 @@ static void accept(struct model *m, const struct nr_graph *g) {
         int64_t cell = s->ref * P.n_segments + s->ref2;
         if (s->role == NR_state) {
             int64_t at = P.states[s->ref].offset * 8;
-            memcpy(m->state + at, m->state_next + at, (size_t)(P.states[s->ref].count * dtype_bytes(P.states[s->ref].dtype)));
+            memcpy(m->state + at, m->state_next + at,
+                   (size_t)(P.states[s->ref].count * dtype_bytes(P.states[s->ref].dtype)));
         } else if (s->role == NR_theta && m->segments_overlap) {
             int64_t at = P.segments[s->ref].offset * real;
             memcpy(m->params[0] + at, m->params[1] + at, (size_t)(P.segments[s->ref].count * real));
@@ -425,7 +460,8 @@ static void square_blocks(void *const *context, int64_t begin, int64_t end) {
     else
         for (int64_t i = begin; i < end; i++)
             part[i & 7] += twice[i] * twice[i];
-    sums[begin / BLOCK] = ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+    sums[begin / BLOCK] =
+        ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
 }
 double model_norm(const struct model *m) {
     static double *sums;
@@ -450,11 +486,13 @@ static bool is_finite(const void *data, int64_t dtype, int64_t count) {
 static const char *first_culprit(struct model *m, int64_t n) {
     const struct nr_graph *g = model_graph(NR_check);
     for (int64_t i = 0; i < P.n_fields; i++)
-        if (P.fields[i].used && !is_finite(m->fields[i], P.fields[i].dtype, n * shape_count(P.fields[i].rank, P.fields[i].shape)))
+        if (P.fields[i].used && !is_finite(m->fields[i], P.fields[i].dtype,
+                                           n * shape_count(P.fields[i].rank, P.fields[i].shape)))
             return memory_text("field `%s` of the batch", P.fields[i].name);
     for (int64_t i = 0; i < P.n_params; i++)
         if (!is_finite(model_param(m, i), P.real, P.params[i].count))
-            return memory_text("parameter `%s`, after the update of the step before", P.params[i].name);
+            return memory_text("parameter `%s`, after the update of the step before",
+                               P.params[i].name);
     double loss = m->loss;
     if (g)
         model_run(m, g, n);
@@ -462,7 +500,8 @@ static const char *first_culprit(struct model *m, int64_t n) {
         if (!is_finite(m->values[i].data, m->values[i].dtype, m->values[i].count))
             return memory_text("the result of `%s`", m->values[i].name);
     for (int64_t i = P.n_params - 1; i >= 0 && isfinite(loss); i--)
-        if (!is_finite(m->gradient + P.params[i].offset * dtype_bytes(P.real), P.real, P.params[i].count))
+        if (!is_finite(m->gradient + P.params[i].offset * dtype_bytes(P.real), P.real,
+                       P.params[i].count))
             return memory_text("the gradient of `%s`", P.params[i].name);
     return "the loss itself";
 }
@@ -471,8 +510,10 @@ void model_diagnose(struct model *m, int64_t n) {
     double loss = m->loss;
     const char *what = isfinite(loss) ? "the gradient is" : "the loss is";
     const char *culprit = first_culprit(m, n);
-    die_help(EXIT_numeric, "try a smaller learning rate; what was saved before this step is unchanged",
-             "%s not finite in step %.0f (epoch %.0f): the first value that is not finite is %s", what, m->now.step + 1, m->now.epoch + 1, culprit);
+    die_help(EXIT_numeric,
+             "try a smaller learning rate; what was saved before this step is unchanged",
+             "%s not finite in step %.0f (epoch %.0f): the first value that is not finite is %s",
+             what, m->now.step + 1, m->now.epoch + 1, culprit);
 }
 
 // ---- called by generated code
@@ -498,17 +539,19 @@ void nr_objective(void *context, const void *theta, void *value) {
 void nr_objective_gradient(void *context, const void *theta, void *gradient) {
     struct model *m = context;
     int64_t real = dtype_bytes(P.real), segment = m->theta_segment;
-    if (!m->inner_gradient)   // in the first step, as the inner run's arena
+    if (!m->inner_gradient) // in the first step, as the inner run's arena
         m->inner_gradient = memory_get(flat_count(P.n_params, P.params), real);
     char *kept = m->gradient;
     m->gradient = m->inner_gradient;
     run_inner(m, NR_gradient_graph, theta);
     m->gradient = kept;
-    int64_t at = segment < 0 ? 0 : P.segments[segment].offset, count = segment < 0 ? flat_count(P.n_params, P.params) : P.segments[segment].count;
+    int64_t at = segment < 0 ? 0 : P.segments[segment].offset,
+            count = segment < 0 ? flat_count(P.n_params, P.params) : P.segments[segment].count;
     memcpy(gradient, m->inner_gradient + at * real, (size_t)(count * real));
 }
 
 void nr_fail(void *context, const char *what, const char *line) {
     const struct model *m = context;
-    die(EXIT_numeric, "%s at %s, in step %.0f (epoch %.0f)", what, line, m->now.step + 1, m->now.epoch + 1);
+    die(EXIT_numeric, "%s at %s, in step %.0f (epoch %.0f)", what, line, m->now.step + 1,
+        m->now.epoch + 1);
 }

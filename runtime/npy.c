@@ -1,6 +1,6 @@
-// .npy: the magic, a version, the size of a header that is a Python dict literal, the elements. The header is parsed as
-// exactly the three keys NumPy writes; nothing of it is executed. Fortran order is transposed when read; objects
-// (pickle) and structured types are refused.
+// .npy: the magic, a version, the size of a header that is a Python dict literal, the elements. The
+// header is parsed as exactly the three keys NumPy writes; nothing of it is executed. Fortran order
+// is transposed when read; objects (pickle) and structured types are refused.
 #include "runtime.h"
 
 #include <stdlib.h>
@@ -8,14 +8,21 @@
 
 enum { HEADER_LIMIT = 10000 };
 
-struct header { char kind; int bytes; bool big, fortran, has_type, has_order, has_shape; int64_t rank, shape[MAX_RANK]; };
+struct header {
+    char kind;
+    int bytes;
+    bool big, fortran, has_type, has_order, has_shape;
+    int64_t rank, shape[MAX_RANK];
+};
 
 static const char *skip(const char *at) { return at + strspn(at, " \n"); }
 
 static const char *read_type(const char *at, struct header *h, struct problem *p) {
     char order, quote = *at;
     if ((quote != '\'' && quote != '"') || !strchr("<>|=", at[1]) || at[1] == 0) {
-        problem_set(p, EXIT_content, *at == '[' ? "structured types are not supported" : "the type of the elements is not readable");
+        problem_set(p, EXIT_content,
+                    *at == '[' ? "structured types are not supported"
+                               : "the type of the elements is not readable");
         return NULL;
     }
     order = at[1];
@@ -23,11 +30,13 @@ static const char *read_type(const char *at, struct header *h, struct problem *p
     char *end;
     long bytes = at[3] >= '1' && at[3] <= '9' ? strtol(at + 3, &end, 10) : 0;
     if (h->kind == 'O') {
-        problem_set(p, EXIT_content, "it holds Python objects (pickle), which are never read; save a plain array");
+        problem_set(p, EXIT_content,
+                    "it holds Python objects (pickle), which are never read; save a plain array");
         return NULL;
     }
     int64_t dtype;
-    if (bytes < 1 || bytes > 8 || *end != quote || !array_type(h->kind, (int)bytes, &dtype) || h->kind == 'B') {
+    if (bytes < 1 || bytes > 8 || *end != quote || !array_type(h->kind, (int)bytes, &dtype) ||
+        h->kind == 'B') {
         problem_set(p, EXIT_content, "elements of type `%.8s` are not supported", at + 1);
         return NULL;
     }
@@ -104,8 +113,9 @@ static bool transpose(struct array *a, struct problem *p) {
     int64_t bytes = dtype_bytes(a->dtype), index[MAX_RANK] = {0};
     char *to = memory_try(a->count, bytes);
     if (!to)
-        return problem_set(p, EXIT_environment, "out of memory for %lld elements", (long long)a->count);
-    for (int64_t i = 0; i < a->count; i++) {   // i counts in Fortran order; index is the place
+        return problem_set(p, EXIT_environment, "out of memory for %lld elements",
+                           (long long)a->count);
+    for (int64_t i = 0; i < a->count; i++) { // i counts in Fortran order; index is the place
         int64_t at = 0;
         for (int64_t k = 0; k < a->rank; k++)
             at = at * a->shape[k] + index[k];
@@ -124,7 +134,8 @@ bool npy_parse(const void *data, int64_t n, struct array *a, struct problem *p) 
     if (n < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0 || bytes[6] < 1 || bytes[6] > 3)
         return problem_set(p, EXIT_content, "it is no .npy file");
     int64_t at = bytes[6] == 1 ? 10 : 12;
-    int64_t size = bytes[8] | bytes[9] << 8 | (bytes[6] == 1 ? 0 : (int64_t)bytes[10] << 16 | (int64_t)bytes[11] << 24);
+    int64_t size = bytes[8] | bytes[9] << 8 |
+                   (bytes[6] == 1 ? 0 : (int64_t)bytes[10] << 16 | (int64_t)bytes[11] << 24);
     if (size > HEADER_LIMIT || size > n - at || memchr(bytes + at, 0, (size_t)size))
         return problem_set(p, EXIT_content, "its header has an impossible size");
     char *text = memory_text("%.*s", (int)size, (const char *)bytes + at);
@@ -133,12 +144,16 @@ bool npy_parse(const void *data, int64_t n, struct array *a, struct problem *p) 
     free(text);
     int64_t count = 1, dtype;
     for (int64_t i = 0; good && i < h.rank; i++)
-        good = checked_mul(count, h.shape[i], &count) || problem_set(p, EXIT_content, "its shape is impossible");
+        good = checked_mul(count, h.shape[i], &count) ||
+               problem_set(p, EXIT_content, "its shape is impossible");
     if (!good || !array_type(h.kind, h.bytes, &dtype))
         return false;
     if (!checked_mul(count, h.bytes, &count) || count != n - at - size)
-        return problem_set(p, EXIT_content, "it has %lld bytes of data, its shape needs %lld", (long long)(n - at - size), (long long)count);
-    good = array_make(a, dtype, h.rank, h.shape, p) && array_widen(a, h.kind, h.bytes, h.big, bytes + at + size, p) && (!h.fortran || transpose(a, p));
+        return problem_set(p, EXIT_content, "it has %lld bytes of data, its shape needs %lld",
+                           (long long)(n - at - size), (long long)count);
+    good = array_make(a, dtype, h.rank, h.shape, p) &&
+           array_widen(a, h.kind, h.bytes, h.big, bytes + at + size, p) &&
+           (!h.fortran || transpose(a, p));
     if (!good)
         array_free(a);
     return good;
@@ -161,19 +176,24 @@ bool npy_read(const char *path, struct array *a, struct problem *p) {
 }
 
 bool npy_format(const struct array *a, char **data, int64_t *n, struct problem *p) {
-    static const char *const names[] = {[NR_bool] = "|b1", [NR_u8] = "|u1", [NR_i32] = "<i4", [NR_i64] = "<i8", [NR_f32] = "<f4", [NR_f64] = "<f8"};
+    static const char *const names[] = {[NR_bool] = "|b1", [NR_u8] = "|u1",  [NR_i32] = "<i4",
+                                        [NR_i64] = "<i8",  [NR_f32] = "<f4", [NR_f64] = "<f8"};
     char shape[256];
     size_t at = 0;
     shape[0] = 0;
     for (int64_t i = 0; i < a->rank; i++)
-        at += (size_t)snprintf(shape + at, sizeof shape - at, i ? ", %lld" : "%lld", (long long)a->shape[i]);
-    char *header = memory_text("{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }", names[a->dtype], shape, a->rank == 1 ? "," : "");
-    int64_t length = (int64_t)strlen(header), total = (10 + length + 1 + 63) / 64 * 64, bytes = a->count * dtype_bytes(a->dtype);
+        at += (size_t)snprintf(shape + at, sizeof shape - at, i ? ", %lld" : "%lld",
+                               (long long)a->shape[i]);
+    char *header = memory_text("{'descr': '%s', 'fortran_order': False, 'shape': (%s%s), }",
+                               names[a->dtype], shape, a->rank == 1 ? "," : "");
+    int64_t length = (int64_t)strlen(header), total = (10 + length + 1 + 63) / 64 * 64,
+            bytes = a->count * dtype_bytes(a->dtype);
     *data = memory_try(total + bytes, 1);
     *n = total + bytes;
     if (!*data) {
         free(header);
-        return problem_set(p, EXIT_environment, "out of memory for an array of %lld bytes", (long long)bytes);
+        return problem_set(p, EXIT_environment, "out of memory for an array of %lld bytes",
+                           (long long)bytes);
     }
     memcpy(*data, "\x93NUMPY\1\0", 8);
     (*data)[8] = (char)(total - 10);

@@ -1,6 +1,6 @@
-// .npz: a zip archive of .npy files, by libzip from and to memory. An entry's stated size is believed only as far as
-// deflate can expand the bytes that are there. Archives are written without compression and with a fixed date, so that
-// equal arrays make equal files.
+// .npz: a zip archive of .npy files, by libzip from and to memory. An entry's stated size is
+// believed only as far as deflate can expand the bytes that are there. Archives are written without
+// compression and with a fixed date, so that equal arrays make equal files.
 #include "runtime.h"
 
 #include <stdlib.h>
@@ -9,7 +9,8 @@
 
 enum { ENTRIES_LIMIT = 65536, DEFLATE_RATIO = 1040 };
 
-static bool read_entry(zip_t *archive, zip_uint64_t i, uint64_t file_size, struct arrays *set, struct problem *p) {
+static bool read_entry(zip_t *archive, zip_uint64_t i, uint64_t file_size, struct arrays *set,
+                       struct problem *p) {
     zip_stat_t s;
     const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE;
     if (zip_stat_index(archive, i, 0, &s) != 0 || (s.valid & needed) != needed)
@@ -53,7 +54,8 @@ bool npz_parse(const void *data, int64_t n, struct arrays *set, struct problem *
         return false;
     }
     zip_int64_t entries = zip_get_num_entries(archive, 0);
-    bool good = entries <= ENTRIES_LIMIT || problem_set(p, EXIT_content, "it has %lld entries", (long long)entries);
+    bool good = entries <= ENTRIES_LIMIT ||
+                problem_set(p, EXIT_content, "it has %lld entries", (long long)entries);
     for (zip_int64_t i = 0; good && i < entries; i++)
         good = read_entry(archive, (zip_uint64_t)i, (uint64_t)n, set, p);
     zip_discard(archive);
@@ -85,9 +87,10 @@ static bool add_entry(zip_t *archive, const struct array *a, struct problem *p) 
     if (!npy_format(a, &data, &n, p))
         return false;
     char *name = memory_text("%s.npy", a->name);
-    zip_source_t *source = zip_source_buffer(archive, data, (zip_uint64_t)n, 1);   // frees data
+    zip_source_t *source = zip_source_buffer(archive, data, (zip_uint64_t)n, 1); // frees data
     zip_int64_t i = source ? zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) : -1;
-    bool good = i >= 0 && zip_set_file_compression(archive, (zip_uint64_t)i, ZIP_CM_STORE, 0) == 0 &&
+    bool good = i >= 0 &&
+                zip_set_file_compression(archive, (zip_uint64_t)i, ZIP_CM_STORE, 0) == 0 &&
                 zip_file_set_dostime(archive, (zip_uint64_t)i, 0, 1 << 5 | 1, 0) == 0;
     if (!good)
         problem_set(p, EXIT_environment, "cannot make the archive: %s", zip_strerror(archive));
@@ -104,7 +107,8 @@ static bool take_archive(zip_source_t *source, const char *path, struct problem 
     char *data = memory_try((int64_t)s.size, 1);
     bool good = data && zip_source_read(source, data, s.size) == (zip_int64_t)s.size;
     zip_source_close(source);
-    good = good ? nf_save(path, data, s.size, p) : problem_set(p, EXIT_environment, "out of memory for the archive `%s`", path);
+    good = good ? nf_save(path, data, s.size, p)
+                : problem_set(p, EXIT_environment, "out of memory for the archive `%s`", path);
     free(data);
     return good;
 }
@@ -126,7 +130,8 @@ bool npz_write(const char *path, const struct arrays *set, struct problem *p) {
     if (!good)
         zip_discard(archive);
     else if (zip_close(archive) != 0) {
-        good = problem_set(p, EXIT_environment, "cannot make the archive `%s`: %s", path, zip_strerror(archive));
+        good = problem_set(p, EXIT_environment, "cannot make the archive `%s`: %s", path,
+                           zip_strerror(archive));
         zip_discard(archive);
     }
     good = good && take_archive(source, path, p);

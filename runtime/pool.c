@@ -1,9 +1,11 @@
-// The threads. nr_parallel splits [0, n) into chunks whose borders depend on n and the chunk size alone and hands them
-// out by an atomic counter, so that results never depend on the number of threads (DESIGN.md decision 10). Workers spin
-// for a short while between jobs, then sleep on a futex. A call from inside a body runs on its own thread.
+// The threads. nr_parallel splits [0, n) into chunks whose borders depend on n and the chunk size
+// alone and hands them out by an atomic counter, so that results never depend on the number of
+// threads (DESIGN.md decision 10). Workers spin for a short while between jobs, then sleep on a
+// futex. A call from inside a body runs on its own thread.
 //
-// A job is published by raising `ticket`; a worker takes part by counting itself into `inside` and checking that the
-// ticket is still the one it saw, so that the caller may return as soon as all chunks are done and nobody is inside.
+// A job is published by raising `ticket`; a worker takes part by counting itself into `inside` and
+// checking that the ticket is still the one it saw, so that the caller may return as soon as all
+// chunks are done and nobody is inside.
 #include "runtime.h"
 
 #include <errno.h>
@@ -24,20 +26,21 @@
 #endif
 
 enum { SPINS = 20000, MAX_THREADS = 1024 };
-static int spins = SPINS;               // none where there are more threads than cores
+static int spins = SPINS; // none where there are more threads than cores
 
 static struct {
     nr_body *body;
     void *const *context;
     int64_t n, chunk;
     _Alignas(64) _Atomic int64_t next;
-    _Alignas(64) _Atomic uint32_t ticket;   // odd: a job is open
+    _Alignas(64) _Atomic uint32_t ticket; // odd: a job is open
     _Alignas(64) _Atomic int32_t inside, sleepers;
 } job;
 static int64_t n_threads = 1;
 static _Thread_local bool busy;
 
-// Denormals are kept and rounding is to nearest in every thread, whatever some library set (TRUST.md section 2).
+// Denormals are kept and rounding is to nearest in every thread, whatever some library set
+// (TRUST.md section 2).
 void floating_point_setup(void) {
 #if defined(__x86_64__)
     _mm_setcsr(0x1F80);
@@ -114,10 +117,10 @@ void nr_parallel(nr_body *body, void *const *context, int64_t n, int64_t chunk) 
     if (atomic_load(&job.sleepers) > 0)
         syscall(SYS_futex, &job.ticket, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
     run_chunks();
-    atomic_fetch_add(&job.ticket, 1);   // closed: nobody enters any more
+    atomic_fetch_add(&job.ticket, 1); // closed: nobody enters any more
     for (int i = 0; atomic_load(&job.inside) > 0; i++) {
         RELAX();
-        if (i > spins)                  // fewer cores than threads: let the others run
+        if (i > spins / 16) // a worker is not running: let it
             sched_yield();
     }
     busy = false;
@@ -138,7 +141,9 @@ void pool_start(int64_t threads) {
         int e = pthread_create(&thread, &attributes, worker, NULL);
         if (e != 0) {
             pthread_sigmask(SIG_SETMASK, &before, NULL);
-            die_help(EXIT_environment, "ask for fewer with --threads", "cannot start thread %lld of %lld: %s", (long long)i + 1, (long long)n_threads, strerror(e));
+            die_help(EXIT_environment, "ask for fewer with --threads",
+                     "cannot start thread %lld of %lld: %s", (long long)i + 1, (long long)n_threads,
+                     strerror(e));
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

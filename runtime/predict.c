@@ -1,7 +1,8 @@
-// `predict`: inputs are pictures (.png), arrays of one sample or many (.npy, .npz by field name) or text files with the
-// numbers of a sample on each line. Each sample goes through the data block's preprocessing, with the statistics of the
-// weights file, and the predict graph. Items that are one number a sample are printed, with the class name where one is
-// known; the others are written as DIR/ITEM.npy, like all items under --output DIR.
+// `predict`: inputs are pictures (.png), arrays of one sample or many (.npy, .npz by field name) or
+// text files with the numbers of a sample on each line. Each sample goes through the data block's
+// preprocessing, with the statistics of the weights file, and the predict graph. Items that are one
+// number a sample are printed, with the class name where one is known; the others are written as
+// DIR/ITEM.npy, like all items under --output DIR.
 #include "runtime.h"
 
 #include <math.h>
@@ -10,8 +11,17 @@
 
 #define P nr_program
 
-struct sample_set { const char *path; int64_t n; struct array *raw; bool many; };   // raw[i].data: NULL where it is not given
-struct results { struct arrays items; json_t *list; struct names names; };
+struct sample_set {
+    const char *path;
+    int64_t n;
+    struct array *raw;
+    bool many;
+}; // raw[i].data: NULL where it is not given
+struct results {
+    struct arrays items;
+    json_t *list;
+    struct names names;
+};
 
 // ---- which raw fields have to be given
 static bool is_wanted(int64_t raw) {
@@ -20,7 +30,7 @@ static bool is_wanted(int64_t raw) {
         marked |= P.raw[i].for_predict != 0;
     return marked ? P.raw[raw].for_predict != 0 : P.raw[raw].classes == 0;
 }
-static int64_t only_wanted(void) {   // -1: several
+static int64_t only_wanted(void) { // -1: several
     int64_t found = -1;
     for (int64_t i = 0; i < P.n_raw; i++)
         if (is_wanted(i)) {
@@ -50,7 +60,8 @@ static void read_picture(struct sample_set *s, int64_t raw) {
     struct problem p;
     s->n = 1;
     make_field(s, raw);
-    if (!image_read(s->path, &rgba, &p) || !image_to_field(&rgba, &P.raw[raw], s->raw[raw].data, s->path, &p))
+    if (!image_read(s->path, &rgba, &p) ||
+        !image_to_field(&rgba, &P.raw[raw], s->raw[raw].data, s->path, &p))
         die_problem(&p);
     array_free(&rgba);
 }
@@ -63,16 +74,19 @@ static void read_rows(struct sample_set *s, int64_t raw) {
     if (!table_read(s->path, &t, &p))
         die_problem(&p);
     if (t.columns != width)
-        die(EXIT_content, "%s:%lld: %lld numbers, `%s` has %lld", s->path, (long long)t.lines[0], (long long)t.columns, f->name, (long long)width);
+        die(EXIT_content, "%s:%lld: %lld numbers, `%s` has %lld", s->path, (long long)t.lines[0],
+            (long long)t.columns, f->name, (long long)width);
     s->n = t.rows;
     s->many = t.rows > 1;
     make_field(s, raw);
     for (int64_t i = 0; i < t.rows * width; i++) {
         double v;
         if (!table_number(t.cells[i], &v))
-            die(EXIT_content, "%s:%lld: `%s` is no number", s->path, (long long)t.lines[i / width], t.cells[i]);
+            die(EXIT_content, "%s:%lld: `%s` is no number", s->path, (long long)t.lines[i / width],
+                t.cells[i]);
         if (f->dtype == NR_u8 && (v < 0 || v > 255 || v != floor(v)))
-            die(EXIT_content, "%s:%lld: `%s` is no whole number from 0 to 255, as `%s` has them", s->path, (long long)t.lines[i / width], t.cells[i], f->name);
+            die(EXIT_content, "%s:%lld: `%s` is no whole number from 0 to 255, as `%s` has them",
+                s->path, (long long)t.lines[i / width], t.cells[i], f->name);
         value_set(s->raw[raw].data, f->dtype, i, v);
     }
     table_free(&t);
@@ -84,13 +98,18 @@ static void take_array(struct sample_set *s, int64_t raw, struct array *a) {
     struct problem p;
     char have[160], want[160];
     int64_t width = shape_count(f->rank, f->shape);
-    bool one = a->rank <= f->rank && a->count == width && (a->rank == f->rank || a->rank == 0 || a->shape[0] != 1 || width == 1 || a->rank + 1 == f->rank);
-    bool many = a->rank >= 1 && width > 0 && a->count == a->shape[0] * width && a->rank <= f->rank + 1 && !(one && a->rank == f->rank);
+    bool one = a->rank <= f->rank && a->count == width &&
+               (a->rank == f->rank || a->rank == 0 || a->shape[0] != 1 || width == 1 ||
+                a->rank + 1 == f->rank);
+    bool many = a->rank >= 1 && width > 0 && a->count == a->shape[0] * width &&
+                a->rank <= f->rank + 1 && !(one && a->rank == f->rank);
     if (!one && !many)
-        die(EXIT_content, "`%s` has the shape %s, `%s` is %s for each sample", s->path, shape_text(have, a->rank, a->shape), f->name, shape_text(want, f->rank, f->shape));
+        die(EXIT_content, "`%s` has the shape %s, `%s` is %s for each sample", s->path,
+            shape_text(have, a->rank, a->shape), f->name, shape_text(want, f->rank, f->shape));
     int64_t n = many ? a->shape[0] : 1;
     if (s->n && s->n != n)
-        die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", s->path, f->name, (long long)n, (long long)s->n);
+        die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", s->path, f->name,
+            (long long)n, (long long)s->n);
     if (!array_convert(a, f->dtype, &p))
         die(EXIT_content, "`%s`: `%s`: %s", s->path, f->name, p.message);
     s->n = n;
@@ -123,15 +142,20 @@ static void read_input(struct sample_set *s, const char *path) {
     if (ends_with(path, ".npz")) {
         read_archive(s);
     } else if (raw < 0) {
-        die(EXIT_usage, "the program predicts from several fields: give an .npz file with an array for each, not `%s`", path);
+        die(EXIT_usage,
+            "the program predicts from several fields: give an .npz file with an array for each, "
+            "not `%s`",
+            path);
     } else if (ends_with(path, ".png")) {
         read_picture(s, raw);
     } else if (ends_with(path, ".npy")) {
         if (!npy_read(path, &a, &p))
             die_problem(&p);
         take_array(s, raw, &a);
-    } else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg") || ends_with(path, ".gif") || ends_with(path, ".webp")) {
-        die_help(EXIT_content, "turn it into a .png first", "`%s`: only PNG pictures are read", path);
+    } else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg") || ends_with(path, ".gif") ||
+               ends_with(path, ".webp")) {
+        die_help(EXIT_content, "turn it into a .png first", "`%s`: only PNG pictures are read",
+                 path);
     } else {
         read_rows(s, raw);
     }
@@ -149,7 +173,10 @@ static struct names class_names(const struct weights *w) {
         if (json_is_array(list) && (int64_t)json_array_size(list) == P.raw[i].classes) {
             names = (struct names){P.raw[i].classes, memory_get(P.raw[i].classes, sizeof(char *))};
             for (int64_t k = 0; k < names.n; k++)
-                names.at[k] = memory_text("%s", json_is_string(json_array_get(list, (size_t)k)) ? json_string_value(json_array_get(list, (size_t)k)) : "");
+                names.at[k] =
+                    memory_text("%s", json_is_string(json_array_get(list, (size_t)k))
+                                          ? json_string_value(json_array_get(list, (size_t)k))
+                                          : "");
         }
         json_decref(list);
         free(key);
@@ -180,7 +207,8 @@ static const char *name_of(const struct results *r, const struct array *a, doubl
     return whole && v >= 0 && v < (double)r->names.n ? r->names.at[(int64_t)v] : NULL;
 }
 
-static void print_sample(struct results *r, const struct model *m, const struct sample_set *s, int64_t in_batch, int64_t in_file) {
+static void print_sample(struct results *r, const struct model *m, const struct sample_set *s,
+                         int64_t in_batch, int64_t in_file) {
     json_t *object = r->list ? json_pack("{s:s}", "input", s->path) : NULL;
     if (object && s->many)
         json_object_set_new(object, "sample", json_integer((json_int_t)in_file));
@@ -194,7 +222,9 @@ static void print_sample(struct results *r, const struct model *m, const struct 
         double v = array_value(a, in_batch);
         const char *name = name_of(r, a, v);
         if (object) {
-            struct array one = {.dtype = a->dtype, .count = 1, .data = (char *)a->data + in_batch * dtype_bytes(a->dtype)};
+            struct array one = {.dtype = a->dtype,
+                                .count = 1,
+                                .data = (char *)a->data + in_batch * dtype_bytes(a->dtype)};
             json_object_set_new(object, a->name, array_json(&one));
             char *key = memory_text("%s_name", a->name);
             if (name)
@@ -213,12 +243,14 @@ static void print_sample(struct results *r, const struct model *m, const struct 
         putchar('\n');
 }
 
-static void predict_set(struct model *m, struct results *r, struct sample_set *s, int64_t batch, int64_t at, int64_t total) {
+static void predict_set(struct model *m, struct results *r, struct sample_set *s, int64_t batch,
+                        int64_t at, int64_t total) {
     const struct nr_graph *g = model_graph(NR_predict);
     for (int64_t from = 0; from < s->n; from += batch) {
         int64_t n = s->n - from < batch ? s->n - from : batch;
         for (int64_t i = 0; i < P.n_raw; i++) {
-            int64_t bytes = shape_count(P.raw[i].rank, P.raw[i].shape) * dtype_bytes(P.raw[i].dtype);
+            int64_t bytes =
+                shape_count(P.raw[i].rank, P.raw[i].shape) * dtype_bytes(P.raw[i].dtype);
             if (s->raw[i].data)
                 memcpy(m->raw[i], (char *)s->raw[i].data + from * bytes, (size_t)(n * bytes));
             else
@@ -245,7 +277,8 @@ static void write_items(const struct results *r, const struct options *o) {
         char *path = memory_text("%s/%s.npy", o->output ? o->output : ".", a->name), shape[160];
         if (!npy_write(path, a, &p))
             die_problem(&p);
-        log_note("wrote `%s`, %s %s", path, dtype_name(a->dtype), shape_text(shape, a->rank, a->shape));
+        log_note("wrote `%s`, %s %s", path, dtype_name(a->dtype),
+                 shape_text(shape, a->rank, a->shape));
         free(path);
     }
 }
@@ -257,7 +290,8 @@ int command_predict(const struct options *o) {
     weights_open(&w, o->weights);
     struct model *m = model_open(o, &w);
     if (model_graph(NR_fit) && !m->has_fitted)
-        die_help(EXIT_content, "use a file that `train` wrote", "`%s` lacks the statistics of the training data", o->weights);
+        die_help(EXIT_content, "use a file that `train` wrote",
+                 "`%s` lacks the statistics of the training data", o->weights);
     struct sample_set *sets = memory_get(o->n_inputs, sizeof *sets);
     struct results r = {.list = o->json ? json_array() : NULL, .names = class_names(&w)};
     int64_t total = 0, most = 1, at = 0, planned = P.batch > 0 && !P.batch_all ? P.batch : 256;

@@ -1,43 +1,52 @@
-// A training run: where it stands and what its folder holds. train.c runs it, checkpoint.c writes and reads the folder.
+// A training run: where it stands and what its folder holds. train.c runs it, checkpoint.c writes
+// and reads the folder.
 #pragma once
 
 #include "runtime.h"
 
-struct text { char *at; int64_t n, capacity; };
+struct text {
+    char *at;
+    int64_t n, capacity;
+};
 
 struct run {
     const struct options *o;
     struct model *m;
     struct dataset *d;
     const char *folder, *data_folder;
-    int64_t batch, per_epoch, epochs, total;   // total: steps
-    int64_t epoch, position, step;             // position: steps done in this epoch
-    int64_t *order;                            // rows of this epoch
-    double printed;                            // when the last line for an epoch was
-    double *sums;                              // over the epoch's steps: measures, then the gradient's norm
-    char *best_params, *best_states;           // the kept weights
+    int64_t batch, per_epoch, epochs, total; // total: steps
+    int64_t epoch, position, step;           // position: steps done in this epoch
+    int64_t *order;                          // rows of this epoch
+    double printed;                          // when the last line for an epoch was
+    double *sums;                    // over the epoch's steps: measures, then the gradient's norm
+    char *best_params, *best_states; // the kept weights
     double best_loss;
-    int64_t best_epoch;                        // 0: none yet, else from 1
+    int64_t best_epoch; // 0: none yet, else from 1
     bool best_written, finished, stopped;
-    double start, spent, written;              // clock; seconds of earlier sessions; clock of the last checkpoint
-    struct text metrics;                       // metrics.csv
+    double start, spent,
+        written;         // clock; seconds of earlier sessions; clock of the last checkpoint
+    struct text metrics; // metrics.csv
 };
 
 void text_add(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 char *run_path(const struct run *r, const char *name);
 bool run_exists(const char *folder);
-void run_check_folder(struct run *r);      // refuses an existing run unless told otherwise
+void run_check_folder(struct run *r); // refuses an existing run unless told otherwise
 void run_create_folder(struct run *r);
-void run_clear_folder(const struct run *r);   // of the run that --overwrite replaces
+void run_clear_folder(const struct run *r); // of the run that --overwrite replaces
 void run_write_config(const struct run *r);
-void run_keep_best(struct run *r);         // the weights of now become the kept ones
+void run_keep_best(struct run *r); // the weights of now become the kept ones
 void run_use_best(struct run *r);
-void run_save(struct run *r);              // all files; the checkpoint last
+void run_save(struct run *r); // all files; the checkpoint last
 // ---- save.c: `report` and `save` lines that are due (enum nr_unit; count: epochs or steps done)
-json_t *report_values(struct model *m, int64_t unit, int64_t count);   // name -> number or list
+json_t *report_values(struct model *m, int64_t unit, int64_t count); // name -> number or list
 void print_report(json_t *report, const char *before);
 void run_outputs(struct run *r, int64_t unit, int64_t count);
 // Two steps of a resume: what decides how the data is read and split, then the state itself.
-struct checkpoint { struct arrays set; json_t *metadata; char *path; };
+struct checkpoint {
+    struct arrays set;
+    json_t *metadata;
+    char *path;
+};
 void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o);
 void checkpoint_restore(struct run *r, struct checkpoint *c);

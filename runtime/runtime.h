@@ -1,9 +1,10 @@
 // The runtime's inner door: what its files share. netrt.h is the outer one, towards generated code.
 //
-// A file owns a job and the prototypes below stand under its name. Readers of files (idx, table, npy, npz,
-// safetensors, image) never end the process: they return false and fill a `struct problem`, so that they can be
-// fuzzed and so that the caller can add where the file came from. Commands end with `die` and DESIGN.md's exit codes.
-// All sizes from files are checked with checked_* before memory is asked for.
+// A file owns a job and the prototypes below stand under its name. Readers of files (idx, table,
+// npy, npz, safetensors, image) never end the process: they return false and fill a `struct
+// problem`, so that they can be fuzzed and so that the caller can add where the file came from.
+// Commands end with `die` and DESIGN.md's exit codes. All sizes from files are checked with
+// checked_* before memory is asked for.
 #pragma once
 
 #include "netrt.h"
@@ -31,68 +32,87 @@ enum { MAX_RANK = 8 };
 enum stream { STREAM_shuffle = 0x7F000001, STREAM_split, STREAM_synthetic, STREAM_direction };
 
 // ---- log.c: everything that goes to standard error
-struct problem { int code; char message[512], help[512]; };
-bool problem_set(struct problem *p, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);   // always false
+struct problem {
+    int code;
+    char message[512], help[512];
+};
+// Always false, so that a reader can end with it.
+bool problem_set(struct problem *p, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void problem_help(struct problem *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NORETURN void die(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NORETURN void die_help(int code, const char *help, const char *fmt, ...) PRINTF_LIKE(3, 4);
 NORETURN void die_problem(const struct problem *p);
 enum color { COLOR_auto, COLOR_always, COLOR_never };
 void log_setup(bool quiet, enum color color);
-void log_note(const char *fmt, ...) PRINTF_LIKE(1, 2);      // not under --quiet
+void log_note(const char *fmt, ...) PRINTF_LIKE(1, 2); // not under --quiet
 void log_warning(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_help(const char *fmt, ...) PRINTF_LIKE(1, 2);
-struct progress { double start, shown; int64_t first, total, per_epoch, epochs; };
-void progress_start(struct progress *p, int64_t first, int64_t total, int64_t per_epoch, int64_t epochs);
-void progress_step(struct progress *p, int64_t step, double loss);   // at most ten redraws a second, on a terminal only
+struct progress {
+    double start, shown;
+    int64_t first, total, per_epoch, epochs;
+};
+void progress_start(struct progress *p, int64_t first, int64_t total, int64_t per_epoch,
+                    int64_t epochs);
+// At most ten redraws a second, on a terminal only.
+void progress_step(struct progress *p, int64_t step, double loss);
 void progress_clear(void);
-const char *log_time(char text[32], double seconds);        // "3:07"
-double log_clock(void);                                     // monotonic seconds
+const char *log_time(char text[32], double seconds); // "3:07"
+double log_clock(void);                              // monotonic seconds
 
-// ---- memory.c: checked sizes; zeroed memory, 64-byte aligned; ends with exit code 3 when there is none
-static inline bool checked_mul(int64_t a, int64_t b, int64_t *r) { return !__builtin_mul_overflow(a, b, r); }
-static inline bool checked_add(int64_t a, int64_t b, int64_t *r) { return !__builtin_add_overflow(a, b, r); }
+// ---- memory.c: checked sizes; zeroed, 64-byte aligned; ends with exit code 3 when there is none
+static inline bool checked_mul(int64_t a, int64_t b, int64_t *r) {
+    return !__builtin_mul_overflow(a, b, r);
+}
+static inline bool checked_add(int64_t a, int64_t b, int64_t *r) {
+    return !__builtin_add_overflow(a, b, r);
+}
 void *memory_get(int64_t count, int64_t size);
-void *memory_try(int64_t count, int64_t size);              // NULL in place of ending
-void *memory_raw(int64_t count, int64_t size);              // the same, not zeroed: for what is written at once
+void *memory_try(int64_t count, int64_t size); // NULL in place of ending
+void *memory_raw(int64_t count, int64_t size); // the same, not zeroed: for what is written at once
 char *memory_text(const char *fmt, ...) PRINTF_LIKE(1, 2);
-int64_t memory_available(void);                             // least of free memory, cgroup and address space limits
-void memory_require(int64_t bytes, const char *what);       // dies with both numbers if it will not fit
+int64_t memory_available(void); // least of free memory, cgroup and address space limits
+void memory_require(int64_t bytes, const char *what); // dies with both numbers if it will not fit
 double memory_peak_mib(void);
 
 // ---- file.c: the one way to write a file: a temporary name in the same folder, then renamed
 struct file;
 struct file *nf_open(const char *path, struct problem *p);
 bool nf_write(struct file *f, const void *data, size_t n, struct problem *p);
-bool nf_commit(struct file *f, struct problem *p);          // f is gone in either case
-void nf_abandon(struct file *f);                            // NULL is allowed
-void nf_clean(const char *folder);                          // temporary files of processes that are gone
-bool nf_make_folder(const char *path, struct problem *p);   // and its parents
+bool nf_commit(struct file *f, struct problem *p); // f is gone in either case
+void nf_abandon(struct file *f);                   // NULL is allowed
+void nf_clean(const char *folder);                 // temporary files of processes that are gone
+bool nf_make_folder(const char *path, struct problem *p); // and its parents
 bool nf_save(const char *path, const void *data, size_t n, struct problem *p);
-bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p);   // data ends with a NUL that n does not count
+// The data ends with a NUL that n does not count.
+bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p);
 
 // ---- array.c: a tensor from a file or for one
 struct array {
-    char *name;            // may be NULL
+    char *name; // may be NULL
     int64_t dtype, rank, shape[MAX_RANK], count;
     void *data;
 };
 int64_t dtype_bytes(int64_t dtype);
 const char *dtype_name(int64_t dtype);
-bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p);
-bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape, struct problem *p);   // not zeroed
+bool array_make(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape,
+                struct problem *p);
+// The same, not zeroed.
+bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t *shape,
+                    struct problem *p);
 void array_free(struct array *a);
 double array_value(const struct array *a, int64_t i);
-bool array_convert(struct array *a, int64_t dtype, struct problem *p);   // refuses what does not fit
+bool array_convert(struct array *a, int64_t dtype, struct problem *p); // refuses what does not fit
 int64_t shape_count(int64_t rank, const int64_t *shape);
 void shape_copy(int64_t *to, int64_t rank, const int64_t *from);
 bool shape_equal(int64_t rank, const int64_t *a, const int64_t *b);
 const char *shape_text(char text[160], int64_t rank, const int64_t *shape);
 double value_get(const void *data, int64_t dtype, int64_t i);
 void value_set(void *data, int64_t dtype, int64_t i, double v);
-// Widens file formats' own types: kind 'i' 'u' 'f' 'b' 'B' (bool, bfloat16), bytes, big-endian or not.
-bool array_widen(struct array *a, char kind, int bytes, bool big, const void *from, struct problem *p);
-bool array_type(char kind, int bytes, int64_t *dtype);      // the type that such elements are widened to
+// Widens file formats' own types: kind 'i' 'u' 'f' 'b' 'B' (bool, bfloat16), bytes, big-endian or
+// not.
+bool array_widen(struct array *a, char kind, int bytes, bool big, const void *from,
+                 struct problem *p);
+bool array_type(char kind, int bytes, int64_t *dtype); // the type that such elements are widened to
 
 // ---- idx.c, npy.c, npz.c, image.c, safetensors.c: one file format each
 bool idx_read(const char *path, struct array *a, struct problem *p);
@@ -100,49 +120,65 @@ bool npy_parse(const void *data, int64_t n, struct array *a, struct problem *p);
 bool npy_read(const char *path, struct array *a, struct problem *p);
 bool npy_write(const char *path, const struct array *a, struct problem *p);
 bool npy_format(const struct array *a, char **data, int64_t *n, struct problem *p);
-struct arrays { int64_t n; struct array *at; };
+struct arrays {
+    int64_t n;
+    struct array *at;
+};
 void arrays_free(struct arrays *set);
 struct array *arrays_find(const struct arrays *set, const char *name);
 void arrays_add(struct arrays *set, const struct array *a);
 bool npz_parse(const void *data, int64_t n, struct arrays *set, struct problem *p);
 bool npz_read(const char *path, struct arrays *set, struct problem *p);
 bool npz_write(const char *path, const struct arrays *set, struct problem *p);
-bool image_parse(const void *data, int64_t n, struct array *rgba, struct problem *p);   // u8[height, width, 4]
+// U8[height, width, 4].
+bool image_parse(const void *data, int64_t n, struct array *rgba, struct problem *p);
 bool image_read(const char *path, struct array *rgba, struct problem *p);
-bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path, struct problem *p);
+bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path,
+                    struct problem *p);
 bool safetensors_read(const char *path, struct arrays *set, json_t **metadata, struct problem *p);
-bool safetensors_parse(const char *data, int64_t n, struct arrays *set, json_t **metadata, struct problem *p);
-bool safetensors_write(const char *path, const struct arrays *set, json_t *metadata, struct problem *p);
+bool safetensors_parse(const char *data, int64_t n, struct arrays *set, json_t **metadata,
+                       struct problem *p);
+bool safetensors_write(const char *path, const struct arrays *set, json_t *metadata,
+                       struct problem *p);
 
 // ---- table.c: csv, tsv, blank-separated
 struct table {
     int64_t rows, columns;
-    char **cells;           // rows * columns, in `text`
-    int64_t *lines;         // of each row
-    char **first_line;      // what the two below point into
-    char **header;          // NULL: none
-    char **class_names;     // of scikit-learn's count line
+    char **cells;       // rows * columns, in `text`
+    int64_t *lines;     // of each row
+    char **first_line;  // what the two below point into
+    char **header;      // NULL: none
+    char **class_names; // of scikit-learn's count line
     int64_t n_class_names;
     char *text;
 };
-bool table_parse(char *text, int64_t n, const char *file, struct table *t, struct problem *p);   // keeps text
+// Keeps text.
+bool table_parse(char *text, int64_t n, const char *file, struct table *t, struct problem *p);
 bool table_read(const char *path, struct table *t, struct problem *p);
 void table_free(struct table *t);
 bool table_number(const char *cell, double *v);
 
 // ---- locate.c: where a data set lies
-bool locate(const char *name, const char *const *candidates, const char *folder, char **path, struct problem *p);
+bool locate(const char *name, const char *const *candidates, const char *folder, char **path,
+            struct problem *p);
 bool locate_name_is_safe(const char *name, struct problem *p);
 const char *const *locate_class_names(const char *data_set, int64_t *n);
 
 // ---- data.c: the data block: read, joined, checked, split
-struct split { bool exists; int64_t n; int64_t *rows; };
-struct names { int64_t n; char **at; };
+struct split {
+    bool exists;
+    int64_t n;
+    int64_t *rows;
+};
+struct names {
+    int64_t n;
+    char **at;
+};
 struct dataset {
     int64_t rows;
-    struct array *raw;              // [rows, ..] for each raw field
+    struct array *raw; // [rows, ..] for each raw field
     struct split splits[NR_n_splits];
-    struct names *classes;          // for each raw field
+    struct names *classes; // for each raw field
     uint64_t hash;
 };
 extern const char *const split_names[NR_n_splits];
@@ -157,88 +193,107 @@ void pool_start(int64_t threads);
 int64_t pool_threads(void);
 int64_t pool_cores(void);
 void floating_point_setup(void);
-void gemm_setup(int64_t batch);   // pins OpenBLAS to one thread; the work is split here
-void gemm_thread_setup(void);     // in every thread of the pool
+void gemm_setup(int64_t batch); // pins OpenBLAS to one thread; the work is split here
+void gemm_thread_setup(void);   // in every thread of the pool
 
 // ---- model.c: the trainer's memory, and how graphs are run on it
-struct builtins { int64_t seed, draw_step; double step, steps, epoch, epochs; };
+struct builtins {
+    int64_t seed, draw_step;
+    double step, steps, epoch, epochs;
+};
 struct model {
     uint64_t seed;
     struct builtins now;
-    int64_t capacity;               // samples that the batch buffers hold
-    // An update writes the parameters of a segment to the other of two buffers, then the sides are exchanged: outputs
-    // never share memory with inputs. Overlapping segments are copied back instead.
-    char *params[2], *gradient, *theta;          // theta: parameters moved by nr_objective, else NULL
+    int64_t capacity; // samples that the batch buffers hold
+    // An update writes the parameters of a segment to the other of two buffers, then the sides are
+    // exchanged: outputs never share memory with inputs. Overlapping segments are copied back
+    // instead.
+    char *params[2], *gradient, *theta; // theta: parameters moved by nr_objective, else NULL
     uint8_t *segment_side;
     bool segments_overlap;
-    int64_t *segment_of;            // of each parameter, -1: none
+    int64_t *segment_of; // of each parameter, -1: none
     int64_t theta_segment;
-    char *state, *state_next;       // 8 bytes an element
-    void **rule_states, **rule_states_next;      // [rule state * n_segments + segment], NULL where there is none
+    char *state, *state_next; // 8 bytes an element
+    void **rule_states,
+        **rule_states_next; // [rule state * n_segments + segment], NULL where there is none
     int64_t *rule_counts;
     double *hypers, *memories, *memories_next;
-    double *measures;               // [measure * NR_n_splits + split]
-    double *batch_measures;         // outputs of the graph that ran last; [0] is the loss
+    double *measures;       // [measure * NR_n_splits + split]
+    double *batch_measures; // outputs of the graph that ran last; [0] is the loss
     double gradient_norm;
     void **fitted, **raw, **fields, **fields_next;
-    char *arena[2];                 // [1]: of graphs that run inside another one
+    char *arena[2]; // [1]: of graphs that run inside another one
     int64_t arena_bytes[2];
-    struct array *values;           // outputs with a name of the graph that ran last
+    struct array *values; // outputs with a name of the graph that ran last
     int64_t n_values;
     double loss, inner_loss;
-    char *inner_gradient;           // of nr_objective_gradient
-    int64_t batch_n;                // samples of the step that is running
-    bool unchecked;                 // a loss that is not finite is no failure (bench)
-    double *graph_seconds;          // time spent in each graph, NULL: not measured
-    bool has_fitted;                // fitted values are there
+    char *inner_gradient;  // of nr_objective_gradient
+    int64_t batch_n;       // samples of the step that is running
+    bool unchecked;        // a loss that is not finite is no failure (bench)
+    double *graph_seconds; // time spent in each graph, NULL: not measured
+    bool has_fitted;       // fitted values are there
     uint8_t stop, keep;
-    void ***slots;                  // of each graph
+    void ***slots; // of each graph
 };
 struct model *model_create(uint64_t seed);
-int64_t model_bytes(int64_t n);                            // what a trainer with batches of n will ask for
-void model_batch(struct model *m, int64_t n);              // memory for n samples
-const struct nr_graph *model_graph(int64_t kind);          // the first of a kind, NULL: none
+int64_t model_bytes(int64_t n);                   // what a trainer with batches of n will ask for
+void model_batch(struct model *m, int64_t n);     // memory for n samples
+const struct nr_graph *model_graph(int64_t kind); // the first of a kind, NULL: none
 void model_run(struct model *m, const struct nr_graph *g, int64_t n);
-void model_init(struct model *m);                          // draws parameters, resets all states
+void model_init(struct model *m); // draws parameters, resets all states
 void *model_param(const struct model *m, int64_t i);
 void *model_state(const struct model *m, int64_t i);
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n);
-void model_prepare_raw(struct model *m, int64_t n);        // the same, with raw fields in place
+void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
 void model_fit(struct model *m, const struct dataset *d);
 void model_augment(struct model *m, int64_t n);
-void model_step(struct model *m, int64_t n);               // gradient and update graphs in order
-bool model_rules(struct model *m);                         // stop and keep; false: the program has no rules
-double model_norm(const struct model *m);                  // of the gradient
-NORETURN void model_diagnose(struct model *m, int64_t n);  // a loss that is not finite: names step and layer
+void model_step(struct model *m, int64_t n); // gradient and update graphs in order
+bool model_rules(struct model *m);           // stop and keep; false: the program has no rules
+double model_norm(const struct model *m);    // of the gradient
+// A loss that is not finite: names step and layer.
+NORETURN void model_diagnose(struct model *m, int64_t n);
 
 // ---- weights.c: parameters, states and fitted values as named tensors
 struct weights {
     const char *path;
     struct arrays set;
-    json_t *metadata;               // NULL: the file has none
+    json_t *metadata; // NULL: the file has none
     bool is_ours, has_seed;
     uint64_t seed;
 };
-void weights_collect(const struct model *m, struct arrays *set, const char *prefix);   // borrows the data
-json_t *weights_metadata(const struct model *m, const struct dataset *d, const char *format);   // d may be NULL
+// Borrows the data.
+void weights_collect(const struct model *m, struct arrays *set, const char *prefix);
+// D may be NULL.
+json_t *weights_metadata(const struct model *m, const struct dataset *d, const char *format);
 void weights_open(struct weights *w, const char *path);
-void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path);   // all parameters must be there
+// All parameters must be there.
+void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path);
 void weights_check_data(const struct weights *w, const struct dataset *d);
-const char *weights_text(const json_t *metadata, const char *key);   // NULL: not there
+const char *weights_text(const json_t *metadata, const char *key); // NULL: not there
 bool weights_number(const json_t *metadata, const char *key, double *v);
 
 // ---- args.c
-enum command { CMD_none, CMD_train, CMD_eval, CMD_predict, CMD_info, CMD_init, CMD_trace, CMD_check_gradients, CMD_bench };
+enum command {
+    CMD_none,
+    CMD_train,
+    CMD_eval,
+    CMD_predict,
+    CMD_info,
+    CMD_init,
+    CMD_trace,
+    CMD_check_gradients,
+    CMD_bench
+};
 struct options {
     enum command command;
-    const char *program;            // argv[0]
+    const char *program; // argv[0]
     const char *data, *out, *weights, *split, *input, *output;
     bool resume, overwrite, quiet, json, profile, has_seed;
     enum color color;
-    int64_t epochs, batch, threads, steps;   // 0: not given
+    int64_t epochs, batch, threads, steps; // 0: not given
     uint64_t seed;
     double seconds;
-    double *hypers;                 // [n_hypers]
+    double *hypers; // [n_hypers]
     bool *hyper_given;
     int64_t n_inputs;
     const char **inputs;
@@ -256,13 +311,14 @@ int command_init(const struct options *o);
 int command_trace(const struct options *o);
 int command_check_gradients(const struct options *o);
 int command_bench(const struct options *o);
-void synthetic_fields(struct model *m, int64_t n);         // bench.c: a batch without data
+void synthetic_fields(struct model *m, int64_t n); // bench.c: a batch without data
 
 // ---- evaluate.c: a split, batch by batch, into m->measures; and what commands have in common
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch);
 bool measure_is_evaluated(int64_t measure);
-int64_t batch_size(const struct options *o, int64_t samples);   // checked against the planned batch
-// The model of a command: the seed and hyperparameters of the weights file (NULL: none) and of the flags.
+int64_t batch_size(const struct options *o, int64_t samples); // checked against the planned batch
+// The model of a command: the seed and hyperparameters of the weights file (NULL: none) and of the
+// flags.
 struct model *model_open(const struct options *o, struct weights *w);
 json_t *array_json(const struct array *a);
-void print_json(json_t *value);                            // to standard output; takes it
+void print_json(json_t *value); // to standard output; takes it

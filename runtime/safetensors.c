@@ -1,8 +1,9 @@
-// safetensors: u64 little-endian header size, a JSON header, the data. The reader believes nothing: the header's size is
-// checked against the file, names must be unique, every byte range must equal its shape's size, and the ranges must
-// cover the data without hole, overlap or tail. What netc writes carries a CRC-32 of the whole file in its metadata
-// (`checksum`, computed with zeros in its place), so that a flipped bit anywhere is found; files of other programs have
-// none and are accepted.
+// safetensors: u64 little-endian header size, a JSON header, the data. The reader believes nothing:
+// the header's size is checked against the file, names must be unique, every byte range must equal
+// its shape's size, and the ranges must cover the data without hole, overlap or tail. What netc
+// writes carries a CRC-32 of the whole file in its metadata
+// (`checksum`, computed with zeros in its place), so that a flipped bit anywhere is found; files of
+// other programs have none and are accepted.
 #include "runtime.h"
 
 #include <stdlib.h>
@@ -12,40 +13,52 @@
 enum { HEADER_LIMIT = 100000000 };
 #define NO_CHECKSUM "crc32:00000000"
 
-static const struct { const char *name; char kind; int bytes; } types[] = {
-    {"BOOL", 'b', 1}, {"U8", 'u', 1}, {"I8", 'i', 1}, {"U16", 'u', 2}, {"I16", 'i', 2}, {"F16", 'f', 2}, {"BF16", 'B', 2},
-    {"U32", 'u', 4}, {"I32", 'i', 4}, {"F32", 'f', 4}, {"U64", 'u', 8}, {"I64", 'i', 8}, {"F64", 'f', 8},
+static const struct {
+    const char *name;
+    char kind;
+    int bytes;
+} types[] = {
+    {"BOOL", 'b', 1}, {"U8", 'u', 1},   {"I8", 'i', 1},  {"U16", 'u', 2}, {"I16", 'i', 2},
+    {"F16", 'f', 2},  {"BF16", 'B', 2}, {"U32", 'u', 4}, {"I32", 'i', 4}, {"F32", 'f', 4},
+    {"U64", 'u', 8},  {"I64", 'i', 8},  {"F64", 'f', 8},
 };
 enum { N_TYPES = sizeof types / sizeof *types };
 
-struct range { int64_t begin, end; };
+struct range {
+    int64_t begin, end;
+};
 static int compare_ranges(const void *a, const void *b) {
     const struct range *x = a, *y = b;
-    return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin) : (x->end > y->end) - (x->end < y->end);
+    return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin)
+                                : (x->end > y->end) - (x->end < y->end);
 }
 
 static bool read_shape(json_t *shape, struct array *a, const char *name, struct problem *p) {
     a->rank = (int64_t)json_array_size(shape);
     a->count = 1;
     if (!json_is_array(shape) || a->rank > MAX_RANK)
-        return problem_set(p, EXIT_content, "tensor `%s` has no shape of at most %d axes", name, MAX_RANK);
+        return problem_set(p, EXIT_content, "tensor `%s` has no shape of at most %d axes", name,
+                           MAX_RANK);
     for (int64_t i = 0; i < a->rank; i++) {
         json_t *extent = json_array_get(shape, (size_t)i);
         a->shape[i] = json_integer_value(extent);
-        if (!json_is_integer(extent) || a->shape[i] < 0 || a->shape[i] > INT32_MAX || !checked_mul(a->count, a->shape[i], &a->count))
+        if (!json_is_integer(extent) || a->shape[i] < 0 || a->shape[i] > INT32_MAX ||
+            !checked_mul(a->count, a->shape[i], &a->count))
             return problem_set(p, EXIT_content, "tensor `%s` has an impossible shape", name);
     }
     return true;
 }
 
 // One tensor: its entry is checked against the data and copied.
-static bool read_tensor(const char *name, json_t *entry, const char *data, int64_t n, struct array *a, struct range *range, struct problem *p) {
+static bool read_tensor(const char *name, json_t *entry, const char *data, int64_t n,
+                        struct array *a, struct range *range, struct problem *p) {
     json_t *offsets = json_object_get(entry, "data_offsets");
     const char *type = json_string_value(json_object_get(entry, "dtype"));
     int64_t bytes, dtype;
     int t = 0;
-    if (!json_is_object(entry) || json_object_size(entry) != 3 || !type || json_array_size(offsets) != 2 ||
-        !json_is_integer(json_array_get(offsets, 0)) || !json_is_integer(json_array_get(offsets, 1)))
+    if (!json_is_object(entry) || json_object_size(entry) != 3 || !type ||
+        json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) ||
+        !json_is_integer(json_array_get(offsets, 1)))
         return problem_set(p, EXIT_content, "tensor `%s` is described wrongly", name);
     if (!read_shape(json_object_get(entry, "shape"), a, name, p))
         return false;
@@ -53,13 +66,16 @@ static bool read_tensor(const char *name, json_t *entry, const char *data, int64
         t++;
     if (t == N_TYPES || !array_type(types[t].kind, types[t].bytes, &dtype))
         return problem_set(p, EXIT_content, "tensor `%s` has the unknown type `%s`", name, type);
-    *range = (struct range){json_integer_value(json_array_get(offsets, 0)), json_integer_value(json_array_get(offsets, 1))};
-    if (range->begin < 0 || range->end < range->begin || range->end > n || !checked_mul(a->count, types[t].bytes, &bytes) ||
-        range->end - range->begin != bytes)
-        return problem_set(p, EXIT_content, "the bytes of tensor `%s` do not match its shape", name);
+    *range = (struct range){json_integer_value(json_array_get(offsets, 0)),
+                            json_integer_value(json_array_get(offsets, 1))};
+    if (range->begin < 0 || range->end < range->begin || range->end > n ||
+        !checked_mul(a->count, types[t].bytes, &bytes) || range->end - range->begin != bytes)
+        return problem_set(p, EXIT_content, "the bytes of tensor `%s` do not match its shape",
+                           name);
     int64_t shape[MAX_RANK];
     memcpy(shape, a->shape, sizeof shape);
-    return array_make(a, dtype, a->rank, shape, p) && array_widen(a, types[t].kind, types[t].bytes, false, data + range->begin, p);
+    return array_make(a, dtype, a->rank, shape, p) &&
+           array_widen(a, types[t].kind, types[t].bytes, false, data + range->begin, p);
 }
 
 static bool covers(struct range *ranges, int64_t n_ranges, int64_t n, struct problem *p) {
@@ -67,8 +83,11 @@ static bool covers(struct range *ranges, int64_t n_ranges, int64_t n, struct pro
     int64_t at = 0;
     for (int64_t i = 0; i < n_ranges; at = ranges[i++].end)
         if (ranges[i].begin != at)
-            return problem_set(p, EXIT_content, "the tensors' bytes leave a hole or overlap at byte %lld", (long long)at);
-    return at == n || problem_set(p, EXIT_content, "%lld bytes behind the last tensor", (long long)(n - at));
+            return problem_set(p, EXIT_content,
+                               "the tensors' bytes leave a hole or overlap at byte %lld",
+                               (long long)at);
+    return at == n ||
+           problem_set(p, EXIT_content, "%lld bytes behind the last tensor", (long long)(n - at));
 }
 
 static bool check_metadata(json_t *metadata, struct problem *p) {
@@ -76,13 +95,13 @@ static bool check_metadata(json_t *metadata, struct problem *p) {
     json_t *value;
     if (!json_is_object(metadata))
         return problem_set(p, EXIT_content, "`__metadata__` is no object");
-    json_object_foreach(metadata, key, value)
-        if (!json_is_string(value))
-            return problem_set(p, EXIT_content, "metadata `%s` is no text", key);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return problem_set(
+        p, EXIT_content, "metadata `%s` is no text", key);
     return true;
 }
 
-static bool read_header(json_t *header, const char *data, int64_t n, struct arrays *set, json_t **metadata, struct problem *p) {
+static bool read_header(json_t *header, const char *data, int64_t n, struct arrays *set,
+                        json_t **metadata, struct problem *p) {
     int64_t count = (int64_t)json_object_size(header), i = 0;
     struct range *ranges = memory_try(count, sizeof *ranges);
     const char *name;
@@ -119,24 +138,30 @@ static const char *find_checksum(const char *header, int64_t n, const char *valu
     return NULL;
 }
 
-static bool check_sum(const char *file, int64_t n, int64_t header, json_t *metadata, struct problem *p) {
+static bool check_sum(const char *file, int64_t n, int64_t header, json_t *metadata,
+                      struct problem *p) {
     json_t *stored = json_object_get(metadata, "checksum");
-    const char *format = json_string_value(json_object_get(metadata, "format")), *text = json_string_value(stored), *at;
+    const char *format = json_string_value(json_object_get(metadata, "format")),
+               *text = json_string_value(stored), *at;
     bool ours = format && strncmp(format, "netc", 4) == 0;
     if (!ours && !stored)
         return true;
-    if (!text || strlen(text) != strlen(NO_CHECKSUM) || !(at = find_checksum(file + 8, header, text)))
+    if (!text || strlen(text) != strlen(NO_CHECKSUM) ||
+        !(at = find_checksum(file + 8, header, text)))
         return problem_set(p, EXIT_content, "its checksum is missing");
     int64_t place = at - file;
     uLong crc = crc32_z(0, (const Bytef *)file, (size_t)place);
     crc = crc32_z(crc, (const Bytef *)NO_CHECKSUM, strlen(NO_CHECKSUM));
-    crc = crc32_z(crc, (const Bytef *)at + strlen(NO_CHECKSUM), (size_t)(n - place) - strlen(NO_CHECKSUM));
+    crc = crc32_z(crc, (const Bytef *)at + strlen(NO_CHECKSUM),
+                  (size_t)(n - place) - strlen(NO_CHECKSUM));
     char want[32];
     snprintf(want, sizeof want, "crc32:%08lx", crc);
-    return strcmp(want, text) == 0 || problem_set(p, EXIT_content, "its checksum is wrong: the file is damaged");
+    return strcmp(want, text) == 0 ||
+           problem_set(p, EXIT_content, "its checksum is wrong: the file is damaged");
 }
 
-bool safetensors_parse(const char *file, int64_t n, struct arrays *set, json_t **metadata, struct problem *p) {
+bool safetensors_parse(const char *file, int64_t n, struct arrays *set, json_t **metadata,
+                       struct problem *p) {
     *set = (struct arrays){0};
     *metadata = NULL;
     uint64_t header = 0;
@@ -148,9 +173,11 @@ bool safetensors_parse(const char *file, int64_t n, struct arrays *set, json_t *
     json_t *root = json_loadb(file + 8, header, JSON_REJECT_DUPLICATES, &error);
     if (!root || !json_is_object(root)) {
         json_decref(root);
-        return problem_set(p, EXIT_content, "its header is no JSON object: %s", root ? "it is something else" : error.text);
+        return problem_set(p, EXIT_content, "its header is no JSON object: %s",
+                           root ? "it is something else" : error.text);
     }
-    bool good = read_header(root, file + 8 + header, n - 8 - (int64_t)header, set, metadata, p) && check_sum(file, n, (int64_t)header, *metadata, p);
+    bool good = read_header(root, file + 8 + header, n - 8 - (int64_t)header, set, metadata, p) &&
+                check_sum(file, n, (int64_t)header, *metadata, p);
     json_decref(root);
     if (!good) {
         arrays_free(set);
@@ -177,7 +204,8 @@ bool safetensors_read(const char *path, struct arrays *set, json_t **metadata, s
 
 // ---- writing
 static const char *type_of(int64_t dtype) {
-    static const char *const names[] = {[NR_bool] = "BOOL", [NR_u8] = "U8", [NR_i32] = "I32", [NR_i64] = "I64", [NR_f32] = "F32", [NR_f64] = "F64"};
+    static const char *const names[] = {[NR_bool] = "BOOL", [NR_u8] = "U8",   [NR_i32] = "I32",
+                                        [NR_i64] = "I64",   [NR_f32] = "F32", [NR_f64] = "F64"};
     return names[dtype];
 }
 
@@ -188,7 +216,8 @@ static int compare_arrays(const void *a, const void *b) {
     return sx != sy ? (sx < sy) - (sx > sy) : strcmp(x->name, y->name);
 }
 
-static char *make_header(const struct array *const *order, int64_t n, json_t *metadata, size_t *size) {
+static char *make_header(const struct array *const *order, int64_t n, json_t *metadata,
+                         size_t *size) {
     json_t *header = json_object();
     json_object_set_new(metadata, "checksum", json_string(NO_CHECKSUM));
     json_object_set(header, "__metadata__", metadata);
@@ -198,8 +227,10 @@ static char *make_header(const struct array *const *order, int64_t n, json_t *me
         for (int64_t k = 0; k < order[i]->rank; k++)
             json_array_append_new(shape, json_integer(order[i]->shape[k]));
         int64_t end = at + order[i]->count * dtype_bytes(order[i]->dtype);
-        json_object_set_new(header, order[i]->name, json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_of(order[i]->dtype), "shape", shape,
-                                                              "data_offsets", (json_int_t)at, (json_int_t)end));
+        json_object_set_new(header, order[i]->name,
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", type_of(order[i]->dtype),
+                                      "shape", shape, "data_offsets", (json_int_t)at,
+                                      (json_int_t)end));
         at = end;
     }
     char *text = json_dumps(header, JSON_COMPACT);
@@ -220,13 +251,15 @@ static char *make_header(const struct array *const *order, int64_t n, json_t *me
 static void put_checksum(char *header, size_t size, const struct array *const *order, int64_t n) {
     uLong crc = crc32_z(0, (const Bytef *)header, size);
     for (int64_t i = 0; i < n; i++)
-        crc = crc32_z(crc, order[i]->data, (size_t)(order[i]->count * dtype_bytes(order[i]->dtype)));
+        crc =
+            crc32_z(crc, order[i]->data, (size_t)(order[i]->count * dtype_bytes(order[i]->dtype)));
     char text[32], *at = (char *)(uintptr_t)find_checksum(header, (int64_t)size, NO_CHECKSUM);
     snprintf(text, sizeof text, "crc32:%08lx", crc);
     memcpy(at, text, strlen(NO_CHECKSUM));
 }
 
-bool safetensors_write(const char *path, const struct arrays *set, json_t *metadata, struct problem *p) {
+bool safetensors_write(const char *path, const struct arrays *set, json_t *metadata,
+                       struct problem *p) {
     const struct array **order = memory_get(set->n, sizeof *order);
     for (int64_t i = 0; i < set->n; i++)
         order[i] = &set->at[i];
@@ -237,7 +270,8 @@ bool safetensors_write(const char *path, const struct arrays *set, json_t *metad
     struct file *f = nf_open(path, p);
     bool good = f && nf_write(f, header, size, p);
     for (int64_t i = 0; good && i < set->n; i++)
-        good = nf_write(f, order[i]->data, (size_t)(order[i]->count * dtype_bytes(order[i]->dtype)), p);
+        good = nf_write(f, order[i]->data, (size_t)(order[i]->count * dtype_bytes(order[i]->dtype)),
+                        p);
     free(header);
     free(order);
     if (good)

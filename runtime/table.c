@@ -1,6 +1,7 @@
-// Tables of text: comma, semicolon or tab separated (quoted fields with doubled quotes inside), or blank-separated;
-// plain or gzip. The separator is read off the first line. The first line may be column names, or scikit-learn's count
-// line `rows,columns,class names..`. Every other line must have the same number of fields. Cells point into the text.
+// Tables of text: comma, semicolon or tab separated (quoted fields with doubled quotes inside), or
+// blank-separated; plain or gzip. The separator is read off the first line. The first line may be
+// column names, or scikit-learn's count line `rows,columns,class names..`. Every other line must
+// have the same number of fields. Cells point into the text.
 #include "runtime.h"
 
 #include <errno.h>
@@ -37,7 +38,10 @@ static char separator_of(const char *text, const char *end) {
     return commas == 0 && semicolons == 0 ? ' ' : semicolons > commas ? ';' : ',';
 }
 
-struct cells { char **at; int64_t n, capacity; };
+struct cells {
+    char **at;
+    int64_t n, capacity;
+};
 static bool add_cell(struct cells *c, char *cell, struct problem *p) {
     if (c->n == c->capacity) {
         int64_t capacity = c->capacity ? 2 * c->capacity : 1024;
@@ -54,7 +58,8 @@ static bool add_cell(struct cells *c, char *cell, struct problem *p) {
     return true;
 }
 
-// A quoted field: unescapes in place; returns the place after the closing quote, NULL if there is none on this line.
+// A quoted field: unescapes in place; returns the place after the closing quote, NULL if there is
+// none on this line.
 static char *unquote(char *at, const char *end) {
     char *to = at;
     for (char *from = at + 1; from < end; from++) {
@@ -70,7 +75,8 @@ static char *unquote(char *at, const char *end) {
 }
 
 // The fields of one line, which ends at `end` (there, a NUL may be written).
-static bool split_line(char *at, char *end, char separator, struct cells *c, const char *file, int64_t line, struct problem *p) {
+static bool split_line(char *at, char *end, char separator, struct cells *c, const char *file,
+                       int64_t line, struct problem *p) {
     if (separator == ' ') {
         while (at < end) {
             at += strspn(at, " \t");
@@ -92,11 +98,14 @@ static bool split_line(char *at, char *end, char separator, struct cells *c, con
         if (*cell == '"') {
             stop = unquote(cell, end);
             if (!stop)
-                return problem_set(p, EXIT_content, "%s:%lld: a quoted field does not end on its line", file, (long long)line);
+                return problem_set(p, EXIT_content,
+                                   "%s:%lld: a quoted field does not end on its line", file,
+                                   (long long)line);
             while (*stop == ' ')
                 stop++;
             if (stop < end && *stop != separator)
-                return problem_set(p, EXIT_content, "%s:%lld: text after a quoted field", file, (long long)line);
+                return problem_set(p, EXIT_content, "%s:%lld: text after a quoted field", file,
+                                   (long long)line);
         } else {
             stop = memchr(cell, separator, (size_t)(end - cell));
             stop = stop ? stop : end;
@@ -119,7 +128,8 @@ static bool is_number(const char *cell) {
 // `150,4,setosa,versicolor,virginica` before rows of 5 fields
 static bool is_count_line(char **first, int64_t n, int64_t next) {
     double rows, columns;
-    if (n < 3 || !table_number(first[0], &rows) || !table_number(first[1], &columns) || rows != floor(rows) || columns + 1 != (double)next)
+    if (n < 3 || !table_number(first[0], &rows) || !table_number(first[1], &columns) ||
+        rows != floor(rows) || columns + 1 != (double)next)
         return false;
     for (int64_t i = 2; i < n; i++)
         if (is_number(first[i]))
@@ -138,10 +148,14 @@ static bool is_header(char **first, int64_t n, char **second, int64_t next) {
     return (words == n && (next == 0 || above_number)) || (above_number && n == next);
 }
 
-struct lines { int64_t *first_cell, *number; int64_t n, capacity; };
+struct lines {
+    int64_t *first_cell, *number;
+    int64_t n, capacity;
+};
 static bool add_line(struct lines *l, int64_t cell, int64_t number, struct problem *p) {
     if (l->n + 1 >= l->capacity) {
-        int64_t capacity = l->capacity ? 2 * l->capacity : 1024, *cells = memory_try(capacity, 8), *numbers = memory_try(capacity, 8);
+        int64_t capacity = l->capacity ? 2 * l->capacity : 1024, *cells = memory_try(capacity, 8),
+                *numbers = memory_try(capacity, 8);
         if (!cells || !numbers) {
             free(cells);
             free(numbers);
@@ -160,7 +174,8 @@ static bool add_line(struct lines *l, int64_t cell, int64_t number, struct probl
     return true;
 }
 
-static bool split_text(char *text, int64_t n, const char *file, struct cells *c, struct lines *l, struct problem *p) {
+static bool split_text(char *text, int64_t n, const char *file, struct cells *c, struct lines *l,
+                       struct problem *p) {
     char *end = text + n, *at = text;
     if (n >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
         at += 3;
@@ -169,29 +184,36 @@ static bool split_text(char *text, int64_t n, const char *file, struct cells *c,
         char *newline = memchr(at, '\n', (size_t)(end - at)), *stop = newline ? newline : end;
         char *next = newline ? newline + 1 : end;
         if (memchr(at, 0, (size_t)(stop - at)))
-            return problem_set(p, EXIT_content, "%s:%lld: a NUL byte in a text file", file, (long long)line);
+            return problem_set(p, EXIT_content, "%s:%lld: a NUL byte in a text file", file,
+                               (long long)line);
         if (stop > at && stop[-1] == '\r')
             stop--;
         *stop = 0;
-        if (at[strspn(at, " \t")] != 0 && !(add_line(l, c->n, line, p) && split_line(at, stop, separator, c, file, line, p)))
+        if (at[strspn(at, " \t")] != 0 &&
+            !(add_line(l, c->n, line, p) && split_line(at, stop, separator, c, file, line, p)))
             return false;
         at = next;
     }
     return true;
 }
 
-static bool check_lines(struct table *t, const struct lines *l, int64_t first, int64_t n_cells, const char *file, double stated, struct problem *p) {
+static bool check_lines(struct table *t, const struct lines *l, int64_t first, int64_t n_cells,
+                        const char *file, double stated, struct problem *p) {
     t->rows = l->n - first;
     if (t->rows <= 0)
         return problem_set(p, EXIT_content, "`%s` has no rows", file);
     if (stated >= 0 && stated != (double)t->rows)
-        return problem_set(p, EXIT_content, "%s:1: the first line says %.0f rows, the file has %lld", file, stated, (long long)t->rows);
+        return problem_set(p, EXIT_content,
+                           "%s:1: the first line says %.0f rows, the file has %lld", file, stated,
+                           (long long)t->rows);
     for (int64_t i = first; i < l->n; i++) {
         int64_t have = (i + 1 < l->n ? l->first_cell[i + 1] : n_cells) - l->first_cell[i];
         if (i == first)
             t->columns = have;
         if (have != t->columns)
-            return problem_set(p, EXIT_content, "%s:%lld: %lld fields, the lines before have %lld", file, (long long)l->number[i], (long long)have, (long long)t->columns);
+            return problem_set(p, EXIT_content, "%s:%lld: %lld fields, the lines before have %lld",
+                               file, (long long)l->number[i], (long long)have,
+                               (long long)t->columns);
     }
     return true;
 }
@@ -218,7 +240,9 @@ bool table_parse(char *text, int64_t n, const char *file, struct table *t, struc
     }
     good = good && check_lines(t, &l, first, c.n, file, stated, p);
     if (good && t->header && width != t->columns)
-        good = problem_set(p, EXIT_content, "%s:1: %lld column names, the lines below have %lld fields", file, (long long)width, (long long)t->columns);
+        good = problem_set(p, EXIT_content,
+                           "%s:1: %lld column names, the lines below have %lld fields", file,
+                           (long long)width, (long long)t->columns);
     t->cells = c.at;
     t->lines = l.number;
     free(l.first_cell);
@@ -226,8 +250,9 @@ bool table_parse(char *text, int64_t n, const char *file, struct table *t, struc
         table_free(t);
         return false;
     }
-    if (first) {       // the first line's cells go into an array of their own
-        char **rows = memory_try(t->rows * t->columns, sizeof *rows), **names = memory_try(width, sizeof *names);
+    if (first) { // the first line's cells go into an array of their own
+        char **rows = memory_try(t->rows * t->columns, sizeof *rows),
+             **names = memory_try(width, sizeof *names);
         if (!rows || !names) {
             free(rows);
             free(names);
@@ -261,7 +286,9 @@ static bool read_text(gzFile f, char **text, int64_t *n, const char *path, struc
         int code, r = gzread(f, *text + *n, (unsigned)(capacity - *n - 1));
         if (r < 0) {
             const char *why = gzerror(f, &code);
-            return problem_set(p, code == Z_ERRNO ? EXIT_environment : EXIT_content, "cannot read `%s`: %s", path, code == Z_ERRNO ? strerror(errno) : why);
+            return problem_set(p, code == Z_ERRNO ? EXIT_environment : EXIT_content,
+                               "cannot read `%s`: %s", path,
+                               code == Z_ERRNO ? strerror(errno) : why);
         }
         *n += r;
         if (r == 0)
@@ -269,7 +296,8 @@ static bool read_text(gzFile f, char **text, int64_t *n, const char *path, struc
         if (*n + 1 < capacity)
             continue;
         if (capacity >= LIMIT)
-            return problem_set(p, EXIT_content, "`%s` has more than %d MiB of text", path, LIMIT >> 20);
+            return problem_set(p, EXIT_content, "`%s` has more than %d MiB of text", path,
+                               LIMIT >> 20);
         char *more = memory_try(2 * capacity, 1);
         if (more)
             memcpy(more, *text, (size_t)*n);
@@ -286,7 +314,8 @@ bool table_read(const char *path, struct table *t, struct problem *p) {
     int64_t n = 0;
     *t = (struct table){0};
     if (!f)
-        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path, strerror(errno ? errno : ENOMEM));
+        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path,
+                           strerror(errno ? errno : ENOMEM));
     bool good = read_text(f, &text, &n, path, p);
     if (gzclose(f) == Z_BUF_ERROR && good)
         good = problem_set(p, EXIT_content, "`%s` ends in the middle of its compressed data", path);

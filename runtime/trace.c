@@ -1,6 +1,7 @@
-// `trace`: the training step on given fields, and everything that came of it. The fields come by name after
-// preprocessing; `loss`, `out/NAME` and `grad/PARAMETER` are of the given weights, `param/PARAMETER` and `state/NAME`
-// are after K steps on the same input. Step counts from 0, steps is K, epoch is 0 of 1; nothing is augmented.
+// `trace`: the training step on given fields, and everything that came of it. The fields come by
+// name after preprocessing; `loss`, `out/NAME` and `grad/PARAMETER` are of the given weights,
+// `param/PARAMETER` and `state/NAME` are after K steps on the same input. Step counts from 0, steps
+// is K, epoch is 0 of 1; nothing is augmented.
 #include "runtime.h"
 
 #include <stdlib.h>
@@ -19,15 +20,18 @@ static void check_field(const struct nr_field *f, struct array *a, const char *p
     char have[160], want[160];
     struct problem p;
     if (a->rank != f->rank + 1 || !shape_equal(f->rank, a->shape + 1, f->shape))
-        die(EXIT_content, "`%s`: `%s` has the shape %s, a batch of samples of shape %s is needed", path, f->name, shape_text(have, a->rank, a->shape),
+        die(EXIT_content, "`%s`: `%s` has the shape %s, a batch of samples of shape %s is needed",
+            path, f->name, shape_text(have, a->rank, a->shape),
             shape_text(want, f->rank, f->shape));
     if (a->shape[0] != n)
-        die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", path, f->name, (long long)a->shape[0], (long long)n);
+        die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", path, f->name,
+            (long long)a->shape[0], (long long)n);
     if (!array_convert(a, f->dtype, &p))
         die(EXIT_content, "`%s`: `%s`: %s", path, f->name, p.message);
     for (int64_t i = 0; f->classes > 0 && i < a->count; i++)
         if (array_value(a, i) < 0 || array_value(a, i) >= (double)f->classes)
-            die(EXIT_content, "`%s`: `%s` of sample %lld is %.9g, outside `class(%lld)`", path, f->name, (long long)i, array_value(a, i), (long long)f->classes);
+            die(EXIT_content, "`%s`: `%s` of sample %lld is %.9g, outside `class(%lld)`", path,
+                f->name, (long long)i, array_value(a, i), (long long)f->classes);
 }
 
 // The given fields, checked, in the model's batch; returns the number of samples.
@@ -39,14 +43,18 @@ static int64_t load_fields(struct model *m, const struct options *o) {
     int64_t n = -1;
     for (int64_t i = 0; i < set.n; i++) {
         if (!field_named(set.at[i].name))
-            die_help(EXIT_content, memory_text("`%s info` lists the fields", o->program), "`%s` has an array `%s`, the program has no such field", o->input, set.at[i].name);
+            die_help(EXIT_content, memory_text("`%s info` lists the fields", o->program),
+                     "`%s` has an array `%s`, the program has no such field", o->input,
+                     set.at[i].name);
         n = n < 0 && set.at[i].rank > 0 ? set.at[i].shape[0] : n;
     }
     if (n < 1)
         die(EXIT_content, "`%s` holds no samples", o->input);
     if (n > P.batch && !P.batch_all)
-        die_help(EXIT_usage, memory_text("compile for it: netc build %s --batch %lld", P.source, (long long)n),
-                 "`%s` holds %lld samples, this trainer was compiled for at most %lld", o->input, (long long)n, (long long)P.batch);
+        die_help(EXIT_usage,
+                 memory_text("compile for it: netc build %s --batch %lld", P.source, (long long)n),
+                 "`%s` holds %lld samples, this trainer was compiled for at most %lld", o->input,
+                 (long long)n, (long long)P.batch);
     model_batch(m, n);
     for (int64_t i = 0; i < P.n_fields; i++) {
         struct array *a = arrays_find(&set, P.fields[i].name);
@@ -61,7 +69,8 @@ static int64_t load_fields(struct model *m, const struct options *o) {
     return n;
 }
 
-static void add_copy(struct arrays *to, char *name, int64_t dtype, int64_t rank, const int64_t *shape, const void *data) {
+static void add_copy(struct arrays *to, char *name, int64_t dtype, int64_t rank,
+                     const int64_t *shape, const void *data) {
     struct array a;
     struct problem p;
     if (!array_make(&a, dtype, rank, shape, &p))
@@ -81,7 +90,8 @@ static void add_step(struct model *m, struct arrays *to, const struct nr_graph *
         add_copy(to, memory_text("out/%s", a->name), a->dtype, a->rank, a->shape, a->data);
     }
     for (int64_t i = 0; i < P.n_params; i++)
-        add_copy(to, memory_text("grad/%s", P.params[i].name), P.real, P.params[i].rank, P.params[i].shape, m->gradient + P.params[i].offset * dtype_bytes(P.real));
+        add_copy(to, memory_text("grad/%s", P.params[i].name), P.real, P.params[i].rank,
+                 P.params[i].shape, m->gradient + P.params[i].offset * dtype_bytes(P.real));
 }
 
 int command_trace(const struct options *o) {
@@ -103,12 +113,15 @@ int command_trace(const struct options *o) {
         model_step(m, n);
     }
     for (int64_t i = 0; i < P.n_params; i++)
-        add_copy(&out, memory_text("param/%s", P.params[i].name), P.real, P.params[i].rank, P.params[i].shape, model_param(m, i));
+        add_copy(&out, memory_text("param/%s", P.params[i].name), P.real, P.params[i].rank,
+                 P.params[i].shape, model_param(m, i));
     for (int64_t i = 0; i < P.n_states; i++)
-        add_copy(&out, memory_text("state/%s", P.states[i].name), P.states[i].dtype, P.states[i].rank, P.states[i].shape, model_state(m, i));
+        add_copy(&out, memory_text("state/%s", P.states[i].name), P.states[i].dtype,
+                 P.states[i].rank, P.states[i].shape, model_state(m, i));
     if (!npz_write(o->output, &out, &p))
         die_problem(&p);
     if (o->json)
-        print_json(json_pack("{s:f, s:I, s:I}", "loss", array_value(arrays_find(&out, "loss"), 0), "samples", (json_int_t)n, "steps", (json_int_t)steps));
+        print_json(json_pack("{s:f, s:I, s:I}", "loss", array_value(arrays_find(&out, "loss"), 0),
+                             "samples", (json_int_t)n, "steps", (json_int_t)steps));
     return EXIT_done;
 }

@@ -1,7 +1,7 @@
-// `train`: epochs of steps over a shuffled split, the measurements after each, the rules that stop and keep, the run's
-// folder. Where a run stands is (epoch, position): everything random follows from it and the seed, so a resumed run
-// goes on to the same bits. SIGINT and SIGTERM end it after the running step with everything saved; a second one at
-// once.
+// `train`: epochs of steps over a shuffled split, the measurements after each, the rules that stop
+// and keep, the run's folder. Where a run stands is (epoch, position): everything random follows
+// from it and the seed, so a resumed run goes on to the same bits. SIGINT and SIGTERM end it after
+// the running step with everything saved; a second one at once.
 #include "run.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 
 #define P nr_program
 
-enum { MANY_EPOCHS = 200 };   // from here on a line a second
+enum { MANY_EPOCHS = 200 }; // from here on a line a second
 
 static volatile sig_atomic_t caught;
 static void on_signal(int number) {
@@ -40,7 +40,9 @@ static void add_metrics_header(struct run *r) {
     text_add(&r->metrics, ",kept,seconds\n");
 }
 
-static double measure(const struct run *r, int64_t k, int split) { return r->m->measures[k * NR_n_splits + split]; }
+static double measure(const struct run *r, int64_t k, int split) {
+    return r->m->measures[k * NR_n_splits + split];
+}
 
 static void add_metrics(struct run *r, double gradient, bool kept, double seconds) {
     text_add(&r->metrics, "%lld,%lld", (long long)r->epoch, (long long)r->step);
@@ -81,7 +83,8 @@ static void print_resume_command(const struct run *r) {
 
 // ---- an epoch
 static void set_builtins(struct run *r) {
-    r->m->now = (struct builtins){(int64_t)r->m->seed, r->step, (double)r->step, (double)r->total, (double)r->epoch, (double)r->epochs};
+    r->m->now = (struct builtins){(int64_t)r->m->seed, r->step,          (double)r->step,
+                                  (double)r->total,    (double)r->epoch, (double)r->epochs};
 }
 
 static void run_step(struct run *r) {
@@ -114,7 +117,8 @@ static void end_epoch(struct run *r, double began) {
     struct model *m = r->m;
     double steps = (double)r->position, gradient = r->sums[P.n_measures] / steps;
     for (int64_t k = 0; k < P.n_measures; k++)
-        m->measures[k * NR_n_splits + NR_train] = strcmp(P.measures[k].name, "gradient") == 0 ? gradient : r->sums[k] / steps;
+        m->measures[k * NR_n_splits + NR_train] =
+            strcmp(P.measures[k].name, "gradient") == 0 ? gradient : r->sums[k] / steps;
     memset(r->sums, 0, (size_t)(P.n_measures + 1) * sizeof *r->sums);
     set_builtins(r);
     if (r->d->splits[NR_validation].exists)
@@ -128,7 +132,8 @@ static void end_epoch(struct run *r, double began) {
     double now = log_clock();
     add_metrics(r, gradient, kept, r->spent + now - r->start);
     bool last = r->step >= r->total || r->stopped;
-    if (last || r->epochs <= MANY_EPOCHS || now - r->printed >= 1) {   // full-batch runs have thousands
+    if (last || r->epochs <= MANY_EPOCHS ||
+        now - r->printed >= 1) { // full-batch runs have thousands
         print_epoch(r, kept, now - began);
         r->printed = now;
     }
@@ -171,9 +176,13 @@ static void plan(struct run *r) {
 static void make_buffers(struct run *r) {
     int64_t params = 0, states = 0;
     for (int64_t i = 0; i < P.n_params; i++)
-        params = P.params[i].offset + P.params[i].count > params ? P.params[i].offset + P.params[i].count : params;
+        params = P.params[i].offset + P.params[i].count > params
+                     ? P.params[i].offset + P.params[i].count
+                     : params;
     for (int64_t i = 0; i < P.n_states; i++)
-        states = P.states[i].offset + P.states[i].count > states ? P.states[i].offset + P.states[i].count : states;
+        states = P.states[i].offset + P.states[i].count > states
+                     ? P.states[i].offset + P.states[i].count
+                     : states;
     r->order = memory_get(r->d->splits[NR_train].n, sizeof *r->order);
     r->sums = memory_get(P.n_measures + 1, sizeof *r->sums);
     r->best_params = memory_get(params, dtype_bytes(P.real));
@@ -206,7 +215,8 @@ static void start_run(struct run *r, struct options *o) {
     if (o->resume) {
         checkpoint_restore(r, &c);
         if (r->total < r->step)
-            die(EXIT_usage, "`--epochs %lld`: the run has done %lld steps, which is more", (long long)o->epochs, (long long)r->step);
+            die(EXIT_usage, "`--epochs %lld`: the run has done %lld steps, which is more",
+                (long long)o->epochs, (long long)r->step);
     } else {
         model_init(r->m);
         model_fit(r->m, r->d);
@@ -223,11 +233,14 @@ static void describe(const struct run *r) {
     struct text splits = {0};
     for (int s = 0; s < NR_n_splits; s++)
         if (r->d->splits[s].exists)
-            text_add(&splits, "%s%s %lld", splits.n ? ", " : "", split_names[s], (long long)r->d->splits[s].n);
-    log_note("%s: %lld parameters; %s samples; batches of %lld; %lld thread%s; seed %llu; run `%s`", P.name, (long long)params, splits.at, (long long)r->batch,
-             (long long)pool_threads(), pool_threads() == 1 ? "" : "s", (unsigned long long)r->m->seed, r->folder);
+            text_add(&splits, "%s%s %lld", splits.n ? ", " : "", split_names[s],
+                     (long long)r->d->splits[s].n);
+    log_note("%s: %lld parameters; %s samples; batches of %lld; %lld thread%s; seed %llu; run `%s`",
+             P.name, (long long)params, splits.at, (long long)r->batch, (long long)pool_threads(),
+             pool_threads() == 1 ? "" : "s", (unsigned long long)r->m->seed, r->folder);
     if (r->step)
-        log_note("resumed after step %lld, in epoch %lld of %lld", (long long)r->step, (long long)(r->epoch + 1), (long long)r->epochs);
+        log_note("resumed after step %lld, in epoch %lld of %lld", (long long)r->step,
+                 (long long)(r->epoch + 1), (long long)r->epochs);
     free(splits.at);
 }
 
@@ -276,7 +289,9 @@ int command_train(const struct options *given) {
         return 128 + caught;
     }
     if (r.stopped)
-        log_note("stopped after epoch %lld by the program's rule; the weights of epoch %lld are kept", (long long)r.epoch, (long long)r.best_epoch);
+        log_note(
+            "stopped after epoch %lld by the program's rule; the weights of epoch %lld are kept",
+            (long long)r.epoch, (long long)r.best_epoch);
     if (!r.best_epoch)
         run_keep_best(&r);
     print_results(&r);

@@ -1,13 +1,18 @@
-// Weights files: parameters and states by their paths, fitted values by `DATA.NAME`, in safetensors. The metadata carries
-// what `eval` and `predict` need to see the same data: seed, split sizes, hyperparameters, class names, program. A file of
-// another program (PyTorch's) without metadata is good as well, if names and shapes agree.
+// Weights files: parameters and states by their paths, fitted values by `DATA.NAME`, in
+// safetensors. The metadata carries what `eval` and `predict` need to see the same data: seed,
+// split sizes, hyperparameters, class names, program. A file of another program (PyTorch's) without
+// metadata is good as well, if names and shapes agree.
 #include "runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static void collect(struct arrays *set, const char *prefix, const struct nr_tensor *t, void *data) {
-    struct array a = {.name = memory_text("%s%s", prefix, t->name), .dtype = t->dtype, .rank = t->rank, .count = t->count, .data = data};
+    struct array a = {.name = memory_text("%s%s", prefix, t->name),
+                      .dtype = t->dtype,
+                      .rank = t->rank,
+                      .count = t->count,
+                      .data = data};
     shape_copy(a.shape, t->rank, t->shape);
     arrays_add(set, &a);
 }
@@ -53,7 +58,8 @@ json_t *weights_metadata(const struct model *m, const struct dataset *d, const c
         for (int64_t k = 0; k < d->classes[i].n; k++)
             json_array_append_new(names, json_string(d->classes[i].at[k]));
         if (d->classes[i].n) {
-            char *key = memory_text("classes.%s", nr_program.raw[i].name), *text = json_dumps(names, JSON_COMPACT);
+            char *key = memory_text("classes.%s", nr_program.raw[i].name),
+                 *text = json_dumps(names, JSON_COMPACT);
             set_text(metadata, key, text);
             free(key);
         }
@@ -62,7 +68,9 @@ json_t *weights_metadata(const struct model *m, const struct dataset *d, const c
     return metadata;
 }
 
-const char *weights_text(const json_t *metadata, const char *key) { return json_string_value(json_object_get(metadata, key)); }
+const char *weights_text(const json_t *metadata, const char *key) {
+    return json_string_value(json_object_get(metadata, key));
+}
 
 bool weights_number(const json_t *metadata, const char *key, double *v) {
     const char *text = weights_text(metadata, key);
@@ -74,17 +82,21 @@ void weights_open(struct weights *w, const char *path) {
     *w = (struct weights){.path = path};
     if (!safetensors_read(path, &w->set, &w->metadata, &p))
         die_problem(&p);
-    const char *format = weights_text(w->metadata, "format"), *program = weights_text(w->metadata, "program"), *seed = weights_text(w->metadata, "seed");
+    const char *format = weights_text(w->metadata, "format"),
+               *program = weights_text(w->metadata, "program"),
+               *seed = weights_text(w->metadata, "seed");
     w->is_ours = format && strncmp(format, "netc ", 5) == 0;
     if (w->is_ours && program && strcmp(program, nr_program.name) != 0)
-        die(EXIT_content, "`%s` holds weights of `%s`, this is `%s`", path, program, nr_program.name);
+        die(EXIT_content, "`%s` holds weights of `%s`, this is `%s`", path, program,
+            nr_program.name);
     if (w->is_ours && seed) {
         w->has_seed = true;
         w->seed = strtoull(seed, NULL, 10);
     }
 }
 
-static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, const char *prefix, const char *path, bool required) {
+static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, const char *prefix,
+                 const char *path, bool required) {
     char *name = memory_text("%s%s", prefix, t->name), have[160], want[160];
     struct array *a = arrays_find(set, name);
     struct problem p;
@@ -94,10 +106,13 @@ static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, 
     if (!a)
         return false;
     if (a->rank != t->rank || !shape_equal(t->rank, a->shape, t->shape))
-        die(EXIT_content, "`%s` has `%s` of shape %s, the program has %s", path, t->name, shape_text(have, a->rank, a->shape), shape_text(want, t->rank, t->shape));
-    bool real = a->dtype == NR_f32 || a->dtype == NR_f64, wants_real = t->dtype == NR_f32 || t->dtype == NR_f64;
+        die(EXIT_content, "`%s` has `%s` of shape %s, the program has %s", path, t->name,
+            shape_text(have, a->rank, a->shape), shape_text(want, t->rank, t->shape));
+    bool real = a->dtype == NR_f32 || a->dtype == NR_f64,
+         wants_real = t->dtype == NR_f32 || t->dtype == NR_f64;
     if (real != wants_real)
-        die(EXIT_content, "`%s` has `%s` as %s, the program as %s", path, t->name, dtype_name(a->dtype), dtype_name(t->dtype));
+        die(EXIT_content, "`%s` has `%s` as %s, the program as %s", path, t->name,
+            dtype_name(a->dtype), dtype_name(t->dtype));
     if (!array_convert(a, t->dtype, &p))
         die(EXIT_content, "`%s`, `%s`: %s", path, t->name, p.message);
     memcpy(to, a->data, (size_t)(t->count * dtype_bytes(t->dtype)));
@@ -105,8 +120,12 @@ static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, 
 }
 
 static bool is_known(const char *name) {
-    const struct { int64_t n; const struct nr_tensor *at; } tables[] = {
-        {nr_program.n_params, nr_program.params}, {nr_program.n_states, nr_program.states}, {nr_program.n_fitted, nr_program.fitted}};
+    const struct {
+        int64_t n;
+        const struct nr_tensor *at;
+    } tables[] = {{nr_program.n_params, nr_program.params},
+                  {nr_program.n_states, nr_program.states},
+                  {nr_program.n_fitted, nr_program.fitted}};
     for (int k = 0; k < 3; k++)
         for (int64_t i = 0; i < tables[k].n; i++)
             if (strcmp(tables[k].at[i].name, name) == 0)
@@ -119,7 +138,8 @@ void weights_take(struct model *m, const struct arrays *set, const char *prefix,
     size_t n_prefix = strlen(prefix);
     for (int64_t i = 0; i < set->n && !*prefix; i++)
         if (!is_known(set->at[i].name + n_prefix))
-            die(EXIT_content, "`%s` has a tensor `%s` that the program does not have", path, set->at[i].name);
+            die(EXIT_content, "`%s` has a tensor `%s` that the program does not have", path,
+                set->at[i].name);
     for (int64_t i = 0; i < nr_program.n_params; i++)
         take(&nr_program.params[i], model_param(m, i), set, prefix, path, true);
     for (int64_t i = 0; i < nr_program.n_states; i++)
@@ -137,6 +157,7 @@ void weights_check_data(const struct weights *w, const struct dataset *d) {
         bool stated = weights_number(w->metadata, key, &n);
         free(key);
         if (stated && n != (double)d->splits[s].n)
-            die(EXIT_content, "`%s` was trained with %.0f samples in `%s`, this data has %lld", w->path, n, split_names[s], (long long)d->splits[s].n);
+            die(EXIT_content, "`%s` was trained with %.0f samples in `%s`, this data has %lld",
+                w->path, n, split_names[s], (long long)d->splits[s].n);
     }
 }

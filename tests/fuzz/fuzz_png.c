@@ -3,7 +3,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const int64_t shape[] = {3, 4, 4};
-    static const struct nr_field field = {.name = "image", .dtype = NR_u8, .rank = 3, .shape = shape};
+    static const struct nr_field field = {
+        .name = "image", .dtype = NR_u8, .rank = 3, .shape = shape};
     struct array rgba;
     struct problem p;
     uint8_t sample[48];

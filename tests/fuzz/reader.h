@@ -1,5 +1,5 @@
-// What the fuzz targets of the runtime's file readers share: every element that a reader gives is read once, so that
-// the sanitizers see it.
+// What the fuzz targets of the runtime's file readers share: every element that a reader gives is
+// read once, so that the sanitizers see it.
 #pragma once
 
 #include "../../runtime/runtime.h"

@@ -1,4 +1,5 @@
-// Structural operations against what defines them: A x = b, L L^T = A, A v = v w, U s V^T = A, a stable order.
+// Structural operations against what defines them: A x = b, L L^T = A, A v = v w, U s V^T = A, a
+// stable order.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,9 @@
 
 enum { BATCHES = 3, N = 7, M = 4 };
 
-static double random_at(int64_t i) { return philox_unit(philox_draw(9, 0, 0, (uint64_t)i).word[0]) - 0.5; }
+static double random_at(int64_t i) {
+    return philox_unit(philox_draw(9, 0, 0, (uint64_t)i).word[0]) - 0.5;
+}
 static void fill(double *v, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         v[i] = random_at(i);
@@ -21,7 +24,8 @@ static void symmetric(double *a, double shift) {
     for (int b = 0; b < BATCHES; b++)
         for (int i = 0; i < N; i++)
             for (int j = 0; j <= i; j++)
-                a[(b * N + i) * N + j] = a[(b * N + j) * N + i] = random_at((b * N + i) * N + j) + (i == j ? shift : 0);
+                a[(b * N + i) * N + j] = a[(b * N + j) * N + i] =
+                    random_at((b * N + i) * N + j) + (i == j ? shift : 0);
 }
 static void to_single(float *to, const double *from, int64_t n) {
     for (int64_t i = 0; i < n; i++)
@@ -106,7 +110,8 @@ static void test_eigh(void **state) {
 
 static void check_svd(int64_t m, int64_t n) {
     int64_t k = m < n ? m : n;
-    double *a = memory_get(BATCHES * m * n, 8), *u = memory_get(BATCHES * m * k, 8), *s = memory_get(BATCHES * k, 8), *v = memory_get(BATCHES * n * k, 8);
+    double *a = memory_get(BATCHES * m * n, 8), *u = memory_get(BATCHES * m * k, 8),
+           *s = memory_get(BATCHES * k, 8), *v = memory_get(BATCHES * n * k, 8);
     float *fa = memory_get(BATCHES * m * n, 4), *fs = memory_get(BATCHES * k, 4);
     fill(a, BATCHES * m * n);
     nr_svd_f64(a, u, 0, BATCHES, m, n);
@@ -139,7 +144,8 @@ static void test_svd(void **state) {
 
 static void test_argsort(void **state) {
     enum { ROW = 9 };
-    static const float x[2 * ROW] = {3, 1, 2, 1, NAN, -5, 2, INFINITY, -INFINITY, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const float x[2 * ROW] = {3, 1, 2, 1, NAN, -5, 2, INFINITY, -INFINITY,
+                                     0, 0, 0, 0, 0,   0,  0, 0,        0};
     static const int32_t sorted[2 * ROW] = {8, 5, 1, 3, 2, 6, 0, 7, 4, 0, 1, 2, 3, 4, 5, 6, 7, 8};
     int32_t order[2 * ROW];
     double wide[2 * ROW];
@@ -159,7 +165,8 @@ static int start(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_solve), cmocka_unit_test(test_cholesky), cmocka_unit_test(test_eigh), cmocka_unit_test(test_svd),
-                                       cmocka_unit_test(test_argsort)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_solve),
+                                       cmocka_unit_test(test_cholesky), cmocka_unit_test(test_eigh),
+                                       cmocka_unit_test(test_svd), cmocka_unit_test(test_argsort)};
     return cmocka_run_group_tests(tests, start, NULL);
 }

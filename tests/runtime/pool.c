@@ -1,5 +1,5 @@
-// The pool: every chunk runs exactly once with the borders that n and the chunk size give, on any number of threads,
-// called in quick succession and from inside a body.
+// The pool: every chunk runs exactly once with the borders that n and the chunk size give, on any
+// number of threads, called in quick succession and from inside a body.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,6 +55,7 @@ static int start(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_chunk_once), cmocka_unit_test(test_a_call_inside_a_body)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_chunk_once),
+                                       cmocka_unit_test(test_a_call_inside_a_body)};
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -1,5 +1,5 @@
-// The readers on small texts and, where they are installed, on the real files of scikit-learn and Fashion-MNIST: counts,
-// classes, columns by position and by name, joined rows, splits.
+// The readers on small texts and, where they are installed, on the real files of scikit-learn and
+// Fashion-MNIST: counts, classes, columns by position and by name, joined rows, splits.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,18 +19,22 @@ static struct nr_reader readers[2];
 static struct nr_field raw[4];
 static struct nr_split_rule rules[2];
 static int64_t shapes[4][3];
-__attribute__((section(".data"))) const struct nr_program nr_program = {   // n_readers is changed below
-    .version = NR_VERSION, .name = "test", .data_name = "d", .source = "test.net", .n_readers = 1, .readers = readers,
-                                      .n_raw = 2, .raw = raw, .fields = raw, .n_splits = 2, .splits = rules};
+__attribute__((section(".data")))
+const struct nr_program nr_program = { // n_readers is changed below
+    .version = NR_VERSION, .name = "test",     .data_name = "d", .source = "test.net",
+    .n_readers = 1,        .readers = readers, .n_raw = 2,       .raw = raw,
+    .fields = raw,         .n_splits = 2,      .splits = rules};
 
 static void set_readers(int64_t n) { *(volatile int64_t *)(uintptr_t)&nr_program.n_readers = n; }
 static void set_reader(int i, const char *kind, const char *file, int64_t first, int64_t n) {
     arguments[i] = (struct nr_argument){NULL, file, 0};
     readers[i] = (struct nr_reader){kind, 1, &arguments[i], first, n};
 }
-static void set_field(int i, const char *name, int64_t dtype, int64_t classes, int64_t rank, int64_t extent) {
+static void set_field(int i, const char *name, int64_t dtype, int64_t classes, int64_t rank,
+                      int64_t extent) {
     shapes[i][0] = extent;
-    raw[i] = (struct nr_field){.name = name, .dtype = dtype, .classes = classes, .rank = rank, .shape = shapes[i]};
+    raw[i] = (struct nr_field){
+        .name = name, .dtype = dtype, .classes = classes, .rank = rank, .shape = shapes[i]};
 }
 
 static struct table parse(const char *text) {
@@ -57,7 +61,8 @@ static void test_tables(void **state) {
     assert_string_equal(t.class_names[1], "green");
     assert_string_equal(t.cells[8], "0");
     table_free(&t);
-    t = parse("\xEF\xBB\xBF" "name; \"a;\"\"b\"\r\nx;1\r\n\r\ny;2");
+    t = parse("\xEF\xBB\xBF"
+              "name; \"a;\"\"b\"\r\nx;1\r\n\r\ny;2");
     assert_int_equal(t.rows, 2);
     assert_string_equal(t.header[1], "a;\"b");
     assert_string_equal(t.cells[2], "y");
@@ -68,7 +73,7 @@ static void test_tables(void **state) {
     assert_null(t.header);
     assert_string_equal(t.cells[5], "6");
     table_free(&t);
-    t = parse("5.1,setosa\n4.9,versicolor\n");   // words in a class column are no header
+    t = parse("5.1,setosa\n4.9,versicolor\n"); // words in a class column are no header
     assert_int_equal(t.rows, 2);
     table_free(&t);
     t = parse("1,,3\n4,5,6\n");
@@ -92,7 +97,12 @@ static void test_wrong_tables(void **state) {
 }
 
 static void test_numbers(void **state) {
-    static const char *const good[] = {"1", "-2.5", " 3 ", "1e3", "+.5", "5."}, *const bad[] = {"", " ", "1x", "0x10", "nan", "inf", "1 2", "1e999", "--1", "1,5"};
+    static const char *const good[] = {"1", "-2.5", " 3 ", "1e3", "+.5", "5."}, *const bad[] = {
+                                                                                    "",    " ",
+                                                                                    "1x",  "0x10",
+                                                                                    "nan", "inf",
+                                                                                    "1 2", "1e999",
+                                                                                    "--1", "1,5"};
     double v;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(table_number(good[i], &v));
@@ -102,7 +112,8 @@ static void test_numbers(void **state) {
 }
 
 static void test_names_of_data_sets(void **state) {
-    static const char *const good[] = {"iris.csv", "a/b.csv", "..a/b..", "fashion-mnist"}, *const bad[] = {"", "/etc/passwd", "../x", "a/../../x", "a/..", ".."};
+    static const char *const good[] = {"iris.csv", "a/b.csv", "..a/b..", "fashion-mnist"},
+                             *const bad[] = {"", "/etc/passwd", "../x", "a/../../x", "a/..", ".."};
     struct problem p;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(locate_name_is_safe(good[i], &p));
@@ -122,7 +133,8 @@ static void need_sklearn(void) {
         skip();
 }
 
-static void check_classes(const char *file, int64_t rows, int64_t features, int64_t classes, const char *first) {
+static void check_classes(const char *file, int64_t rows, int64_t features, int64_t classes,
+                          const char *first) {
     struct dataset d;
     set_reader(0, "csv", file, 0, 2);
     set_field(0, "x", NR_f64, 0, 1, features);
@@ -157,7 +169,7 @@ static void test_scikit_learn_tables(void **state) {
     check_classes("iris.csv", 150, 4, 3, "setosa");
     check_classes("breast_cancer.csv", 569, 30, 2, "malignant");
     check_classes("wine_data.csv", 178, 13, 3, "class_0");
-    check_classes("digits.csv", 1797, 64, 10, NULL);   // the file is digits.csv.gz
+    check_classes("digits.csv", 1797, 64, 10, NULL); // the file is digits.csv.gz
 }
 
 static void test_columns_by_name(void **state) {
@@ -168,7 +180,8 @@ static void test_columns_by_name(void **state) {
     set_field(1, "other", NR_f32, 0, 1, 2);
     data_read(&d, NULL);
     assert_int_equal(d.rows, 20);
-    assert_true(array_value(&d.raw[0], 0) == 60 && array_value(&d.raw[1], 0) == 5 && array_value(&d.raw[1], 1) == 162);
+    assert_true(array_value(&d.raw[0], 0) == 60 && array_value(&d.raw[1], 0) == 5 &&
+                array_value(&d.raw[1], 1) == 162);
 }
 
 static void test_files_joined_row_by_row(void **state) {
@@ -191,7 +204,8 @@ static void test_fashion_mnist(void **state) {
         skip();
     struct dataset d;
     set_reader(0, "idx", "fashion-mnist", 0, 2);
-    raw[0] = (struct nr_field){.name = "pixels", .dtype = NR_u8, .rank = 3, .shape = (const int64_t[]){1, 28, 28}};
+    raw[0] = (struct nr_field){
+        .name = "pixels", .dtype = NR_u8, .rank = 3, .shape = (const int64_t[]){1, 28, 28}};
     set_field(1, "label", NR_i32, 10, 0, 0);
     rules[0] = (struct nr_split_rule){"validation", "train", 0, 5000};
     rules[1] = (struct nr_split_rule){"validation", "train", 0, 0};
@@ -204,7 +218,8 @@ static void test_fashion_mnist(void **state) {
         counts[((int32_t *)d.raw[1].data)[i]]++;
     for (int k = 0; k < 10; k++)
         assert_int_equal(counts[k], 6000);
-    assert_true(sum_of(&d.raw[0]) / (double)d.raw[0].count > 72.9 && sum_of(&d.raw[0]) / (double)d.raw[0].count < 73.1);
+    assert_true(sum_of(&d.raw[0]) / (double)d.raw[0].count > 72.9 &&
+                sum_of(&d.raw[0]) / (double)d.raw[0].count < 73.1);
     int64_t *one = memory_get(60000, 8), *two = memory_get(60000, 8);
     data_shuffle(&d.splits[NR_train], 1, 0, one);
     data_shuffle(&d.splits[NR_train], 1, 1, two);
@@ -215,8 +230,13 @@ static void test_fashion_mnist(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables), cmocka_unit_test(test_wrong_tables), cmocka_unit_test(test_numbers), cmocka_unit_test(test_names_of_data_sets),
-        cmocka_unit_test(test_scikit_learn_tables), cmocka_unit_test(test_columns_by_name), cmocka_unit_test(test_files_joined_row_by_row),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_wrong_tables),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_names_of_data_sets),
+        cmocka_unit_test(test_scikit_learn_tables),
+        cmocka_unit_test(test_columns_by_name),
+        cmocka_unit_test(test_files_joined_row_by_row),
         cmocka_unit_test(test_fashion_mnist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
