@@ -1,16 +1,18 @@
-// From loop IR and the program's tables to an object file and a linked trainer; the only room that knows LLVM.
+// From loop IR and the program's tables to an object file and a linked trainer; the only room that
+// knows LLVM.
 //
-// One `struct codegen` is one LLVM module: create it for a target, add the kernels and entries of a loop module, add
-// the descriptor, then write LLVM text, assembly or an object. Every entry is a global function `net.NAME` of type
-// nr_entry (runtime/netrt.h); kernels are local functions. Functions that can fail for reasons outside of netc return
-// false (NULL) and say in *error why; a module that LLVM refuses is a bug of ours.
+// One `struct codegen` is one LLVM module: create it for a target, add the kernels and entries of a
+// loop module, add the descriptor, then write LLVM text, assembly or an object. Every entry is a
+// global function `net.NAME` of type nr_entry (runtime/netrt.h); kernels are local functions.
+// Functions that can fail for reasons outside of netc return false (NULL) and say in *error why; a
+// module that LLVM refuses is a bug of ours.
 #pragma once
 
 #include "../loop/loop.h"
 
 struct codegen_target {
-    const char *triple, *cpu, *features;   // as LLVM names them
-    struct loop_target loop;               // what lowering needs to know
+    const char *triple, *cpu, *features; // as LLVM names them
+    struct loop_target loop;             // what lowering needs to know
 };
 
 struct codegen_options {
@@ -24,27 +26,32 @@ enum codegen_output { CODEGEN_llvm, CODEGEN_asm, CODEGEN_obj };
 
 // ---- target.c
 // `cpu`: NULL or "native" is the machine at hand, else a name of LLVM's, such as x86-64-v3.
-bool codegen_find_target(struct arena *a, const char *cpu, int level, struct codegen_target *t, const char **error);
+bool codegen_find_target(struct arena *a, const char *cpu, int level, struct codegen_target *t,
+                         const char **error);
 
 // ---- module.c
 struct codegen;
 struct codegen *codegen_create(struct arena *a, const char *name, const struct codegen_target *t,
                                const struct codegen_options *o, const char **error);
 void codegen_destroy(struct codegen *c);
-void codegen_optimize(struct codegen *c);        // verifies, then runs the passes of the level; once, at the end
+void codegen_optimize(
+    struct codegen *c); // verifies, then runs the passes of the level; once, at the end
 // `path` NULL: standard output.
-bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path, const char **error);
+bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path,
+                   const char **error);
 
 // ---- kernel.c
 void codegen_add_module(struct codegen *c, const struct loop_module *m);
 
 // ---- descriptor.c
-// Defines `nr_program`; the entries of `m` have the names of the program's graphs, one for each, in order.
+// Defines `nr_program`; the entries of `m` have the names of the program's graphs, one for each, in
+// order.
 void codegen_add_program(struct codegen *c, const struct program *p, const struct loop_module *m);
 
 // ---- parts.c
-// The objects of a trainer. A large program is cut into parts that are made at the same time, each in an LLVM context
-// of its own; the cut depends on the program alone. Fills paths[0 .. result - 1] with new temporary files; 0 on failure.
+// The objects of a trainer. A large program is cut into parts that are made at the same time, each
+// in an LLVM context of its own; the cut depends on the program alone. Fills paths[0 .. result - 1]
+// with new temporary files; 0 on failure.
 struct codegen_job {
     const char *name;
     const struct codegen_target *target;
@@ -53,17 +60,18 @@ struct codegen_job {
     const struct program *program;
 };
 enum { CODEGEN_MAX_PARTS = 4 };
-uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j, const char *paths[CODEGEN_MAX_PARTS],
-                               const char **error);
+uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j,
+                               const char *paths[CODEGEN_MAX_PARTS], const char **error);
 
 // ---- link.c
 struct link_options {
-    const char *runtime;           // path of libnetrt.a; NULL: nothing of it is needed
-    bool shared;                   // a library instead of a trainer (tests)
+    const char *runtime; // path of libnetrt.a; NULL: nothing of it is needed
+    bool shared;         // a library instead of a trainer (tests)
 };
-// A new empty file in the folder for temporary files, removed when netc ends for whatever reason it can catch.
+// A new empty file in the folder for temporary files, removed when netc ends for whatever reason it
+// can catch.
 const char *link_temporary(struct arena *a, const char *suffix, const char **error);
 void link_remove_temporaries(void);
 // Links the objects into `output`, by way of a temporary name beside it.
-bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects, const char *output,
-                  const struct link_options *o, const char **error);
+bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects,
+                  const char *output, const struct link_options *o, const char **error);

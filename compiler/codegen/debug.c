@@ -1,7 +1,9 @@
-// Debug information: one compile unit, a subprogram for each function, a place in a .net file for each statement.
+// Debug information: one compile unit, a subprogram for each function, a place in a .net file for
+// each statement.
 //
-// An origin is a chain from the place inside a library layer out to the line that the user wrote. The place given to
-// machine code is the innermost one in a file of the user's, so that a debugger and a profile speak in their lines.
+// An origin is a chain from the place inside a library layer out to the line that the user wrote.
+// The place given to machine code is the innermost one in a file of the user's, so that a debugger
+// and a profile speak in their lines.
 #include "internal.h"
 
 #include <pthread.h>
@@ -9,10 +11,10 @@
 
 struct debug_state {
     LLVMMetadataRef unit, type, file;
-    LLVMMetadataRef scope;          // of the function being built
+    LLVMMetadataRef scope; // of the function being built
     const struct origins *origins;
-    origin_id at;                   // of that function
-    struct map files;               // file_id -> index + 1 in `handles`
+    origin_id at;     // of that function
+    struct map files; // file_id -> index + 1 in `handles`
     VEC(LLVMMetadataRef) handles;
 };
 
@@ -23,14 +25,16 @@ static LLVMMetadataRef make_file(struct codegen *c, const char *path) {
 
 void debug_create(struct codegen *c, const char *module_name) {
     const char *producer = c->options.producer;
-    if (!producer) return;
+    if (!producer)
+        return;
     c->debug = LLVMCreateDIBuilder(c->module);
     struct debug_state *d = c->debug_state = NEW(c->arena, struct debug_state);
     map_init(&d->files, c->arena);
     LLVMMetadataRef file = d->file = make_file(c, module_name);
-    d->unit = LLVMDIBuilderCreateCompileUnit(c->debug, LLVMDWARFSourceLanguageC99, file, producer, strlen(producer),
-                                             c->options.level > 0, "", 0, 0, "", 0, LLVMDWARFEmissionLineTablesOnly,
-                                             0, false, false, "", 0, "", 0);
+    d->unit = LLVMDIBuilderCreateCompileUnit(c->debug, LLVMDWARFSourceLanguageC99, file, producer,
+                                             strlen(producer), c->options.level > 0, "", 0, 0, "",
+                                             0, LLVMDWARFEmissionLineTablesOnly, 0, false, false,
+                                             "", 0, "", 0);
     d->type = LLVMDIBuilderCreateSubroutineType(c->debug, file, NULL, 0, LLVMDIFlagZero);
     module_flag(c, "Debug Info Version", LLVMDebugMetadataVersion());
     module_flag(c, "Dwarf Version", 5);
@@ -39,7 +43,8 @@ void debug_create(struct codegen *c, const char *module_name) {
 static LLVMMetadataRef find_file(struct codegen *c, file_id file) {
     struct debug_state *d = c->debug_state;
     uint32_t at;
-    if (map_get(&d->files, file, &at)) return d->handles.at[at];
+    if (map_get(&d->files, file, &at))
+        return d->handles.at[at];
     LLVMMetadataRef handle = make_file(c, source_path(c->options.sources, file));
     map_set(&d->files, file, d->handles.n);
     VEC_PUSH(c->arena, &d->handles, handle);
@@ -61,24 +66,30 @@ static struct span find_place(struct codegen *c, const struct origins *o, origin
     struct span place = {0};
     for (; o && c->options.sources && at; at = o->at.at[at].parent) {
         struct span here = o->at.at[at].at;
-        if (!here.file) continue;
-        if (!place.file) place = here;
-        if (!is_library(source_path(c->options.sources, here.file))) return here;
+        if (!here.file)
+            continue;
+        if (!place.file)
+            place = here;
+        if (!is_library(source_path(c->options.sources, here.file)))
+            return here;
     }
     return place;
 }
 
-void debug_enter(struct codegen *c, LLVMValueRef function, const char *name, const struct origins *o, origin_id at) {
+void debug_enter(struct codegen *c, LLVMValueRef function, const char *name,
+                 const struct origins *o, origin_id at) {
     struct debug_state *d = c->debug_state;
-    if (!d) return;
+    if (!d)
+        return;
     int line = 0, column = 0;
     struct span place = find_place(c, o, at);
-    if (place.file) find_line(c, place, &line, &column);
+    if (place.file)
+        find_line(c, place, &line, &column);
     LLVMMetadataRef file = place.file ? find_file(c, place.file) : d->file;
     const char *symbol = LLVMGetValueName2(function, &(size_t){0});
-    d->scope = LLVMDIBuilderCreateFunction(c->debug, file, name, strlen(name), symbol, strlen(symbol), file,
-                                           (unsigned)line, d->type, true, true, (unsigned)line, LLVMDIFlagZero,
-                                           c->options.level > 0);
+    d->scope = LLVMDIBuilderCreateFunction(
+        c->debug, file, name, strlen(name), symbol, strlen(symbol), file, (unsigned)line, d->type,
+        true, true, (unsigned)line, LLVMDIFlagZero, c->options.level > 0);
     LLVMSetSubprogram(function, d->scope);
     d->origins = o;
     d->at = at;
@@ -87,7 +98,8 @@ void debug_enter(struct codegen *c, LLVMValueRef function, const char *name, con
 
 void debug_resume(struct codegen *c, LLVMValueRef function, const struct origins *o, origin_id at) {
     struct debug_state *d = c->debug_state;
-    if (!d) return;
+    if (!d)
+        return;
     d->scope = LLVMGetSubprogram(function);
     d->origins = o;
     d->at = at;
@@ -95,7 +107,8 @@ void debug_resume(struct codegen *c, LLVMValueRef function, const struct origins
 
 void debug_place(struct codegen *c, const struct origins *o, origin_id at) {
     struct debug_state *d = c->debug_state;
-    if (!d) return;
+    if (!d)
+        return;
     int line = 0, column = 0;
     struct span place = find_place(c, at ? o : d->origins, at ? at : d->at);
     LLVMMetadataRef scope = d->scope;

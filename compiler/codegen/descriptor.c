@@ -1,17 +1,22 @@
-// The constant `nr_program` (runtime/netrt.h): the tables of a program, written into the module word by word.
+// The constant `nr_program` (runtime/netrt.h): the tables of a program, written into the module
+// word by word.
 //
-// Every member of the runtime's structs is 8 bytes wide, so a struct is a row of words and an array of structs is a row of
-// rows. The order of the words here is the order of the members there; the number of words is checked against the header's
-// structs, and tests/unit/codegen_descriptor.c reads a descriptor back through the header.
+// Every member of the runtime's structs is 8 bytes wide, so a struct is a row of words and an array
+// of structs is a row of rows. The order of the words here is the order of the members there; the
+// number of words is checked against the header's structs, and tests/unit/codegen_descriptor.c
+// reads a descriptor back through the header.
 #include "internal.h"
 
 #include "../../runtime/netrt.h"
 
 #include <string.h>
 
-_Static_assert(NR_bool == (int)DTYPE_bool && NR_f64 == (int)DTYPE_f64, "enum nr_dtype is enum dtype");
-_Static_assert(NR_fit == (int)GRAPH_fit && NR_check == (int)GRAPH_check, "enum nr_graph_kind is enum graph_kind");
-_Static_assert(NR_seed == (int)BUILTIN_seed && NR_epochs == (int)BUILTIN_epochs, "enum nr_builtin is enum builtin");
+_Static_assert(NR_bool == (int)DTYPE_bool && NR_f64 == (int)DTYPE_f64,
+               "enum nr_dtype is enum dtype");
+_Static_assert(NR_fit == (int)GRAPH_fit && NR_check == (int)GRAPH_check,
+               "enum nr_graph_kind is enum graph_kind");
+_Static_assert(NR_seed == (int)BUILTIN_seed && NR_epochs == (int)BUILTIN_epochs,
+               "enum nr_builtin is enum builtin");
 
 // ---- rows of words
 struct row {
@@ -19,7 +24,9 @@ struct row {
     VEC(LLVMValueRef) words;
 };
 static void put(struct row *r, LLVMValueRef word) { VEC_PUSH(r->c->arena, &r->words, word); }
-static void put_int(struct row *r, int64_t value) { put(r, LLVMConstInt(r->c->i64, (uint64_t)value, true)); }
+static void put_int(struct row *r, int64_t value) {
+    put(r, LLVMConstInt(r->c->i64, (uint64_t)value, true));
+}
 static void put_real(struct row *r, double value) { put(r, LLVMConstReal(r->c->f64, value)); }
 
 static LLVMValueRef make_constant(struct codegen *c, LLVMValueRef value, const char *name) {
@@ -30,30 +37,36 @@ static LLVMValueRef make_constant(struct codegen *c, LLVMValueRef value, const c
     LLVMSetUnnamedAddress(global, LLVMGlobalUnnamedAddr);
     return global;
 }
-static void put_string(struct row *r, const char *s) {   // NULL stays NULL
+static void put_string(struct row *r, const char *s) { // NULL stays NULL
     if (!s) {
         put(r, LLVMConstNull(r->c->pointer));
         return;
     }
-    LLVMValueRef text = make_constant(r->c, LLVMConstStringInContext(r->c->context, s, (unsigned)strlen(s), false), "");
+    LLVMValueRef text = make_constant(
+        r->c, LLVMConstStringInContext(r->c->context, s, (unsigned)strlen(s), false), "");
     LLVMSetAlignment(text, 1);
     put(r, text);
 }
-// The address of an array of `count` structs of `size` bytes; `words` holds them one after the other.
+// The address of an array of `count` structs of `size` bytes; `words` holds them one after the
+// other.
 static LLVMValueRef make_array(int64_t count, size_t size, struct row *words) {
     struct codegen *c = words->c;
-    CHECK(words->words.n * 8 == (size_t)count * size, "%u words in %lld structs of %zu bytes", words->words.n,
-          (long long)count, size);
-    if (!count) return LLVMConstNull(c->pointer);
-    return make_constant(c, LLVMConstStructInContext(c->context, words->words.at, words->words.n, false), "");
+    CHECK(words->words.n * 8 == (size_t)count * size, "%u words in %lld structs of %zu bytes",
+          words->words.n, (long long)count, size);
+    if (!count)
+        return LLVMConstNull(c->pointer);
+    return make_constant(
+        c, LLVMConstStructInContext(c->context, words->words.at, words->words.n, false), "");
 }
-static void put_array(struct row *r, int64_t count, size_t size, struct row *words) {   // the count, then the address
+static void put_array(struct row *r, int64_t count, size_t size,
+                      struct row *words) { // the count, then the address
     put_int(r, count);
     put(r, make_array(count, size, words));
 }
-static void put_shape(struct row *r, uint32_t rank, const int64_t *shape) {   // rank and shape
+static void put_shape(struct row *r, uint32_t rank, const int64_t *shape) { // rank and shape
     struct row words = {.c = r->c};
-    for (uint32_t i = 0; i < rank; i++) put_int(&words, shape[i]);
+    for (uint32_t i = 0; i < rank; i++)
+        put_int(&words, shape[i]);
     put_array(r, rank, sizeof(int64_t), &words);
 }
 
@@ -138,13 +151,16 @@ static void put_named(struct row *w, const char *name, double initial) {
     put_real(w, initial);
 }
 static void put_named_tables(struct row *r, const struct program *p) {
-    struct row rule_states = {.c = r->c}, measures = {.c = r->c}, memories = {.c = r->c}, values = {.c = r->c};
+    struct row rule_states = {.c = r->c}, measures = {.c = r->c}, memories = {.c = r->c},
+               values = {.c = r->c};
     for (uint32_t i = 0; i < p->rule_states.n; i++)
         put_named(&rule_states, p->rule_states.at[i].name, p->rule_states.at[i].initial);
-    for (uint32_t i = 0; i < p->measures.n; i++) put_named(&measures, p->measures.at[i].name, 0);
+    for (uint32_t i = 0; i < p->measures.n; i++)
+        put_named(&measures, p->measures.at[i].name, 0);
     for (uint32_t i = 0; i < p->memories.n; i++)
         put_named(&memories, p->memories.at[i].name, p->memories.at[i].initial);
-    for (uint32_t i = 0; i < p->values.n; i++) put_named(&values, p->values.at[i], 0);
+    for (uint32_t i = 0; i < p->values.n; i++)
+        put_named(&values, p->values.at[i], 0);
     put_array(r, p->rule_states.n, sizeof(struct nr_named), &rule_states);
     put_array(r, p->measures.n, sizeof(struct nr_named), &measures);
     put_array(r, p->memories.n, sizeof(struct nr_named), &memories);
@@ -155,20 +171,24 @@ static void put_named_tables(struct row *r, const struct program *p) {
 // enum role and enum nr_role name the same things; this is the one place where they meet.
 static int64_t role_number(enum role role) {
     static const int64_t numbers[] = {
-        [ROLE_none] = NR_none, [ROLE_raw] = NR_raw, [ROLE_field] = NR_field,
-        [ROLE_fitted] = NR_fitted, [ROLE_param] = NR_param, [ROLE_gradient] = NR_gradient,
-        [ROLE_state] = NR_state, [ROLE_theta] = NR_theta, [ROLE_slope] = NR_slope,
-        [ROLE_rule_state] = NR_rule_state, [ROLE_hyper] = NR_hyper, [ROLE_builtin] = NR_builtin,
-        [ROLE_measure] = NR_measure, [ROLE_memory] = NR_memory, [ROLE_value] = NR_value,
-        [ROLE_loss] = NR_loss, [ROLE_stop] = NR_stop, [ROLE_keep] = NR_keep,
+        [ROLE_none] = NR_none,       [ROLE_raw] = NR_raw,
+        [ROLE_field] = NR_field,     [ROLE_fitted] = NR_fitted,
+        [ROLE_param] = NR_param,     [ROLE_gradient] = NR_gradient,
+        [ROLE_state] = NR_state,     [ROLE_theta] = NR_theta,
+        [ROLE_slope] = NR_slope,     [ROLE_rule_state] = NR_rule_state,
+        [ROLE_hyper] = NR_hyper,     [ROLE_builtin] = NR_builtin,
+        [ROLE_measure] = NR_measure, [ROLE_memory] = NR_memory,
+        [ROLE_value] = NR_value,     [ROLE_loss] = NR_loss,
+        [ROLE_stop] = NR_stop,       [ROLE_keep] = NR_keep,
     };
     return numbers[role];
 }
-static void put_slot(struct row *w, const struct graph *g, node_id id, const char *name, enum role role, uint32_t ref,
-                     uint32_t ref2) {
+static void put_slot(struct row *w, const struct graph *g, node_id id, const char *name,
+                     enum role role, uint32_t ref, uint32_t ref2) {
     const struct node *n = graph_node(g, id);
     int64_t shape[MAX_RANK];
-    for (uint32_t i = 0; i < n->rank; i++) shape[i] = n->shape[i] > 0 ? n->shape[i] : -1;
+    for (uint32_t i = 0; i < n->rank; i++)
+        shape[i] = n->shape[i] > 0 ? n->shape[i] : -1;
     put_int(w, role_number(role));
     put_int(w, ref);
     put_int(w, ref2);
@@ -193,7 +213,8 @@ static void put_graphs(struct row *r, const struct program *p, const struct loop
         }
         put_int(&w, p->graphs.at[i].kind);
         put_string(&w, p->graphs.at[i].name);
-        LLVMValueRef run = LLVMGetNamedFunction(c->module, arena_printf(c->arena, "net.%s", e->name));
+        LLVMValueRef run =
+            LLVMGetNamedFunction(c->module, arena_printf(c->arena, "net.%s", e->name));
         CHECK(run, "graph `%s` has no entry", e->name);
         put(&w, run);
         put_int(&w, g->inputs.n);

@@ -1,5 +1,6 @@
-// Entries: one function `void net.NAME(void *const *slot, int64_t n)` for each graph, a list of calls of kernels and of
-// the runtime. Buffers lie in slots or in the arena; their addresses are worked out once, at the top.
+// Entries: one function `void net.NAME(void *const *slot, int64_t n)` for each graph, a list of
+// calls of kernels and of the runtime. Buffers lie in slots or in the arena; their addresses are
+// worked out once, at the top.
 #include "internal.h"
 
 #include <string.h>
@@ -13,12 +14,15 @@ struct entry_frame {
     LLVMValueRef *buffers;
 };
 
-static LLVMValueRef integer(struct codegen *c, int64_t value) { return LLVMConstInt(c->i64, (uint64_t)value, true); }
+static LLVMValueRef integer(struct codegen *c, int64_t value) {
+    return LLVMConstInt(c->i64, (uint64_t)value, true);
+}
 
 // constant + per_sample * n
 static LLVMValueRef linear(struct entry_frame *f, int64_t constant, int64_t per_sample) {
     struct codegen *c = f->c;
-    if (!per_sample) return integer(c, constant);
+    if (!per_sample)
+        return integer(c, constant);
     LLVMValueRef scaled = LLVMBuildNSWMul(B, f->n, integer(c, per_sample), "");
     return constant ? LLVMBuildNSWAdd(B, scaled, integer(c, constant), "") : scaled;
 }
@@ -28,26 +32,34 @@ static LLVMValueRef load_slot(struct entry_frame *f, uint32_t number) {
     LLVMValueRef address = LLVMBuildInBoundsGEP2(B, c->pointer, f->slots, &at, 1, "");
     return LLVMBuildLoad2(B, c->pointer, address, "");
 }
-static LLVMValueRef advance(struct codegen *c, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef by) {
-    if (LLVMIsConstant(by) && LLVMIsNull(by)) return base;
+static LLVMValueRef advance(struct codegen *c, LLVMTypeRef element, LLVMValueRef base,
+                            LLVMValueRef by) {
+    if (LLVMIsConstant(by) && LLVMIsNull(by))
+        return base;
     return LLVMBuildInBoundsGEP2(B, element, base, &by, 1, "");
 }
 static LLVMValueRef find_buffer(struct entry_frame *f, uint32_t number) {
     struct codegen *c = f->c;
     const struct loop_buffer *b = &f->entry->buffers.at[number];
-    if (b->place == PLACE_slot) return load_slot(f, b->slot);
-    if (!f->arena) f->arena = load_slot(f, f->entry->n_inputs + f->entry->n_outputs);
+    if (b->place == PLACE_slot)
+        return load_slot(f, b->slot);
+    if (!f->arena)
+        f->arena = load_slot(f, f->entry->n_inputs + f->entry->n_outputs);
     return advance(c, c->i8, f->arena, linear(f, b->offset, b->offset_per_sample));
 }
 
 static LLVMValueRef argument(struct entry_frame *f, const struct loop_argument *a) {
     struct codegen *c = f->c;
     switch (a->kind) {
-    case ARGUMENT_integer: return linear(f, a->constant, a->per_sample);
-    case ARGUMENT_context: return load_slot(f, f->entry->n_inputs + f->entry->n_outputs + 1);
-    case ARGUMENT_buffer: break;
+    case ARGUMENT_integer:
+        return linear(f, a->constant, a->per_sample);
+    case ARGUMENT_context:
+        return load_slot(f, f->entry->n_inputs + f->entry->n_outputs + 1);
+    case ARGUMENT_buffer:
+        break;
     }
-    if (!f->buffers[a->buffer]) f->buffers[a->buffer] = find_buffer(f, a->buffer);
+    if (!f->buffers[a->buffer])
+        f->buffers[a->buffer] = find_buffer(f, a->buffer);
     LLVMTypeRef element = emit_memory_type(c, f->entry->buffers.at[a->buffer].dtype);
     return advance(c, element, f->buffers[a->buffer], linear(f, a->constant, a->per_sample));
 }
@@ -71,7 +83,8 @@ static void emit_step(struct entry_frame *f, const struct loop_step *s, LLVMValu
     LLVMBuildCall2(B, LLVMGlobalGetValueType(callee), callee, args, n, "");
 }
 
-void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e, LLVMValueRef *kernels) {
+void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,
+                LLVMValueRef *kernels) {
     LLVMTypeRef params[] = {c->pointer, c->i64};
     const char *name = arena_printf(c->arena, "net.%s", e->name);
     struct entry_frame f = {.c = c, .entry = e};

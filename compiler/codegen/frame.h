@@ -1,4 +1,5 @@
-// One function under construction: what the files that walk the loop IR share (kernel.c, compute.c, memory.c).
+// One function under construction: what the files that walk the loop IR share (kernel.c, compute.c,
+// memory.c).
 #pragma once
 
 #include "internal.h"
@@ -6,24 +7,29 @@
 struct frame {
     struct codegen *c;
     const struct loop_kernel *kernel;
-    LLVMValueRef function, *values;   // by value_id
-    bool *is_natural;                 // by value_id: known not to be negative
-    LLVMValueRef *buffers;            // parameters, then locals
+    LLVMValueRef function, *values; // by value_id
+    bool *is_natural;               // by value_id: known not to be negative
+    LLVMValueRef *buffers;          // parameters, then locals
 };
 
 // ---- compute.c: types, integers, values that touch no memory
-LLVMTypeRef frame_lanes_of(LLVMTypeRef element, uint32_t lanes);   // a vector, or the element for one lane
+LLVMTypeRef frame_lanes_of(LLVMTypeRef element,
+                           uint32_t lanes); // a vector, or the element for one lane
 LLVMTypeRef frame_type(struct codegen *c, struct loop_type t);
-LLVMValueRef frame_value(struct frame *f, value_id v, uint32_t lanes);   // a scalar stands for every lane
+LLVMValueRef frame_value(struct frame *f, value_id v,
+                         uint32_t lanes); // a scalar stands for every lane
 LLVMValueRef frame_integer(struct codegen *c, int64_t value);
 LLVMValueRef frame_affine(struct frame *f, const struct loop_affine *a);
 bool frame_is_natural(const struct frame *f, const struct loop_affine *a);
-LLVMValueRef frame_quotient(struct codegen *c, LLVMValueRef a, LLVMValueRef b);   // floor(a / b), b > 0
-LLVMValueRef frame_ramp(LLVMTypeRef element, uint32_t lanes, int64_t stride);     // 0, stride, 2 stride, ..
-LLVMValueRef frame_lanes_from(struct codegen *c, LLVMValueRef base, LLVMTypeRef element, uint32_t lanes, int64_t stride);
+LLVMValueRef frame_quotient(struct codegen *c, LLVMValueRef a,
+                            LLVMValueRef b); // floor(a / b), b > 0
+LLVMValueRef frame_ramp(LLVMTypeRef element, uint32_t lanes,
+                        int64_t stride); // 0, stride, 2 stride, ..
+LLVMValueRef frame_lanes_from(struct codegen *c, LLVMValueRef base, LLVMTypeRef element,
+                              uint32_t lanes, int64_t stride);
 LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s);
 
 // ---- memory.c
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s);
 void emit_store(struct frame *f, const struct loop_stmt *s);
-LLVMBasicBlockRef frame_block(struct frame *f);   // a new one, at the end of the function
+LLVMBasicBlockRef frame_block(struct frame *f); // a new one, at the end of the function

@@ -1,9 +1,11 @@
-// Kernels: a walk over the loop IR that writes one LLVM function for each kernel, statement by statement.
+// Kernels: a walk over the loop IR that writes one LLVM function for each kernel, statement by
+// statement.
 //
-// A loop becomes a guard and a body that tests at its end; carried values become phis. A parallel loop's body becomes
-// two functions: `kernel.NAME.part`, which has the buffers as parameters so that they are known not to overlap, and
-// `kernel.NAME.chunk`, which takes them out of the context that nr_parallel hands on. Nothing is decided here: vectors,
-// tiles and masks stand in the loop IR (loop.h).
+// A loop becomes a guard and a body that tests at its end; carried values become phis. A parallel
+// loop's body becomes two functions: `kernel.NAME.part`, which has the buffers as parameters so
+// that they are known not to overlap, and `kernel.NAME.chunk`, which takes them out of the context
+// that nr_parallel hands on. Nothing is decided here: vectors, tiles and masks stand in the loop IR
+// (loop.h).
 #include "frame.h"
 
 #include <string.h>
@@ -21,16 +23,19 @@ static LLVMValueRef bound(struct frame *f, const struct loop_bounds *b, bool gre
             v = LLVMBuildNSWAdd(B, v, frame_integer(c, divisor - 1), "");
             v = frame_quotient(c, v, frame_integer(c, divisor));
         }
-        if (b->any[i].multiple > 1) v = LLVMBuildNSWMul(B, v, frame_integer(c, b->any[i].multiple), "");
+        if (b->any[i].multiple > 1)
+            v = LLVMBuildNSWMul(B, v, frame_integer(c, b->any[i].multiple), "");
         LLVMIntPredicate order = greatest ? LLVMIntSGT : LLVMIntSLT;
-        result = result ? LLVMBuildSelect(B, LLVMBuildICmp(B, order, v, result, ""), v, result, "") : v;
+        result =
+            result ? LLVMBuildSelect(B, LLVMBuildICmp(B, order, v, result, ""), v, result, "") : v;
     }
     CHECK(result, "kernel `%s` has a loop without a bound", f->kernel->name);
     return result;
 }
 static bool bounds_are_natural(const struct frame *f, const struct loop_bounds *low) {
     for (uint32_t i = 0; i < low->n; i++)
-        if (frame_is_natural(f, &low->any[i].at)) return true;
+        if (frame_is_natural(f, &low->any[i].at))
+            return true;
     return false;
 }
 // ---- control
@@ -44,7 +49,8 @@ static LLVMMetadataRef metadata_string(struct codegen *c, const char *s) {
 }
 // !llvm.loop of the branch back: a node that names itself first, then how to unroll
 static void mark_unroll(struct codegen *c, LLVMValueRef branch, uint32_t unroll) {
-    if (!unroll) return;
+    if (!unroll)
+        return;
     LLVMMetadataRef how;
     if (unroll == 1) {
         LLVMMetadataRef off = metadata_string(c, "llvm.loop.unroll.disable");
@@ -57,22 +63,26 @@ static void mark_unroll(struct codegen *c, LLVMValueRef branch, uint32_t unroll)
     LLVMMetadataRef self = LLVMTemporaryMDNode(c->context, NULL, 0);
     LLVMMetadataRef loop = LLVMMDNodeInContext2(c->context, (LLVMMetadataRef[]){self, how}, 2);
     LLVMMetadataReplaceAllUsesWith(self, loop);
-    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(c->context, "llvm.loop", 9), LLVMMetadataAsValue(c->context, loop));
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(c->context, "llvm.loop", 9),
+                    LLVMMetadataAsValue(c->context, loop));
 }
 
 // The carried values at the end of a body, with the lanes of their results.
 static LLVMValueRef *carry(struct frame *f, const struct loop_stmt *s) {
     LLVMValueRef *next = NEW_ARRAY(f->c->arena, s->n_carried, LLVMValueRef);
     for (uint32_t i = 0; i < s->n_carried; i++)
-        next[i] = frame_value(f, s->carried[i].next, f->kernel->values.at[s->carried[i].result].lanes);
+        next[i] =
+            frame_value(f, s->carried[i].next, f->kernel->values.at[s->carried[i].result].lanes);
     return next;
 }
 // while (v < high) { body; v += step; } as a guard before and a test at the end
-static void emit_loop(struct frame *f, const struct loop_stmt *s, LLVMValueRef low, LLVMValueRef high) {
+static void emit_loop(struct frame *f, const struct loop_stmt *s, LLVMValueRef low,
+                      LLVMValueRef high) {
     struct codegen *c = f->c;
     LLVMValueRef *first = NEW_ARRAY(c->arena, s->n_carried, LLVMValueRef);
     for (uint32_t i = 0; i < s->n_carried; i++)
-        first[i] = frame_value(f, s->carried[i].first, f->kernel->values.at[s->carried[i].inside].lanes);
+        first[i] =
+            frame_value(f, s->carried[i].first, f->kernel->values.at[s->carried[i].inside].lanes);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B), body = frame_block(f), after = frame_block(f);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, low, high, ""), body, after);
     LLVMPositionBuilderAtEnd(B, body);
@@ -90,7 +100,8 @@ static void emit_loop(struct frame *f, const struct loop_stmt *s, LLVMValueRef l
     LLVMValueRef *next_values = carry(f, s);
     LLVMValueRef next = LLVMBuildNSWAdd(B, variable, frame_integer(c, s->step), "");
     LLVMBasicBlockRef last = LLVMGetInsertBlock(B);
-    LLVMValueRef back = LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, next, high, ""), body, after);
+    LLVMValueRef back =
+        LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, next, high, ""), body, after);
     mark_unroll(c, back, s->unroll);
     add_incoming(variable, next, last);
     LLVMPositionBuilderAtEnd(B, after);
@@ -108,7 +119,8 @@ static void emit_if(struct frame *f, const struct loop_stmt *s) {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B), body = frame_block(f), after = frame_block(f);
     LLVMValueRef *first = NEW_ARRAY(c->arena, s->n_carried, LLVMValueRef);
     for (uint32_t i = 0; i < s->n_carried; i++)
-        first[i] = frame_value(f, s->carried[i].first, f->kernel->values.at[s->carried[i].result].lanes);
+        first[i] =
+            frame_value(f, s->carried[i].first, f->kernel->values.at[s->carried[i].result].lanes);
     LLVMBuildCondBr(B, f->values[s->args[0]], body, after);
     LLVMPositionBuilderAtEnd(B, body);
     emit_block(f, &s->body);
@@ -148,35 +160,44 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
 }
 
 // ---- functions
-static void add_attribute(struct codegen *c, LLVMValueRef function, LLVMAttributeIndex at, const char *name) {
+static void add_attribute(struct codegen *c, LLVMValueRef function, LLVMAttributeIndex at,
+                          const char *name) {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     LLVMAddAttributeAtIndex(function, at, LLVMCreateEnumAttribute(c->context, kind, 0));
 }
-static void add_text_attribute(struct codegen *c, LLVMValueRef function, const char *name, const char *value) {
-    LLVMAttributeRef attribute = LLVMCreateStringAttribute(c->context, name, (unsigned)strlen(name), value,
-                                                           (unsigned)strlen(value));
+static void add_text_attribute(struct codegen *c, LLVMValueRef function, const char *name,
+                               const char *value) {
+    LLVMAttributeRef attribute = LLVMCreateStringAttribute(c->context, name, (unsigned)strlen(name),
+                                                           value, (unsigned)strlen(value));
     LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, attribute);
 }
-LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local) {
-    LLVMValueRef function = LLVMAddFunction(c->module, name, LLVMFunctionType(c->nothing, params, n, false));
+LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params,
+                              bool is_local) {
+    LLVMValueRef function =
+        LLVMAddFunction(c->module, name, LLVMFunctionType(c->nothing, params, n, false));
     LLVMSetLinkage(function, is_local && !c->part_of ? LLVMInternalLinkage : LLVMExternalLinkage);
-    if (is_local && c->part_of) LLVMSetVisibility(function, LLVMHiddenVisibility);   // another part may call it
+    if (is_local && c->part_of)
+        LLVMSetVisibility(function, LLVMHiddenVisibility); // another part may call it
     add_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
     return function;
 }
-LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params, bool is_local) {
+LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params,
+                           bool is_local) {
     LLVMValueRef function = emit_declaration(c, name, n, params, is_local);
     LLVMAttributeIndex whole = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
     add_attribute(c, function, whole, "sspstrong");
     add_text_attribute(c, function, "probe-stack", "inline-asm");
     add_text_attribute(c, function, "target-cpu", c->target.cpu);
-    if (*c->target.features) add_text_attribute(c, function, "target-features", c->target.features);
-    if (c->target.loop.vector_bits == 512) add_text_attribute(c, function, "prefer-vector-width", "512");
+    if (*c->target.features)
+        add_text_attribute(c, function, "target-features", c->target.features);
+    if (c->target.loop.vector_bits == 512)
+        add_text_attribute(c, function, "prefer-vector-width", "512");
     LLVMPositionBuilderAtEnd(B, LLVMAppendBasicBlockInContext(c->context, function, ""));
     LLVMSetCurrentDebugLocation2(B, NULL);
     return function;
 }
-static struct frame open_frame(struct codegen *c, const struct loop_kernel *k, LLVMValueRef function) {
+static struct frame open_frame(struct codegen *c, const struct loop_kernel *k,
+                               LLVMValueRef function) {
     struct frame f = {.c = c, .kernel = k, .function = function};
     f.values = NEW_ARRAY(c->arena, k->values.n, LLVMValueRef);
     f.is_natural = NEW_ARRAY(c->arena, k->values.n, bool);
@@ -185,8 +206,10 @@ static struct frame open_frame(struct codegen *c, const struct loop_kernel *k, L
         f.buffers[i] = LLVMGetParam(function, i);
         LLVMSetValueName2(f.buffers[i], k->params.at[i].name, strlen(k->params.at[i].name));
         add_attribute(c, function, i + 1, "nonnull");
-        if (!k->params.at[i].shared) add_attribute(c, function, i + 1, "noalias");
-        if (k->params.at[i].access == ACCESS_in) add_attribute(c, function, i + 1, "readonly");
+        if (!k->params.at[i].shared)
+            add_attribute(c, function, i + 1, "noalias");
+        if (k->params.at[i].access == ACCESS_in)
+            add_attribute(c, function, i + 1, "readonly");
     }
     f.values[LOOP_N] = LLVMGetParam(function, k->params.n);
     f.is_natural[LOOP_N] = true;
@@ -202,21 +225,27 @@ static void make_locals(struct frame *f) {
         f->buffers[f->kernel->params.n + i] = memory;
     }
 }
-static LLVMTypeRef *kernel_params(struct codegen *c, const struct loop_kernel *k) {   // buffers, n, begin, end
+static LLVMTypeRef *kernel_params(struct codegen *c,
+                                  const struct loop_kernel *k) { // buffers, n, begin, end
     LLVMTypeRef *params = NEW_ARRAY(c->arena, k->params.n + 3, LLVMTypeRef);
-    for (uint32_t i = 0; i < k->params.n; i++) params[i] = c->pointer;
-    for (uint32_t i = 0; i < 3; i++) params[k->params.n + i] = c->i64;
+    for (uint32_t i = 0; i < k->params.n; i++)
+        params[i] = c->pointer;
+    for (uint32_t i = 0; i < 3; i++)
+        params[k->params.n + i] = c->i64;
     return params;
 }
 
-// What a debugger and a profile call it: `kernel.LeNet.conv_1.convolution_5`, the layer where it was met first. It
-// is never the name of a C function.
-static const char *kernel_symbol(struct codegen *c, const struct loop_kernel *k, const char *suffix) {
+// What a debugger and a profile call it: `kernel.LeNet.conv_1.convolution_5`, the layer where it
+// was met first. It is never the name of a C function.
+static const char *kernel_symbol(struct codegen *c, const struct loop_kernel *k,
+                                 const char *suffix) {
     const char *layer = k->origins && k->origin ? k->origins->at.at[k->origin].path : NULL;
-    return arena_printf(c->arena, "kernel.%s%s%s%s", layer ? layer : "", layer ? "." : "", k->name, suffix);
+    return arena_printf(c->arena, "kernel.%s%s%s%s", layer ? layer : "", layer ? "." : "", k->name,
+                        suffix);
 }
 // The rounds [begin, end) of a parallel loop, as a function of its own.
-static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k, const struct loop_stmt *s) {
+static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k,
+                              const struct loop_stmt *s) {
     const char *name = kernel_symbol(c, k, ".part");
     LLVMValueRef function = emit_function(c, name, k->params.n + 3, kernel_params(c, k), true);
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
@@ -235,7 +264,8 @@ static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k, L
     LLVMValueRef function = emit_function(c, kernel_symbol(c, k, ".chunk"), 3, params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     uint32_t n = k->params.n;
-    LLVMValueRef *args = NEW_ARRAY(c->arena, n + 3, LLVMValueRef), context = LLVMGetParam(function, 0);
+    LLVMValueRef *args = NEW_ARRAY(c->arena, n + 3, LLVMValueRef),
+                 context = LLVMGetParam(function, 0);
     for (uint32_t i = 0; i <= n; i++) {
         LLVMValueRef at = frame_integer(c, i);
         LLVMValueRef slot = LLVMBuildInBoundsGEP2(B, c->pointer, context, &at, 1, "");
@@ -247,7 +277,8 @@ static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k, L
     LLVMBuildRetVoid(B);
     return function;
 }
-LLVMValueRef emit_runtime_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params) {
+LLVMValueRef emit_runtime_function(struct codegen *c, const char *name, unsigned n,
+                                   LLVMTypeRef *params) {
     LLVMValueRef function = LLVMGetNamedFunction(c->module, name);
     return function ? function : emit_declaration(c, name, n, params, false);
 }
@@ -269,7 +300,8 @@ static void emit_parallel(struct frame *f, const struct loop_stmt *s) {
         LLVMBuildStore(B, i < n ? f->buffers[i] : f->values[LOOP_N], slot);
     }
     LLVMValueRef low = bound(f, &s->low, true), high = bound(f, &s->high, false);
-    LLVMValueRef rounds = LLVMBuildNSWAdd(B, LLVMBuildNSWSub(B, high, low, ""), frame_integer(c, s->step - 1), "");
+    LLVMValueRef rounds =
+        LLVMBuildNSWAdd(B, LLVMBuildNSWSub(B, high, low, ""), frame_integer(c, s->step - 1), "");
     rounds = frame_quotient(c, rounds, frame_integer(c, s->step));
     LLVMValueRef zero = frame_integer(c, 0);
     rounds = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntSGT, rounds, zero, ""), rounds, zero, "");
@@ -281,17 +313,20 @@ static void emit_parallel(struct frame *f, const struct loop_stmt *s) {
 
 static bool has_parallel(const struct loop_kernel *k) {
     for (uint32_t i = 0; i < k->body.stmts.n; i++)
-        if (k->body.stmts.at[i]->kind == LOOP_for && k->body.stmts.at[i]->chunk > 0) return true;
+        if (k->body.stmts.at[i]->kind == LOOP_for && k->body.stmts.at[i]->chunk > 0)
+            return true;
     return false;
 }
 static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k, bool is_here) {
     const char *name = kernel_symbol(c, k, "");
     LLVMTypeRef *params = kernel_params(c, k);
-    if (!is_here) return emit_declaration(c, name, k->params.n + 1, params, true);
+    if (!is_here)
+        return emit_declaration(c, name, k->params.n + 1, params, true);
     LLVMValueRef function = emit_function(c, name, k->params.n + 1, params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     struct frame f = open_frame(c, k, function);
-    if (!has_parallel(k)) make_locals(&f);
+    if (!has_parallel(k))
+        make_locals(&f);
     emit_block(&f, &k->body);
     LLVMBuildRetVoid(B);
     return function;
@@ -301,7 +336,9 @@ void codegen_add_module(struct codegen *c, const struct loop_module *m) {
     LLVMValueRef *kernels = NEW_ARRAY(c->arena, m->kernels.n, LLVMValueRef);
     for (uint32_t i = 0; i < m->kernels.n; i++) {
         bool is_here = !c->part_of || c->part_of[i] == c->part;
-        if (is_here || c->part == 0) kernels[i] = emit_kernel(c, m->kernels.at[i], is_here);
+        if (is_here || c->part == 0)
+            kernels[i] = emit_kernel(c, m->kernels.at[i], is_here);
     }
-    for (uint32_t i = 0; c->part == 0 && i < m->entries.n; i++) emit_entry(c, m, m->entries.at[i], kernels);
+    for (uint32_t i = 0; c->part == 0 && i < m->entries.n; i++)
+        emit_entry(c, m, m->entries.at[i], kernels);
 }

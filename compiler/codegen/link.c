@@ -1,8 +1,10 @@
-// From object files to an executable: the system's `cc` is run with a list of arguments, never through a shell.
+// From object files to an executable: the system's `cc` is run with a list of arguments, never
+// through a shell.
 //
-// The result is linked under a temporary name beside the wanted one and renamed when it is complete. Temporary files
-// are private (0600), and removed when netc ends or is interrupted. What the linker says is read, so that a missing
-// library becomes a message that names it and its package.
+// The result is linked under a temporary name beside the wanted one and renamed when it is
+// complete. Temporary files are private (0600), and removed when netc ends or is interrupted. What
+// the linker says is read, so that a missing library becomes a message that names it and its
+// package.
 #include "codegen.h"
 
 #include <errno.h>
@@ -16,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef NETRT_LIBS   // blank-separated, from CMakeLists.txt
+#ifndef NETRT_LIBS // blank-separated, from CMakeLists.txt
 #error "NETRT_LIBS: the libraries that a trainer links"
 #endif
 
@@ -24,12 +26,13 @@ extern char **environ;
 
 // ---- temporary files
 enum { MAX_TEMPORARIES = 32 };
-static char temporaries[MAX_TEMPORARIES][PATH_MAX];   // empty: free; read by a signal handler
+static char temporaries[MAX_TEMPORARIES][PATH_MAX]; // empty: free; read by a signal handler
 static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
 
 void link_remove_temporaries(void) {
     for (int i = 0; i < MAX_TEMPORARIES; i++) {
-        if (temporaries[i][0]) unlink(temporaries[i]);
+        if (temporaries[i][0])
+            unlink(temporaries[i]);
         temporaries[i][0] = 0;
     }
 }
@@ -40,12 +43,14 @@ static void on_signal(int number) {
 }
 static void clean_up_at_end(void) {
     static bool is_set;
-    if (is_set) return;
+    if (is_set)
+        return;
     is_set = true;
     atexit(link_remove_temporaries);
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         struct sigaction old;
-        if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler != SIG_DFL) continue;
+        if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler != SIG_DFL)
+            continue;
         struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
         sigemptyset(&action.sa_mask);
         sigaction(signals[i], &action, NULL);
@@ -54,16 +59,20 @@ static void clean_up_at_end(void) {
 // A free entry: one never used, or one whose file has been removed or renamed.
 static char *free_entry(void) {
     for (int i = 0; i < MAX_TEMPORARIES; i++)
-        if (!temporaries[i][0] || access(temporaries[i], F_OK) != 0) return temporaries[i];
+        if (!temporaries[i][0] || access(temporaries[i], F_OK) != 0)
+            return temporaries[i];
     return NULL;
 }
 // Makes a private file by the pattern "..XXXXXX" + suffix.
-static char *make_temporary(struct arena *a, const char *pattern, const char *suffix, const char **error) {
+static char *make_temporary(struct arena *a, const char *pattern, const char *suffix,
+                            const char **error) {
     char *path = arena_printf(a, "%s%s", pattern, suffix), *entry = free_entry();
     clean_up_at_end();
-    int fd = entry && strlen(path) < PATH_MAX ? mkostemps(path, (int)strlen(suffix), O_CLOEXEC) : -1;
+    int fd =
+        entry && strlen(path) < PATH_MAX ? mkostemps(path, (int)strlen(suffix), O_CLOEXEC) : -1;
     if (fd < 0) {
-        *error = arena_printf(a, "cannot make the temporary file `%s`: %s", path, entry ? strerror(errno) : "too many");
+        *error = arena_printf(a, "cannot make the temporary file `%s`: %s", path,
+                              entry ? strerror(errno) : "too many");
         return NULL;
     }
     close(fd);
@@ -72,7 +81,8 @@ static char *make_temporary(struct arena *a, const char *pattern, const char *su
 }
 const char *link_temporary(struct arena *a, const char *suffix, const char **error) {
     const char *folder = getenv("TMPDIR");
-    if (!folder || folder[0] != '/') folder = "/tmp";
+    if (!folder || folder[0] != '/')
+        folder = "/tmp";
     return make_temporary(a, arena_printf(a, "%s/netc-XXXXXX", folder), suffix, error);
 }
 
@@ -81,7 +91,9 @@ struct command {
     struct arena *arena;
     VEC(char *) words;
 };
-static void add_word(struct command *c, const char *word) { VEC_PUSH(c->arena, &c->words, arena_strdup(c->arena, word)); }
+static void add_word(struct command *c, const char *word) {
+    VEC_PUSH(c->arena, &c->words, arena_strdup(c->arena, word));
+}
 // A file name can never be taken for an option.
 static void add_path(struct command *c, const char *path) {
     add_word(c, path[0] == '-' ? arena_printf(c->arena, "./%s", path) : path);
@@ -93,7 +105,8 @@ static int run(struct command *c, const char *log) {
     pid_t child;
     int status;
     VEC_PUSH(c->arena, &c->words, NULL);
-    if (posix_spawn_file_actions_init(&actions) != 0) return -1;
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return -1;
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_TRUNC, 0600);
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
@@ -104,70 +117,85 @@ static int run(struct command *c, const char *log) {
         return -1;
     }
     while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return -1;
+        if (errno != EINTR)
+            return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 // The linker's own words, made into ours where they are known.
 static const char *explain(struct arena *a, const char *log) {
-    static const struct { const char *library, *package; } packages[] = {
+    static const struct {
+        const char *library, *package;
+    } packages[] = {
         {"openblas", "libopenblas-dev"}, {"lapacke", "liblapacke-dev"}, {"z", "zlib1g-dev"},
         {"png", "libpng-dev"},           {"jansson", "libjansson-dev"}, {"zip", "libzip-dev"},
     };
     char *text;
     size_t n;
     const char *ignored;
-    if (!file_read(a, log, 1 << 20, &text, &n, &ignored)) return "the linker failed and left no message";
+    if (!file_read(a, log, 1 << 20, &text, &n, &ignored))
+        return "the linker failed and left no message";
     char *missing = strstr(text, "cannot find -l");
     if (missing) {
         char *name = missing + strlen("cannot find -l");
         name[strcspn(name, ": \n")] = 0;
         for (size_t i = 0; i < sizeof packages / sizeof packages[0]; i++)
             if (strcmp(name, packages[i].library) == 0)
-                return arena_printf(a, "the library `%s` is missing: apt install %s", name, packages[i].package);
+                return arena_printf(a, "the library `%s` is missing: apt install %s", name,
+                                    packages[i].package);
         return arena_printf(a, "the library `%s` is missing", name);
     }
-    while (n && text[n - 1] == '\n') text[--n] = 0;
+    while (n && text[n - 1] == '\n')
+        text[--n] = 0;
     return arena_printf(a, "the linker failed:\n%s", text);
 }
 
 static void add_options(struct command *c, const struct link_options *o) {
     static const char *const always[] = {
-        "-Wl,-z,relro,-z,now,-z,noexecstack", "-Wl,--gc-sections", "-Wl,--as-needed", "-Wl,--build-id=sha1",
+        "-Wl,-z,relro,-z,now,-z,noexecstack",
+        "-Wl,--gc-sections",
+        "-Wl,--as-needed",
+        "-Wl,--build-id=sha1",
     };
-    for (size_t i = 0; i < sizeof always / sizeof always[0]; i++) add_word(c, always[i]);
-    if (NETRT_SANITIZED && o->runtime) add_word(c, "-fsanitize=address,undefined");   // as libnetrt.a is
+    for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
+        add_word(c, always[i]);
+    if (NETRT_SANITIZED && o->runtime)
+        add_word(c, "-fsanitize=address,undefined"); // as libnetrt.a is
     add_word(c, o->shared ? "-shared" : "-pie");
 }
 static void add_libraries(struct command *c) {
     char *libraries = arena_strdup(c->arena, NETRT_LIBS), *rest = libraries;
-    for (char *name; (name = strtok_r(rest, " ", &rest));) add_word(c, arena_printf(c->arena, "-l%s", name));
+    for (char *name; (name = strtok_r(rest, " ", &rest));)
+        add_word(c, arena_printf(c->arena, "-l%s", name));
 }
 
 // An executable is what the user's umask lets it be.
 static bool finish(struct arena *a, const char *beside, const char *output, const char **error) {
     mode_t mask = umask(0);
     umask(mask);
-    if (chmod(beside, 0777 & ~mask) == 0 && rename(beside, output) == 0) return true;
+    if (chmod(beside, 0777 & ~mask) == 0 && rename(beside, output) == 0)
+        return true;
     *error = arena_printf(a, "cannot write `%s`: %s", output, strerror(errno));
     return false;
 }
 
-bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects, const char *output,
-                  const struct link_options *o, const char **error) {
+bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects,
+                  const char *output, const struct link_options *o, const char **error) {
     const char *beside = make_temporary(a, arena_printf(a, "%s.XXXXXX", output), "", error);
     if (!beside) {
         *error = arena_printf(a, "cannot write `%s`: %s", output, strerror(errno));
         return false;
     }
     const char *log = link_temporary(a, ".log", error);
-    if (!log) return false;
+    if (!log)
+        return false;
     struct command c = {.arena = a};
     add_word(&c, "cc");
     add_options(&c, o);
     add_word(&c, "-o");
     add_path(&c, beside);
-    for (uint32_t i = 0; i < n_objects; i++) add_path(&c, objects[i]);
+    for (uint32_t i = 0; i < n_objects; i++)
+        add_path(&c, objects[i]);
     if (o->runtime) {
         add_path(&c, o->runtime);
         add_libraries(&c);
@@ -175,9 +203,12 @@ bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *object
     add_word(&c, "-lm");
     int code = run(&c, log);
     bool is_linked = code == 0 && finish(a, beside, output, error);
-    if (code < 0) *error = arena_printf(a, "cannot run `cc`: %s; apt install gcc", strerror(errno));
-    else if (code > 0) *error = explain(a, log);
-    if (!is_linked) unlink(beside);
+    if (code < 0)
+        *error = arena_printf(a, "cannot run `cc`: %s; apt install gcc", strerror(errno));
+    else if (code > 0)
+        *error = explain(a, log);
+    if (!is_linked)
+        unlink(beside);
     unlink(log);
     return is_linked;
 }

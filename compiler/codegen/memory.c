@@ -1,8 +1,9 @@
 // Loads and stores: scalar, contiguous, with a small stride, or lane by lane; all with masks.
 //
-// A vector with a small stride is read as whole vectors that are shuffled together, and written as vectors whose
-// lanes in between are masked: a gather or scatter costs several times as much. The memory between two lanes that are
-// accessed belongs to the same buffer, so reading it is harmless; it is never written.
+// A vector with a small stride is read as whole vectors that are shuffled together, and written as
+// vectors whose lanes in between are masked: a gather or scatter costs several times as much. The
+// memory between two lanes that are accessed belongs to the same buffer, so reading it is harmless;
+// it is never written.
 #include "frame.h"
 
 #define B c->builder
@@ -20,14 +21,15 @@ struct access {
     enum dtype dtype;
     uint32_t lanes;
     int64_t stride;
-    LLVMTypeRef element, vector;   // as they lie in memory
-    LLVMValueRef mask;             // as many lanes; NULL: all
-    LLVMValueRef at, offset;       // element of lane 0; offset: one per lane, or NULL
+    LLVMTypeRef element, vector; // as they lie in memory
+    LLVMValueRef mask;           // as many lanes; NULL: all
+    LLVMValueRef at, offset;     // element of lane 0; offset: one per lane, or NULL
 };
 
 static enum dtype buffer_dtype(const struct frame *f, uint32_t buffer) {
     const struct loop_kernel *k = f->kernel;
-    return buffer < k->params.n ? k->params.at[buffer].dtype : k->locals.at[buffer - k->params.n].dtype;
+    return buffer < k->params.n ? k->params.at[buffer].dtype
+                                : k->locals.at[buffer - k->params.n].dtype;
 }
 static struct access open_access(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
@@ -37,11 +39,14 @@ static struct access open_access(struct frame *f, const struct loop_stmt *s) {
     x.vector = frame_lanes_of(x.element, x.lanes);
     x.mask = s->mask ? frame_value(f, s->mask, x.lanes) : NULL;
     x.at = frame_affine(f, &s->at);
-    if (!s->offset) return x;
+    if (!s->offset)
+        return x;
     LLVMValueRef offset = f->values[s->offset];
     offset = LLVMBuildIntCast2(B, offset, value_like(LLVMTypeOf(offset), c->i64), true, "");
-    if (value_lanes(LLVMTypeOf(offset))) x.offset = offset;
-    else x.at = LLVMBuildNSWAdd(B, x.at, offset, "");
+    if (value_lanes(LLVMTypeOf(offset)))
+        x.offset = offset;
+    else
+        x.at = LLVMBuildNSWAdd(B, x.at, offset, "");
     return x;
 }
 static LLVMValueRef address(const struct access *x, LLVMValueRef at) {
@@ -77,32 +82,38 @@ static void write(const struct access *x, LLVMValueRef v, LLVMValueRef to) {
     LLVMSetAlignment(LLVMBuildStore(B, v, to), (unsigned)dtype_size(x->dtype));
 }
 // llvm.masked.load or gather; where the mask is false: 0
-static LLVMValueRef read_masked(const struct access *x, const char *name, LLVMValueRef from, LLVMValueRef mask) {
+static LLVMValueRef read_masked(const struct access *x, const char *name, LLVMValueRef from,
+                                LLVMValueRef mask) {
     LLVMValueRef args[] = {from, alignment(x), mask, LLVMConstNull(x->vector)};
     return value_intrinsic2(x->f->c, name, x->vector, LLVMTypeOf(from), 4, args);
 }
-static void write_masked(const struct access *x, const char *name, LLVMValueRef v, LLVMValueRef to, LLVMValueRef mask) {
+static void write_masked(const struct access *x, const char *name, LLVMValueRef v, LLVMValueRef to,
+                         LLVMValueRef mask) {
     LLVMValueRef args[] = {v, to, alignment(x), mask};
     value_intrinsic2(x->f->c, name, x->vector, LLVMTypeOf(to), 4, args);
 }
 
 // ---- shuffles
-static LLVMValueRef shuffle(struct codegen *c, LLVMValueRef a, LLVMValueRef b, const int64_t *lanes, uint32_t n) {
+static LLVMValueRef shuffle(struct codegen *c, LLVMValueRef a, LLVMValueRef b, const int64_t *lanes,
+                            uint32_t n) {
     LLVMValueRef numbers[MAX_LANES];
     CHECK(n <= MAX_LANES, "a vector of %u lanes", n);
     for (uint32_t i = 0; i < n; i++)
-        numbers[i] = lanes[i] < 0 ? LLVMGetPoison(c->i32) : LLVMConstInt(c->i32, (uint64_t)lanes[i], false);
+        numbers[i] =
+            lanes[i] < 0 ? LLVMGetPoison(c->i32) : LLVMConstInt(c->i32, (uint64_t)lanes[i], false);
     return LLVMBuildShuffleVector(B, a, b, LLVMConstVector(numbers, n), "");
 }
 static LLVMValueRef reversed(struct codegen *c, LLVMValueRef v) {
     int64_t lanes[MAX_LANES];
     uint32_t n = value_lanes(LLVMTypeOf(v));
-    for (uint32_t i = 0; i < n; i++) lanes[i] = n - 1 - i;
+    for (uint32_t i = 0; i < n; i++)
+        lanes[i] = n - 1 - i;
     return shuffle(c, v, v, lanes, n);
 }
-// Lanes of vector number k, of those that the strided lanes lie in: lane i of v stands at element i * stride, the
-// elements between get lanes of `between`.
-static LLVMValueRef spread(const struct access *x, LLVMValueRef v, LLVMValueRef between, int64_t k) {
+// Lanes of vector number k, of those that the strided lanes lie in: lane i of v stands at element i
+// * stride, the elements between get lanes of `between`.
+static LLVMValueRef spread(const struct access *x, LLVMValueRef v, LLVMValueRef between,
+                           int64_t k) {
     int64_t lanes[MAX_LANES];
     for (int64_t i = 0; i < x->lanes; i++) {
         int64_t element = k * x->lanes + i;
@@ -118,7 +129,8 @@ static LLVMValueRef spread_mask(const struct access *x, int64_t k) {
 static bool is_small(const struct access *x) {
     return x->stride > 1 && x->stride <= MAX_STRIDE && x->stride <= x->lanes && !x->offset;
 }
-// Element number k * lanes of vector k, moved back in the last one so that it ends with the last lane.
+// Element number k * lanes of vector k, moved back in the last one so that it ends with the last
+// lane.
 static int64_t begin_of(const struct access *x, int64_t k) {
     int64_t last = (x->stride - 1) * (x->lanes - 1);
     return !x->mask && k == x->stride - 1 ? last : k * x->lanes;
@@ -128,12 +140,16 @@ static LLVMValueRef load_small_stride(const struct access *x) {
     LLVMValueRef result = NULL;
     for (int64_t k = 0; k < x->stride; k++) {
         LLVMValueRef from = address_after(x, begin_of(x, k)), v;
-        if (x->mask) v = read_masked(x, "llvm.masked.load", from, spread_mask(x, k));
-        else v = read(x, x->vector, from);
+        if (x->mask)
+            v = read_masked(x, "llvm.masked.load", from, spread_mask(x, k));
+        else
+            v = read(x, x->vector, from);
         int64_t lanes[MAX_LANES];
         for (int64_t i = 0; i < x->lanes; i++) {
             int64_t element = i * x->stride, from_vector = element / x->lanes;
-            lanes[i] = from_vector < k ? i : from_vector > k ? -1 : x->lanes + element - begin_of(x, k);
+            lanes[i] = from_vector < k   ? i
+                       : from_vector > k ? -1
+                                         : x->lanes + element - begin_of(x, k);
         }
         result = shuffle(c, result ? result : LLVMGetPoison(x->vector), v, lanes, x->lanes);
     }
@@ -142,38 +158,46 @@ static LLVMValueRef load_small_stride(const struct access *x) {
 static void store_small_stride(const struct access *x, LLVMValueRef v) {
     for (int64_t k = 0; k < x->stride; k++) {
         LLVMValueRef mask = spread_mask(x, k);
-        if (LLVMIsConstant(mask) && LLVMIsNull(mask)) continue;
+        if (LLVMIsConstant(mask) && LLVMIsNull(mask))
+            continue;
         LLVMValueRef part = spread(x, v, LLVMGetPoison(x->vector), k);
         write_masked(x, "llvm.masked.store", part, address_after(x, k * x->lanes), mask);
     }
 }
 
 // ---- loads
-// One element for all lanes; where no lane wants it, the address may be nobody's and element 0 is read.
+// One element for all lanes; where no lane wants it, the address may be nobody's and element 0 is
+// read.
 static LLVMValueRef load_same(const struct access *x) {
     struct codegen *c = x->f->c;
     LLVMValueRef at = x->at;
     if (x->mask) {
         LLVMValueRef any = x->mask;
-        if (x->lanes > 1) any = value_intrinsic(c, "llvm.vector.reduce.or", LLVMTypeOf(x->mask), 1, &any);
+        if (x->lanes > 1)
+            any = value_intrinsic(c, "llvm.vector.reduce.or", LLVMTypeOf(x->mask), 1, &any);
         at = LLVMBuildSelect(B, any, at, frame_integer(c, 0), "");
     }
     LLVMValueRef v = read(x, x->element, address(x, at));
-    if (x->lanes > 1) v = value_splat(c, v, x->lanes);
+    if (x->lanes > 1)
+        v = value_splat(c, v, x->lanes);
     return x->mask ? LLVMBuildSelect(B, x->mask, v, LLVMConstNull(x->vector), "") : v;
 }
 static LLVMValueRef load_vector(const struct access *x) {
     struct codegen *c = x->f->c;
-    if (x->offset) return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
+    if (x->offset)
+        return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
     if (x->stride == 1) {
         LLVMValueRef from = address(x, x->at);
-        return x->mask ? read_masked(x, "llvm.masked.load", from, x->mask) : read(x, x->vector, from);
+        return x->mask ? read_masked(x, "llvm.masked.load", from, x->mask)
+                       : read(x, x->vector, from);
     }
     if (x->stride == -1) {
         LLVMValueRef from = address_after(x, 1 - (int64_t)x->lanes);
-        return reversed(c, x->mask ? read_masked(x, "llvm.masked.load", from, reversed(c, x->mask)) : read(x, x->vector, from));
+        return reversed(c, x->mask ? read_masked(x, "llvm.masked.load", from, reversed(c, x->mask))
+                                   : read(x, x->vector, from));
     }
-    if (is_small(x)) return load_small_stride(x);
+    if (is_small(x))
+        return load_small_stride(x);
     return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
 }
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s) {
@@ -213,7 +237,10 @@ void emit_store(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
     struct access x = open_access(f, s);
     LLVMValueRef v = frame_value(f, s->args[0], x.lanes);
-    if (x.dtype == DTYPE_bool) v = LLVMBuildZExt(B, v, x.vector, "");
-    if (x.lanes == 1) store_scalar(&x, v);
-    else store_vector(&x, v);
+    if (x.dtype == DTYPE_bool)
+        v = LLVMBuildZExt(B, v, x.vector, "");
+    if (x.lanes == 1)
+        store_scalar(&x, v);
+    else
+        store_vector(&x, v);
 }

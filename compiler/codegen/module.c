@@ -1,8 +1,10 @@
-// The life of one LLVM module: made for a target, verified, optimized by a short list of passes, written, disposed.
+// The life of one LLVM module: made for a target, verified, optimized by a short list of passes,
+// written, disposed.
 //
-// Loop IR is already vectorized, tiled and in SSA form; what is left to LLVM is to clean up address arithmetic and hoist
-// what does not change. A short list of passes does that in a fraction of the time of `default<O3>`, whose vectorizers
-// would only undo the tiles; what -O3 adds here gained nothing measurable on LeNet and an MLP and costs a fifth more.
+// Loop IR is already vectorized, tiled and in SSA form; what is left to LLVM is to clean up address
+// arithmetic and hoist what does not change. A short list of passes does that in a fraction of the
+// time of `default<O3>`, whose vectorizers would only undo the tiles; what -O3 adds here gained
+// nothing measurable on LeNet and an MLP and costs a fifth more.
 #include "internal.h"
 
 #include <llvm-c/Analysis.h>
@@ -14,12 +16,15 @@ static const char *const pipelines[] = {
     [0] = "",
     [1] = "function(early-cse,simplifycfg,loop-mssa(licm))",
     [2] = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm))",
-    [3] = "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),indvars,"
-          "loop-unroll<O3>,gvn,instcombine<no-verify-fixpoint>,loop-mssa(licm),dse,adce,simplifycfg)",
+    [3] =
+        "function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),"
+        "indvars,"
+        "loop-unroll<O3>,gvn,instcombine<no-verify-fixpoint>,loop-mssa(licm),dse,adce,simplifycfg)",
 };
 
 static bool create_machine(struct codegen *c, const char **error) {
-    static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
+    static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess,
+                                                 LLVMCodeGenLevelDefault,
                                                  LLVMCodeGenLevelAggressive};
     LLVMTargetRef target;
     char *message = NULL;
@@ -28,9 +33,11 @@ static bool create_machine(struct codegen *c, const char **error) {
         LLVMDisposeMessage(message);
         return false;
     }
-    c->machine = LLVMCreateTargetMachine(target, c->target.triple, c->target.cpu, c->target.features,
-                                         levels[c->options.level], LLVMRelocPIC, LLVMCodeModelDefault);
-    if (!c->machine) *error = arena_printf(c->arena, "LLVM makes no code for `%s`", c->target.triple);
+    c->machine =
+        LLVMCreateTargetMachine(target, c->target.triple, c->target.cpu, c->target.features,
+                                levels[c->options.level], LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!c->machine)
+        *error = arena_printf(c->arena, "LLVM makes no code for `%s`", c->target.triple);
     return c->machine != NULL;
 }
 
@@ -45,7 +52,8 @@ struct codegen *codegen_create(struct arena *a, const char *name, const struct c
     c->arena = a;
     c->options = *o;
     c->target = *t;
-    if (!create_machine(c, error)) return NULL;
+    if (!create_machine(c, error))
+        return NULL;
     c->context = LLVMContextCreate();
     c->module = LLVMModuleCreateWithNameInContext(name, c->context);
     c->builder = LLVMCreateBuilderInContext(c->context);
@@ -63,13 +71,15 @@ struct codegen *codegen_create(struct arena *a, const char *name, const struct c
     c->nothing = LLVMVoidTypeInContext(c->context);
     module_flag(c, "PIC Level", 2);
     module_flag(c, "PIE Level", 2);
-    if (strncmp(t->triple, "x86_64", 6) == 0) module_flag(c, "cf-protection-branch", 1);
+    if (strncmp(t->triple, "x86_64", 6) == 0)
+        module_flag(c, "cf-protection-branch", 1);
     debug_create(c, name);
     return c;
 }
 
 void codegen_destroy(struct codegen *c) {
-    if (c->debug) LLVMDisposeDIBuilder(c->debug);
+    if (c->debug)
+        LLVMDisposeDIBuilder(c->debug);
     LLVMDisposeBuilder(c->builder);
     LLVMDisposeModule(c->module);
     LLVMContextDispose(c->context);
@@ -82,9 +92,10 @@ static void verify(struct codegen *c, const char *when) {
         LLVMDisposeMessage(message);
         return;
     }
-    const char *dump = getenv("NETC_DUMP");   // a file for the module that LLVM refused
+    const char *dump = getenv("NETC_DUMP"); // a file for the module that LLVM refused
     char *ignored = NULL;
-    if (dump && LLVMPrintModuleToFile(c->module, dump, &ignored)) LLVMDisposeMessage(ignored);
+    if (dump && LLVMPrintModuleToFile(c->module, dump, &ignored))
+        LLVMDisposeMessage(ignored);
     BUG("LLVM refuses the module %s: %s", when, message);
 }
 
@@ -93,39 +104,48 @@ static const char *for_this_llvm(struct arena *a, const char *passes) {
     static const char option[] = "<no-verify-fixpoint>";
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
-    if (major >= 18) return passes;
+    if (major >= 18)
+        return passes;
     struct text t;
     text_init(&t, a);
-    for (const char *at; (at = strstr(passes, option)); passes = at + strlen(option)) text_add_n(&t, passes, (size_t)(at - passes));
+    for (const char *at; (at = strstr(passes, option)); passes = at + strlen(option))
+        text_add_n(&t, passes, (size_t)(at - passes));
     text_add(&t, passes);
     return text_string(&t);
 }
 static void run_passes(struct codegen *c, const char *passes) {
-    if (!*passes) return;
+    if (!*passes)
+        return;
     passes = for_this_llvm(c->arena, passes);
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetLoopVectorization(options, false);
     LLVMPassBuilderOptionsSetSLPVectorization(options, false);
     LLVMErrorRef failure = LLVMRunPasses(c->module, passes, c->machine, options);
     LLVMDisposePassBuilderOptions(options);
-    if (failure) BUG("LLVM's passes `%s`: %s", passes, LLVMGetErrorMessage(failure));
+    if (failure)
+        BUG("LLVM's passes `%s`: %s", passes, LLVMGetErrorMessage(failure));
 }
 
 void codegen_optimize(struct codegen *c) {
-    if (c->debug) LLVMDIBuilderFinalize(c->debug);
+    if (c->debug)
+        LLVMDIBuilderFinalize(c->debug);
     verify(c, "before optimization");
     run_passes(c, pipelines[c->options.level]);
     verify(c, "after optimization");
 }
 
-static bool write_out(struct arena *a, const char *path, const char *data, size_t n, const char **error) {
-    if (path) return file_write(a, path, data, n, error);
-    if (fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0) return true;
+static bool write_out(struct arena *a, const char *path, const char *data, size_t n,
+                      const char **error) {
+    if (path)
+        return file_write(a, path, data, n, error);
+    if (fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0)
+        return true;
     *error = "standard output cannot be written";
     return false;
 }
 
-bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path, const char **error) {
+bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path,
+                   const char **error) {
     if (kind == CODEGEN_llvm) {
         char *text = LLVMPrintModuleToString(c->module);
         bool is_written = write_out(c->arena, path, text, strlen(text), error);
@@ -137,7 +157,8 @@ bool codegen_write(struct codegen *c, enum codegen_output kind, const char *path
     LLVMCodeGenFileType type = kind == CODEGEN_asm ? LLVMAssemblyFile : LLVMObjectFile;
     if (LLVMTargetMachineEmitToMemoryBuffer(c->machine, c->module, type, &message, &buffer))
         BUG("LLVM makes no code: %s", message);
-    bool is_written = write_out(c->arena, path, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer), error);
+    bool is_written =
+        write_out(c->arena, path, LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer), error);
     LLVMDisposeMemoryBuffer(buffer);
     return is_written;
 }

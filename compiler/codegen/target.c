@@ -1,7 +1,8 @@
-// The machine that code is made for: the one at hand, or a CPU by LLVM's name, and what lowering must know of it.
+// The machine that code is made for: the one at hand, or a CPU by LLVM's name, and what lowering
+// must know of it.
 //
-// LLVM's C interface does not tell what a named CPU can do, so the names that can be given stand in a table with
-// their vector width; the machine at hand is asked for its features.
+// LLVM's C interface does not tell what a named CPU can do, so the names that can be given stand in
+// a table with their vector width; the machine at hand is asked for its features.
 #include "internal.h"
 
 #include <llvm-c/Target.h>
@@ -13,15 +14,15 @@ struct cpu {
     bool has_fma;
 };
 static const struct cpu cpus[] = {
-    {"x86-64", 128, false},        {"x86-64-v2", 128, false},      {"x86-64-v3", 256, true},
-    {"x86-64-v4", 512, true},      {"nehalem", 128, false},        {"westmere", 128, false},
-    {"sandybridge", 256, false},   {"ivybridge", 256, false},      {"haswell", 256, true},
-    {"broadwell", 256, true},      {"skylake", 256, true},         {"alderlake", 256, true},
-    {"skylake-avx512", 512, true}, {"cascadelake", 512, true},     {"cooperlake", 512, true},
-    {"icelake-client", 512, true}, {"icelake-server", 512, true},  {"tigerlake", 512, true},
-    {"rocketlake", 512, true},     {"sapphirerapids", 512, true},  {"emeraldrapids", 512, true},
-    {"graniterapids", 512, true},  {"bdver2", 128, true},          {"znver1", 256, true},
-    {"znver2", 256, true},         {"znver3", 256, true},          {"znver4", 512, true},
+    {"x86-64", 128, false},        {"x86-64-v2", 128, false},     {"x86-64-v3", 256, true},
+    {"x86-64-v4", 512, true},      {"nehalem", 128, false},       {"westmere", 128, false},
+    {"sandybridge", 256, false},   {"ivybridge", 256, false},     {"haswell", 256, true},
+    {"broadwell", 256, true},      {"skylake", 256, true},        {"alderlake", 256, true},
+    {"skylake-avx512", 512, true}, {"cascadelake", 512, true},    {"cooperlake", 512, true},
+    {"icelake-client", 512, true}, {"icelake-server", 512, true}, {"tigerlake", 512, true},
+    {"rocketlake", 512, true},     {"sapphirerapids", 512, true}, {"emeraldrapids", 512, true},
+    {"graniterapids", 512, true},  {"bdver2", 128, true},         {"znver1", 256, true},
+    {"znver2", 256, true},         {"znver3", 256, true},         {"znver4", 512, true},
     {"znver5", 512, true},         {"generic", 128, false},
 };
 enum { N_CPUS = sizeof cpus / sizeof cpus[0] };
@@ -35,7 +36,8 @@ static const char *take(struct arena *a, char *from_llvm) {
 static bool has_feature(const char *features, const char *name) {
     size_t n = strlen(name);
     for (const char *at = features; (at = strstr(at, name)); at += n)
-        if (at > features && at[-1] == '+' && (at[n] == ',' || !at[n])) return true;
+        if (at > features && at[-1] == '+' && (at[n] == ',' || !at[n]))
+            return true;
     return false;
 }
 
@@ -50,11 +52,13 @@ static void describe_host(struct arena *a, struct codegen_target *t) {
     t->loop.n_registers = is_wide || is_arm ? 32 : 16;
 }
 
-static bool describe_named(struct arena *a, const char *name, struct codegen_target *t, const char **error) {
+static bool describe_named(struct arena *a, const char *name, struct codegen_target *t,
+                           const char **error) {
     const char *names[N_CPUS];
     for (int i = 0; i < N_CPUS; i++) {
         names[i] = cpus[i].name;
-        if (strcmp(name, cpus[i].name) != 0) continue;
+        if (strcmp(name, cpus[i].name) != 0)
+            continue;
         t->cpu = cpus[i].name;
         t->features = "";
         t->loop.vector_bits = cpus[i].vector_bits;
@@ -63,12 +67,13 @@ static bool describe_named(struct arena *a, const char *name, struct codegen_tar
         return true;
     }
     const char *near = near_name(name, names, N_CPUS);
-    *error = arena_printf(a, "no CPU is called `%s`; %s `%s`", name, near ? "do you mean" : "try `native` or",
-                          near ? near : "x86-64-v3");
+    *error = arena_printf(a, "no CPU is called `%s`; %s `%s`", name,
+                          near ? "do you mean" : "try `native` or", near ? near : "x86-64-v3");
     return false;
 }
 
-bool codegen_find_target(struct arena *a, const char *cpu, int level, struct codegen_target *t, const char **error) {
+bool codegen_find_target(struct arena *a, const char *cpu, int level, struct codegen_target *t,
+                         const char **error) {
     *t = (struct codegen_target){.loop.scalar = level == 0, .loop.no_blas = level == 0};
     if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter()) {
         *error = "this LLVM cannot make code for this machine";

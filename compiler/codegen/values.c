@@ -1,6 +1,6 @@
-// Small builders on LLVM values, the same for scalars and vectors: constants with the lanes of a type,
-// lane-wise bitcasts, splats, intrinsics by name, and library calls lane by lane. Nothing here knows
-// of operations or loops.
+// Small builders on LLVM values, the same for scalars and vectors: constants with the lanes of a
+// type, lane-wise bitcasts, splats, intrinsics by name, and library calls lane by lane. Nothing
+// here knows of operations or loops.
 #include "internal.h"
 
 #include <string.h>
@@ -21,9 +21,11 @@ LLVMTypeRef value_like(LLVMTypeRef like, LLVMTypeRef element) {
 LLVMValueRef value_splat_constant(LLVMTypeRef type, LLVMValueRef element) {
     LLVMValueRef lanes[64];
     unsigned n = value_lanes(type);
-    if (!n) return element;
+    if (!n)
+        return element;
     CHECK(n <= 64, "a vector of %u lanes", n);
-    for (unsigned i = 0; i < n; i++) lanes[i] = element;
+    for (unsigned i = 0; i < n; i++)
+        lanes[i] = element;
     return LLVMConstVector(lanes, n);
 }
 
@@ -36,9 +38,11 @@ LLVMValueRef value_int(LLVMTypeRef type, int64_t value) {
 }
 
 LLVMValueRef value_splat(struct codegen *c, LLVMValueRef scalar, unsigned lanes) {
-    if (!lanes) return scalar;
+    if (!lanes)
+        return scalar;
     LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(scalar), lanes);
-    if (LLVMIsConstant(scalar)) return value_splat_constant(type, scalar);
+    if (LLVMIsConstant(scalar))
+        return value_splat_constant(type, scalar);
     LLVMValueRef one = LLVMBuildInsertElement(c->builder, LLVMGetPoison(type), scalar,
                                               LLVMConstInt(c->i64, 0, false), "");
     LLVMValueRef zeros = LLVMConstNull(LLVMVectorType(c->i32, lanes));
@@ -47,24 +51,30 @@ LLVMValueRef value_splat(struct codegen *c, LLVMValueRef scalar, unsigned lanes)
 
 static bool scalar_constant(LLVMValueRef v, double *value) {
     LLVMBool loses;
-    if (!LLVMIsAConstantFP(v)) return false;
+    if (!LLVMIsAConstantFP(v))
+        return false;
     *value = LLVMConstRealGetDouble(v, &loses);
     return true;
 }
 
 bool value_is_constant(LLVMValueRef v, double *value) {
     unsigned lanes = value_lanes(LLVMTypeOf(v));
-    if (!lanes) return scalar_constant(v, value);
+    if (!lanes)
+        return scalar_constant(v, value);
     if (LLVMIsAConstantAggregateZero(v)) {
         *value = 0;
         return true;
     }
-    if (!LLVMIsAConstantDataVector(v)) return false;
-    if (!scalar_constant(LLVMGetAggregateElement(v, 0), value)) return false;
+    if (!LLVMIsAConstantDataVector(v))
+        return false;
+    if (!scalar_constant(LLVMGetAggregateElement(v, 0), value))
+        return false;
     for (unsigned i = 1; i < lanes; i++) {
         double other;
-        if (!scalar_constant(LLVMGetAggregateElement(v, i), &other)) return false;
-        if (memcmp(&other, value, sizeof other) != 0) return false;
+        if (!scalar_constant(LLVMGetAggregateElement(v, i), &other))
+            return false;
+        if (memcmp(&other, value, sizeof other) != 0)
+            return false;
     }
     return true;
 }
@@ -73,8 +83,8 @@ LLVMValueRef value_bits(struct codegen *c, LLVMValueRef v, LLVMTypeRef element) 
     return LLVMBuildBitCast(c->builder, v, value_like(LLVMTypeOf(v), element), "");
 }
 
-static LLVMValueRef call_intrinsic(struct codegen *c, const char *name, unsigned n_overloads, LLVMTypeRef *overloads,
-                                   unsigned n, LLVMValueRef *args) {
+static LLVMValueRef call_intrinsic(struct codegen *c, const char *name, unsigned n_overloads,
+                                   LLVMTypeRef *overloads, unsigned n, LLVMValueRef *args) {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     CHECK(id, "LLVM has no `%s`", name);
     LLVMValueRef callee = LLVMGetIntrinsicDeclaration(c->module, id, overloads, n_overloads);
@@ -85,8 +95,8 @@ LLVMValueRef value_intrinsic(struct codegen *c, const char *name, LLVMTypeRef ov
                              LLVMValueRef *args) {
     return call_intrinsic(c, name, 1, &overload, n, args);
 }
-LLVMValueRef value_intrinsic2(struct codegen *c, const char *name, LLVMTypeRef first, LLVMTypeRef second, unsigned n,
-                              LLVMValueRef *args) {
+LLVMValueRef value_intrinsic2(struct codegen *c, const char *name, LLVMTypeRef first,
+                              LLVMTypeRef second, unsigned n, LLVMValueRef *args) {
     return call_intrinsic(c, name, 2, (LLVMTypeRef[]){first, second}, n, args);
 }
 
@@ -98,9 +108,11 @@ LLVMValueRef value_libm(struct codegen *c, const char *name, unsigned n, LLVMVal
     LLVMTypeRef doubles[4] = {c->f64, c->f64, c->f64, c->f64};
     LLVMTypeRef type = LLVMFunctionType(c->f64, doubles, n, false);
     LLVMValueRef callee = LLVMGetNamedFunction(c->module, name);
-    if (!callee) callee = LLVMAddFunction(c->module, name, type);
+    if (!callee)
+        callee = LLVMAddFunction(c->module, name, type);
     unsigned lanes = value_lanes(LLVMTypeOf(args[0]));
-    if (!lanes) return LLVMBuildCall2(c->builder, type, callee, args, n, "");
+    if (!lanes)
+        return LLVMBuildCall2(c->builder, type, callee, args, n, "");
     LLVMValueRef result = LLVMGetPoison(LLVMTypeOf(args[0]));
     for (unsigned lane = 0; lane < lanes; lane++) {
         LLVMValueRef at = LLVMConstInt(c->i64, lane, false), scalars[4];

@@ -23,8 +23,8 @@ bool compiled_can_run(const struct codegen_target *t) {
     struct codegen_target host;
     const char *error;
     struct arena *a = arena_create("host");
-    bool can = codegen_find_target(a, NULL, 2, &host, &error) && host.loop.vector_bits >= t->loop.vector_bits &&
-               host.loop.has_fma >= t->loop.has_fma;
+    bool can = codegen_find_target(a, NULL, 2, &host, &error) &&
+               host.loop.vector_bits >= t->loop.vector_bits && host.loop.has_fma >= t->loop.has_fma;
     arena_destroy(a);
     return can;
 }

@@ -21,7 +21,7 @@ struct compiled compiled_open_program(struct arena *a, const struct program *p,
 compiled_entry *compiled_find(struct compiled c, const char *entry);
 void compiled_close(struct compiled c);
 struct codegen_target compiled_target(struct arena *a, int level); // of the machine at hand
-bool compiled_can_run(const struct codegen_target *t);                  // can this machine?
+bool compiled_can_run(const struct codegen_target *t);             // can this machine?
 // An entry `name` that calls kernel number 1 + `kernel` with its parameters as slots.
 void compiled_add_entry(struct arena *a, struct loop_module *m, const char *name, uint32_t kernel);
 const char *compiled_runtime(void); // path of the build's libnetrt.a

@@ -10,21 +10,31 @@
 
 static struct program *make_program(struct arena *a) {
     struct program *p = NEW(a, struct program);
-    static struct program_argument arguments[] = {{"images", true, "train.gz", 0}, {NULL, false, NULL, 2.5}};
+    static struct program_argument arguments[] = {{"images", true, "train.gz", 0},
+                                                  {NULL, false, NULL, 2.5}};
     p->arena = a;
     p->name = "lenet", p->data_name = "fashion", p->source = "lenet.net";
     p->hash = 0xfedcba9876543210u, p->real = DTYPE_f32;
     p->batch = 64, p->epochs = 10, p->has_keep = true;
     VEC_PUSH(a, &p->hypers, ((struct program_hyper){"lr", "rate", 0.125, false, false, "0.125"}));
     VEC_PUSH(a, &p->hypers, ((struct program_hyper){"width", NULL, 12, true, true, "12"}));
-    VEC_PUSH(a, &p->readers, ((struct program_reader){.kind = "idx", .n_arguments = 2, .arguments = arguments, .first_field = 0, .n_fields = 2}));
-    VEC_PUSH(a, &p->raw, ((struct program_field){"image", DTYPE_u8, 0, 3, {1, 28, 28}, 0, true, true}));
+    VEC_PUSH(a, &p->readers,
+             ((struct program_reader){.kind = "idx",
+                                      .n_arguments = 2,
+                                      .arguments = arguments,
+                                      .first_field = 0,
+                                      .n_fields = 2}));
+    VEC_PUSH(a, &p->raw,
+             ((struct program_field){"image", DTYPE_u8, 0, 3, {1, 28, 28}, 0, true, true}));
     VEC_PUSH(a, &p->raw, ((struct program_field){"label", DTYPE_i32, 10, 0, {0}, 0, true, false}));
-    VEC_PUSH(a, &p->fields, ((struct program_field){"label", DTYPE_i32, 10, 0, {0}, 2, true, false}));
+    VEC_PUSH(a, &p->fields,
+             ((struct program_field){"label", DTYPE_i32, 10, 0, {0}, 2, true, false}));
     VEC_PUSH(a, &p->splits, ((struct program_split){"validation", "train", SPLIT_fraction, 0.25}));
     VEC_PUSH(a, &p->fitted, ((struct program_tensor){"fashion.m", DTYPE_f64, 1, {28}, 28, 0, {0}}));
-    VEC_PUSH(a, &p->params, ((struct program_tensor){"Net.dense.W", DTYPE_f32, 2, {10, 5}, 50, 0, {0}}));
-    VEC_PUSH(a, &p->params, ((struct program_tensor){"Net.dense.b", DTYPE_f32, 1, {10}, 10, 50, {0}}));
+    VEC_PUSH(a, &p->params,
+             ((struct program_tensor){"Net.dense.W", DTYPE_f32, 2, {10, 5}, 50, 0, {0}}));
+    VEC_PUSH(a, &p->params,
+             ((struct program_tensor){"Net.dense.b", DTYPE_f32, 1, {10}, 10, 50, {0}}));
     VEC_PUSH(a, &p->states, ((struct program_tensor){"Net.norm.mu", DTYPE_f32, 1, {5}, 5, 0, {0}}));
     VEC_PUSH(a, &p->segments, ((struct program_segment){50, 10}));
     VEC_PUSH(a, &p->rule_states, ((struct program_rule_state){"momentum.v", 0.5}));
@@ -35,7 +45,8 @@ static struct program *make_program(struct arena *a) {
     extent shape[] = {graph_symbol(g, "N", 64), 5};
     node_id x = graph_input(g, "x", ROLE_field, 3, 4, DTYPE_f32, 2, shape);
     graph_output(g, "scores", x, ROLE_value, 7, 0);
-    VEC_PUSH(a, &p->graphs, ((struct program_graph){.kind = GRAPH_gradient, .name = "gradient", .graph = g}));
+    VEC_PUSH(a, &p->graphs,
+             ((struct program_graph){.kind = GRAPH_gradient, .name = "gradient", .graph = g}));
     return p;
 }
 
@@ -43,8 +54,14 @@ static struct loop_module *make_module(struct arena *a, const struct program *p)
     struct loop_module *m = NEW(a, struct loop_module);
     struct loop_entry *e = NEW(a, struct loop_entry);
     m->arena = a;
-    *e = (struct loop_entry){.name = "gradient", .graph = p->graphs.at[0].graph, .n_inputs = 1, .n_outputs = 1, .arena = 128,
-                             .arena_per_sample = 64, .flops = 3, .flops_per_sample = 5};
+    *e = (struct loop_entry){.name = "gradient",
+                             .graph = p->graphs.at[0].graph,
+                             .n_inputs = 1,
+                             .n_outputs = 1,
+                             .arena = 128,
+                             .arena_per_sample = 64,
+                             .flops = 3,
+                             .flops_per_sample = 5};
     VEC_PUSH(a, &m->entries, e);
     return m;
 }
@@ -112,7 +129,8 @@ static void test_reads_back(void **state) {
     assert_int_equal(g->slots[0].shape[1], 5);
     assert_string_equal(g->slots[1].name, "scores");
     assert_int_equal(g->slots[1].role, NR_value);
-    assert_true(g->arena == 128 && g->arena_per_sample == 64 && g->flops == 3 && g->flops_per_sample == 5);
+    assert_true(g->arena == 128 && g->arena_per_sample == 64 && g->flops == 3 &&
+                g->flops_per_sample == 5);
     g->run((void *[]){NULL, NULL, NULL, NULL}, 1);
     compiled_close(code);
     arena_destroy(a);

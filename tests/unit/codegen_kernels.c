@@ -1,5 +1,5 @@
-// What a kernel is made of, each by a small kernel built by hand: parallel loops, carried values, masks, gathers,
-// branches, integers, local memory; and that machine code knows its .net lines.
+// What a kernel is made of, each by a small kernel built by hand: parallel loops, carried values,
+// masks, gathers, branches, integers, local memory; and that machine code knows its .net lines.
 #include "../../compiler/loop/build.h"
 #include "../support/compiled.h"
 
@@ -42,61 +42,81 @@ static void test_parallel_with_a_masked_rest(void **state) {
     struct build b;
     enum { N = 1003, W = 16 };
     build_start(&b, a, "scale", 0);
-    uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false), out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
-    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)), build_bound(&b, affine_n(a)), W, 0, NULL);
+    uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false),
+             out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
+    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)),
+                                       build_bound(&b, affine_n(a)), W, 0, NULL);
     loop->chunk = 7;
     struct loop_affine at = affine_value(a, loop->variable);
     struct loop_access_at from = row(x, at), to = row(out, at);
     from.mask = to.mask = build_inside(&b, W, at, 1, affine_n(a));
-    value_id three = build_number(&b, f32x(1), 3), index = build_cast(&b, DTYPE_f32, build_index(&b, (struct loop_type){DTYPE_i32, W}, at, 1));
+    value_id three = build_number(&b, f32x(1), 3),
+             index = build_cast(&b, DTYPE_f32,
+                                build_index(&b, (struct loop_type){DTYPE_i32, W}, at, 1));
     build_store(&b, to, build_plain(&b, LOOP_fma, build_load(&b, W, from), three, index));
     build_close(&b, 0, NULL);
     float *in = calloc(N + W, sizeof *in), *got = calloc(N + W, sizeof *got);
-    for (int i = 0; i < N; i++) in[i] = (float)(i % 13);
+    for (int i = 0; i < N; i++)
+        in[i] = (float)(i % 13);
     run_kernel(a, &b, (void *[]){in, got}, N, 2);
-    for (int i = 0; i < N; i++) assert_true(got[i] == 3 * in[i] + (float)i);
-    for (int i = N; i < N + W; i++) assert_true(got[i] == 0);
+    for (int i = 0; i < N; i++)
+        assert_true(got[i] == 3 * in[i] + (float)i);
+    for (int i = N; i < N + W; i++)
+        assert_true(got[i] == 0);
     free(in), free(got);
 }
 
-// out[0] = sum x over [n/2 rounded up to 4, n), in four lanes, folded at the end; a loop without rounds gives what it began with
+// out[0] = sum x over [n/2 rounded up to 4, n), in four lanes, folded at the end; a loop without
+// rounds gives what it began with
 static void test_carried_values_and_folds(void **state) {
     struct arena *a = *state;
     for (int64_t n = 0; n < 40; n += 8) {
         struct build b;
         build_start(&b, a, "sum", 0);
-        uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false), out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
+        uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false),
+                 out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
         struct loop_bounds low = {0};
         build_add_bound(&b, &low, affine_n(a), 8, 4);
         struct loop_carried sum = {.first = build_number(&b, f32x(4), 0.5)};
         struct loop_stmt *loop = build_for(&b, low, build_bound(&b, affine_n(a)), 4, 1, &sum);
-        value_id next = build_apply2(&b, OP_add, DTYPE_f32, sum.inside, build_load(&b, 4, row(x, affine_value(a, loop->variable))));
+        value_id next = build_apply2(&b, OP_add, DTYPE_f32, sum.inside,
+                                     build_load(&b, 4, row(x, affine_value(a, loop->variable))));
         build_close(&b, 1, &next);
-        build_store(&b, row(out, affine_constant(0)), build_fold(&b, OP_add, loop->carried[0].result));
+        build_store(&b, row(out, affine_constant(0)),
+                    build_fold(&b, OP_add, loop->carried[0].result));
         float in[64], got = -1, expected = 2;
-        for (int i = 0; i < 64; i++) in[i] = (float)(i * i % 17);
-        for (int64_t i = n / 8 * 4; i < n; i++) expected += in[i];
+        for (int i = 0; i < 64; i++)
+            in[i] = (float)(i * i % 17);
+        for (int64_t i = n / 8 * 4; i < n; i++)
+            expected += in[i];
         run_kernel(a, &b, (void *[]){in, &got}, n, (int)(n / 8) % 4);
         assert_true(got == expected);
     }
 }
 
-// out[i] = table[which[i]] if which[i] >= 0 else -1, by a gather with a mask; and out2[3 i] = i % 5 by a scatter
+// out[i] = table[which[i]] if which[i] >= 0 else -1, by a gather with a mask; and out2[3 i] = i % 5
+// by a scatter
 static void test_gather_scatter_and_integers(void **state) {
     struct arena *a = *state;
     struct build b;
     enum { N = 64, W = 8 };
     build_start(&b, a, "gather", 0);
-    uint32_t table = build_param(&b, "table", DTYPE_f32, ACCESS_in, false), which = build_param(&b, "which", DTYPE_i32, ACCESS_in, false);
-    uint32_t out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false), out2 = build_param(&b, "out2", DTYPE_i32, ACCESS_out, false);
-    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)), build_bound(&b, affine_n(a)), W, 0, NULL);
+    uint32_t table = build_param(&b, "table", DTYPE_f32, ACCESS_in, false),
+             which = build_param(&b, "which", DTYPE_i32, ACCESS_in, false);
+    uint32_t out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false),
+             out2 = build_param(&b, "out2", DTYPE_i32, ACCESS_out, false);
+    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)),
+                                       build_bound(&b, affine_n(a)), W, 0, NULL);
     struct loop_affine at = affine_value(a, loop->variable);
     struct loop_type integers = {DTYPE_i32, W};
     value_id index = build_load(&b, W, row(which, at)), minus = build_number(&b, f32x(1), -1);
-    value_id is_there = build_apply2(&b, OP_le, DTYPE_bool, build_number(&b, (struct loop_type){DTYPE_i32, 1}, 0), index);
-    struct loop_access_at from = {.buffer = table, .at = affine_constant(0), .stride = 0, .offset = index, .mask = is_there};
+    value_id is_there = build_apply2(&b, OP_le, DTYPE_bool,
+                                     build_number(&b, (struct loop_type){DTYPE_i32, 1}, 0), index);
+    struct loop_access_at from = {
+        .buffer = table, .at = affine_constant(0), .stride = 0, .offset = index, .mask = is_there};
     value_id found = build_load(&b, W, from);
-    build_store(&b, row(out, at), build_apply(&b, OP_select, DTYPE_f32, 3, (value_id[]){is_there, found, minus}));
+    build_store(&b, row(out, at),
+                build_apply(&b, OP_select, DTYPE_f32, 3, (value_id[]){is_there, found, minus}));
     value_id five = build_number(&b, (struct loop_type){DTYPE_i32, 1}, 5);
     value_id rest = build_plain(&b, LOOP_remainder, build_index(&b, integers, at, 1), five, 0);
     struct loop_access_at spread = {.buffer = out2, .at = affine_scale(a, at, 3), .stride = 3};
@@ -104,8 +124,10 @@ static void test_gather_scatter_and_integers(void **state) {
     build_close(&b, 0, NULL);
     float values[10], got[N];
     int32_t indices[N], spread_out[3 * N] = {0};
-    for (int i = 0; i < 10; i++) values[i] = (float)i / 4;
-    for (int i = 0; i < N; i++) indices[i] = i * 7 % 11 - 1;
+    for (int i = 0; i < 10; i++)
+        values[i] = (float)i / 4;
+    for (int i = 0; i < N; i++)
+        indices[i] = i * 7 % 11 - 1;
     run_kernel(a, &b, (void *[]){values, indices, got, spread_out}, N, 2);
     for (int i = 0; i < N; i++) {
         assert_true(got[i] == (indices[i] < 0 ? -1 : values[indices[i]]));
@@ -117,25 +139,33 @@ static void test_gather_scatter_and_integers(void **state) {
 // Memory that ends where nothing may be read: `size` bytes before a page without access.
 static uint8_t *make_fenced(size_t size) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
-    uint8_t *p = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *p =
+        mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(p != MAP_FAILED);
     assert_int_equal(mprotect(p + whole, page, PROT_NONE), 0);
     return p + whole - size;
 }
-// out[stride i] = x[stride i] + 1 for the lanes of one vector that lie before n: all, a constant number, or known at run time
+// out[stride i] = x[stride i] + 1 for the lanes of one vector that lie before n: all, a constant
+// number, or known at run time
 static void check_stride(struct arena *a, int64_t stride, uint32_t lanes, int masking, int64_t n) {
     struct build b;
     build_start(&b, a, "stride", 0);
-    uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false), out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
+    uint32_t x = build_param(&b, "x", DTYPE_f32, ACCESS_in, false),
+             out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
     struct loop_affine at = affine_constant(stride < 0 ? -stride * (lanes - 1) : 0);
-    struct loop_access_at from = {.buffer = x, .at = at, .stride = stride}, to = {.buffer = out, .at = at, .stride = stride};
-    if (masking) from.mask = to.mask = build_inside(&b, lanes, affine_constant(0), 1, masking == 1 ? affine_constant(n) : affine_n(a));
+    struct loop_access_at from = {.buffer = x, .at = at, .stride = stride},
+                          to = {.buffer = out, .at = at, .stride = stride};
+    if (masking)
+        from.mask = to.mask = build_inside(&b, lanes, affine_constant(0), 1,
+                                           masking == 1 ? affine_constant(n) : affine_n(a));
     value_id one = build_number(&b, f32x(1), 1);
     build_store(&b, to, build_apply2(&b, OP_add, DTYPE_f32, build_load(&b, lanes, from), one));
     int64_t active = masking ? n : lanes, step = stride < 0 ? -stride : stride;
     int64_t count = stride < 0 ? step * (lanes - 1) + 1 : active ? step * (active - 1) + 1 : 1;
-    float *in = (float *)(void *)make_fenced((size_t)count * 4), *got = (float *)(void *)make_fenced((size_t)count * 4);
-    for (int64_t i = 0; i < count; i++) in[i] = (float)i;
+    float *in = (float *)(void *)make_fenced((size_t)count * 4),
+          *got = (float *)(void *)make_fenced((size_t)count * 4);
+    for (int64_t i = 0; i < count; i++)
+        in[i] = (float)i;
     run_kernel(a, &b, (void *[]){in, got}, n, 2);
     for (int64_t i = 0; i < count; i++) {
         int64_t lane = stride < 0 ? (count - 1 - i) / step : i / step;
@@ -149,22 +179,28 @@ static void test_strides(void **state) {
             check_stride(*state, strides[i], i % 2 ? 8 : 16, masking, 1 + (int64_t)i);
 }
 
-// Negative numbers floor; u8 counts from 0 to 255; bool is one byte; a branch gives its other value.
+// Negative numbers floor; u8 counts from 0 to 255; bool is one byte; a branch gives its other
+// value.
 static void test_casts_and_branches(void **state) {
     struct arena *a = *state;
     struct build b;
     build_start(&b, a, "casts", 0);
-    uint32_t bytes = build_param(&b, "bytes", DTYPE_u8, ACCESS_in, false), reals = build_param(&b, "reals", DTYPE_f64, ACCESS_in, false);
-    uint32_t out = build_param(&b, "out", DTYPE_i64, ACCESS_out, false), flags = build_param(&b, "flags", DTYPE_bool, ACCESS_out, false);
-    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)), build_bound(&b, affine_n(a)), 1, 0, NULL);
+    uint32_t bytes = build_param(&b, "bytes", DTYPE_u8, ACCESS_in, false),
+             reals = build_param(&b, "reals", DTYPE_f64, ACCESS_in, false);
+    uint32_t out = build_param(&b, "out", DTYPE_i64, ACCESS_out, false),
+             flags = build_param(&b, "flags", DTYPE_bool, ACCESS_out, false);
+    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)),
+                                       build_bound(&b, affine_n(a)), 1, 0, NULL);
     struct loop_affine at = affine_value(a, loop->variable);
     value_id byte = build_load(&b, 1, row(bytes, at)), real = build_load(&b, 1, row(reals, at));
     value_id whole = build_cast(&b, DTYPE_i64, real), wide = build_cast(&b, DTYPE_i64, byte);
     value_id four = build_number(&b, (struct loop_type){DTYPE_i64, 1}, 4);
-    value_id is_large = build_apply2(&b, OP_lt, DTYPE_bool, build_number(&b, (struct loop_type){DTYPE_u8, 1}, 100), byte);
+    value_id is_large = build_apply2(&b, OP_lt, DTYPE_bool,
+                                     build_number(&b, (struct loop_type){DTYPE_u8, 1}, 100), byte);
     struct loop_carried result = {.first = wide};
     struct loop_stmt *branch = build_if(&b, is_large, 1, &result);
-    value_id next = build_apply2(&b, OP_add, DTYPE_i64, wide, build_plain(&b, LOOP_quotient, whole, four, 0));
+    value_id next =
+        build_apply2(&b, OP_add, DTYPE_i64, wide, build_plain(&b, LOOP_quotient, whole, four, 0));
     build_close(&b, 1, &next);
     build_store(&b, row(out, at), branch->carried[0].result);
     build_store(&b, row(flags, at), is_large);
@@ -188,7 +224,8 @@ static bool says(struct arena *a, const char *command, const char *word) {
     FILE *from = popen(command, "r");
     assert_non_null(from);
     text_init(&t, a);
-    while (fgets(line, sizeof line, from)) text_add(&t, line);
+    while (fgets(line, sizeof line, from))
+        text_add(&t, line);
     pclose(from);
     return strstr(text_string(&t), word) != NULL;
 }
@@ -196,7 +233,8 @@ static bool says(struct arena *a, const char *command, const char *word) {
 static void test_code_knows_its_lines(void **state) {
     struct arena *a = *state;
     struct sources *sources = sources_create(a);
-    static const char user[] = "network Net {\n\n  dense(10)\n}\n", library[] = "\n\n\n\n\n\n\nfn dense\n";
+    static const char user[] = "network Net {\n\n  dense(10)\n}\n",
+                      library[] = "\n\n\n\n\n\n\nfn dense\n";
     file_id net = source_add(sources, "models/lines.net", user, strlen(user));
     file_id stdlib = source_add(sources, "<stdlib>/layers.net", library, strlen(library));
     struct origins *origins = NEW(a, struct origins);
@@ -213,7 +251,8 @@ static void test_code_knows_its_lines(void **state) {
     struct loop_module m = {.arena = a};
     VEC_PUSH(a, &m.kernels, b.kernel);
     compiled_add_entry(a, &m, "entry", 0);
-    struct codegen_options options = {.level = 2, .producer = "netc", .directory = "/tmp", .sources = sources};
+    struct codegen_options options = {
+        .level = 2, .producer = "netc", .directory = "/tmp", .sources = sources};
     struct codegen_target target = compiled_target(a, 2);
     const char *error;
     struct codegen *c = codegen_create(a, "models/lines.net", &target, &options, &error);
