@@ -5,26 +5,29 @@
 
 #include "lower.h"
 
-static void add_operand(struct arena *a, uint32_t *count, node_id **operands, node_id n) {
-    for (uint32_t i = 0; i < *count; i++)
-        if ((*operands)[i] == n)
-            return;
-    node_id *more = NEW_ARRAY(a, *count + 1, node_id);
-    if (*count)
-        memcpy(more, *operands, *count * sizeof *more);
-    more[(*count)++] = n;
-    *operands = more;
-}
+enum { GROUP_BUFFERS = 60 };
 
+// ---- operands: found once a node
 struct walk {
     struct arena *arena;
     const struct graph *g;
     struct map seen;
-    uint32_t count;
-    node_id *operands;
-    node_id what;            // for group_reads
-    bool found, identity;
+    struct lowered_node *to;
 };
+
+static void add_operand(struct walk *w, node_id n, bool identity) {
+    struct lowered_node *to = w->to;
+    for (uint32_t i = 0; i < to->n_operands; i++)
+        if (to->operands[i].node == n) {
+            to->operands[i].identity &= identity;
+            return;
+        }
+    struct operand *more = NEW_ARRAY(w->arena, to->n_operands + 1, struct operand);
+    if (to->n_operands)
+        memcpy(more, to->operands, to->n_operands * sizeof *more);
+    more[to->n_operands++] = (struct operand){n, identity};
+    to->operands = more;
+}
 
 static void walk_expr(struct walk *w, expr_id e);
 
@@ -36,17 +39,13 @@ static void walk_index(struct walk *w, index_id i) {
 }
 
 static void walk_read(struct walk *w, const struct expr *x) {
-    add_operand(w->arena, &w->count, &w->operands, x->node);
     bool identity = true;
     for (uint32_t d = 0; d < x->n_args; d++) {
         uint32_t axis;
         walk_index(w, x->args[d]);
         identity &= index_is_axis(w->g, x->args[d], &axis) && axis == d;
     }
-    if (x->node == w->what) {
-        w->found = true;
-        w->identity &= identity;
-    }
+    add_operand(w, x->node, identity);
 }
 
 static void walk_expr(struct walk *w, expr_id e) {
@@ -64,26 +63,35 @@ static void walk_expr(struct walk *w, expr_id e) {
         walk_expr(w, x->args[i]);
 }
 
-static struct walk walk_node(struct arena *a, const struct graph *g, node_id n, node_id what) {
-    struct walk w = {.arena = a, .g = g, .what = what, .identity = true};
-    const struct node *x = graph_node(g, n);
-    map_init(&w.seen, a);
-    if (x->kind == NODE_comp) {
+const struct operand *group_operands(struct lower *l, node_id n, uint32_t *count) {
+    struct lowered_node *to = &l->nodes[n];
+    struct walk w = {.arena = l->arena, .g = l->g, .to = to};
+    const struct node *x = graph_node(l->g, n);
+    if (!to->has_operands && x->kind == NODE_comp) {
+        map_init(&w.seen, l->arena);
         walk_expr(&w, x->body);
         for (uint32_t i = 0; i < x->n_guards; i++)
             walk_index(&w, x->guards[i].index);
     }
-    for (uint32_t i = 0; x->kind == NODE_op && i < x->n_inputs; i++)
-        add_operand(a, &w.count, &w.operands, x->inputs[i]);
-    return w;
+    for (uint32_t i = 0; !to->has_operands && x->kind == NODE_op && i < x->n_inputs; i++)
+        add_operand(&w, x->inputs[i], false);
+    to->has_operands = true;
+    *count = to->n_operands;
+    return to->operands;
 }
 
-void group_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands) {
-    struct walk w = walk_node(a, g, n, 0);
-    *count = w.count;
-    *operands = w.operands;
+bool group_reads(struct lower *l, node_id n, node_id what, bool *identity) {
+    uint32_t count;
+    const struct operand *operands = group_operands(l, n, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (operands[i].node == what) {
+            *identity = operands[i].identity;
+            return true;
+        }
+    return false;
 }
 
+// ---- groups
 static bool same_space(const struct node *x, const struct node *y) {
     return x->rank == y->rank && (x->rank == 0 || memcmp(x->shape, y->shape, x->rank * sizeof *x->shape) == 0);
 }
@@ -95,35 +103,43 @@ static bool is_member(const struct nest *k, node_id n) {
     return false;
 }
 
-static bool shares_operand(struct lower *l, const struct nest *k, uint32_t n, const node_id *operands) {
+static bool shares_operand(struct lower *l, const struct nest *k, uint32_t n, const struct operand *operands) {
     for (uint32_t i = 0; i < k->n_members; i++) {
         uint32_t m;
-        node_id *of;
-        group_operands(l->arena, l->g, k->members[i].node, &m, &of);
+        const struct operand *of = group_operands(l, k->members[i].node, &m);
         for (uint32_t x = 0; x < m; x++)
             for (uint32_t y = 0; y < n; y++)
-                if (of[x] == operands[y] && graph_node(l->g, of[x])->rank == graph_node(l->g, k->members[0].node)->rank)
+                if (of[x].node == operands[y].node && graph_node(l->g, of[x].node)->rank == graph_node(l->g, k->members[0].node)->rank)
                     return true;
     }
     return false;
+}
+
+// At most as many buffers as the members could need.
+static uint32_t group_buffers(struct lower *l, const struct nest *k) {
+    uint32_t sum = k->n_members, count;
+    for (uint32_t i = 0; i < k->n_members; i++) {
+        group_operands(l, k->members[i].node, &count);
+        sum += count;
+    }
+    return sum;
 }
 
 static bool joins(struct lower *l, const struct nest *k, node_id n) {
     const struct node *x = graph_node(l->g, n), *first = graph_node(l->g, k->members[0].node);
     if (!l->nodes[n].needed || l->nodes[n].done || x->kind != NODE_comp || x->reducer != RED_none || !same_space(x, first))
         return false;
-    uint32_t count;
-    node_id *operands;
-    group_operands(l->arena, l->g, n, &count, &operands);
+    uint32_t count, buffers = group_buffers(l, k);
+    const struct operand *operands = group_operands(l, n, &count);
     bool reads_member = false;
+    if (buffers + count + 1 > GROUP_BUFFERS)
+        return false;
     for (uint32_t i = 0; i < count; i++) {
-        if (is_member(k, operands[i])) {
-            bool identity;
-            group_reads(l->g, n, operands[i], &identity);
-            if (!identity)
+        if (is_member(k, operands[i].node)) {
+            if (!operands[i].identity)
                 return false;
             reads_member = true;
-        } else if (!l->nodes[l->nodes[operands[i]].root].done) {
+        } else if (!l->nodes[l->nodes[operands[i].node].root].done) {
             return false;
         }
     }
@@ -147,12 +163,6 @@ static void join_choice(struct lower *l, struct nest *k, node_id first) {
         k->members[k->n_members++].node = n;
         return;
     }
-}
-
-bool group_reads(const struct graph *g, node_id n, node_id what, bool *identity) {
-    struct walk w = walk_node(g->arena, g, n, what);
-    *identity = w.identity;
-    return w.found;
 }
 
 void group_collect(struct lower *l, node_id first, struct nest *k) {

@@ -29,14 +29,13 @@ static void mark_needed(struct lower *l, node_id n) {
         return;
     l->nodes[n].needed = true;
     uint32_t count;
-    node_id *operands;
-    group_operands(l->arena, l->g, n, &count, &operands);
+    const struct operand *operands = group_operands(l, n, &count);
     for (uint32_t i = 0; i < count; i++)
-        mark_needed(l, operands[i]);
+        mark_needed(l, operands[i].node);
     if (is_view(graph_node(l->g, n)))
         return;
     for (uint32_t i = 0; i < count; i++) {
-        struct lowered_node *r = &l->nodes[l->nodes[operands[i]].root];
+        struct lowered_node *r = &l->nodes[l->nodes[operands[i].node].root];
         uint32_t *users = NEW_ARRAY(l->arena, r->n_users + 1, uint32_t), k = 0;
         for (; k < r->n_users; k++)
             users[k] = r->users[k];
@@ -98,18 +97,19 @@ static void place_slots(struct lower *l) {
 static uint32_t output_buffer(const struct lower *l, uint32_t i) { return l->g->inputs.n + i; }   // as place_slots made them
 
 // ---- kernels
+enum { MOST_BUFFERS = 256 };
 struct parameters {          // of a kernel being made: which buffer each one is
     struct lower *l;
     const struct nest *k;
-    uint32_t n, buffers[64];
-    enum loop_access access[64];
+    uint32_t n, buffers[MOST_BUFFERS];
+    enum loop_access access[MOST_BUFFERS];
 };
 
 static uint32_t find_parameter(struct parameters *p, uint32_t buffer) {
     uint32_t i = 0;
     while (i < p->n && p->buffers[i] != buffer)
         i++;
-    CHECK(i < 64, "a kernel with more than 64 buffers");
+    CHECK(i < MOST_BUFFERS, "a kernel with more than %d buffers", MOST_BUFFERS);
     return i;
 }
 
@@ -188,7 +188,7 @@ static void add_verdict(struct lower *l, node_id n, const char *family, const ch
 // ---- outputs over inputs
 // Can the group write this output where the input of the same role lies? Only if nobody reads the old values afterwards,
 // and the group itself reads each at the place where it writes.
-static bool may_overwrite(const struct lower *l, node_id n, node_id input, const struct nest *k) {
+static bool may_overwrite(struct lower *l, node_id n, node_id input, const struct nest *k) {
     const struct lowered_node *x = &l->nodes[input];
     for (uint32_t i = 0; i < x->n_users; i++) {
         bool member = false, identity;
@@ -196,7 +196,7 @@ static bool may_overwrite(const struct lower *l, node_id n, node_id input, const
             member |= k->members[m].node == x->users[i];
         if (l->nodes[x->users[i]].done)
             continue;
-        if (!member || !group_reads(l->g, x->users[i], input, &identity) || !identity ||
+        if (!member || !group_reads(l, x->users[i], input, &identity) || !identity ||
             graph_node(l->g, x->users[i])->reducer != RED_none)
             return false;
         if (graph_node(l->g, n)->rank != graph_node(l->g, input)->rank)
@@ -244,15 +244,12 @@ static bool is_read_in_place(struct lower *l, node_id root, const struct nest *k
     const struct node *space = graph_node(l->g, k->members[0].node);
     for (uint32_t m = 0; m < k->n_members; m++) {
         uint32_t count;
-        node_id *operands;
-        group_operands(l->arena, l->g, k->members[m].node, &count, &operands);
+        const struct operand *operands = group_operands(l, k->members[m].node, &count);
         for (uint32_t i = 0; i < count; i++) {
-            bool identity;
-            if (l->nodes[operands[i]].root != root)
+            if (l->nodes[operands[i].node].root != root)
                 continue;
-            group_reads(l->g, k->members[m].node, operands[i], &identity);
-            const struct node *x = graph_node(l->g, operands[i]);
-            if (!identity || graph_node(l->g, k->members[m].node)->reducer != RED_none || x->rank != space->rank ||
+            const struct node *x = graph_node(l->g, operands[i].node);
+            if (!operands[i].identity || graph_node(l->g, k->members[m].node)->reducer != RED_none || x->rank != space->rank ||
                 (x->rank && memcmp(x->shape, space->shape, x->rank * sizeof *x->shape)))
                 return false;
         }
@@ -264,12 +261,11 @@ static void take_over_memory(struct lower *l, const struct nest *k) {
     for (uint32_t m = 0; m < k->n_members; m++) {
         node_id n = k->members[m].node;
         uint32_t count;
-        node_id *operands;
         if (!k->members[m].stored || l->nodes[n].buffer || graph_node(l->g, n)->reducer != RED_none)
             continue;
-        group_operands(l->arena, l->g, n, &count, &operands);
+        const struct operand *operands = group_operands(l, n, &count);
         for (uint32_t i = 0; i < count && !l->nodes[n].buffer; i++) {
-            node_id root = l->nodes[operands[i]].root;
+            node_id root = l->nodes[operands[i].node].root;
             bool taken = false;
             for (uint32_t o = 0; o < k->n_members; o++)
                 taken |= o != m && l->nodes[k->members[o].node].buffer && l->nodes[k->members[o].node].buffer == l->nodes[root].buffer;
@@ -306,14 +302,13 @@ static void collect_parameters(struct parameters *p, const struct nest *k) {
     struct lower *l = p->l;
     for (uint32_t i = 0; i < k->n_members; i++) {
         uint32_t count;
-        node_id *operands;
-        group_operands(l->arena, l->g, k->members[i].node, &count, &operands);
+        const struct operand *operands = group_operands(l, k->members[i].node, &count);
         for (uint32_t o = 0; o < count; o++) {
             bool member = false;
             for (uint32_t m = 0; m < k->n_members; m++)
-                member |= k->members[m].node == operands[o];
+                member |= k->members[m].node == operands[o].node;
             if (!member)
-                use_parameter(p, lower_buffer(l, operands[o]), ACCESS_in);
+                use_parameter(p, lower_buffer(l, operands[o].node), ACCESS_in);
         }
     }
     for (uint32_t i = 0; i < k->n_members; i++)

@@ -3,6 +3,7 @@
 
 #include "nest.h"
 
+struct operand { node_id node; bool identity; };   // identity: every read of it is at the own output axes
 struct lowered_node {
     bool needed;             // an output depends on it
     bool done;               // its step stands in the schedule (inputs: from the start)
@@ -10,6 +11,9 @@ struct lowered_node {
     uint32_t buffer;         // of the root: 1 + index in the entry
     uint32_t n_users, *users;// of the root: comprehensions and operations that read it, by whatever view; ascending
     bool is_output;          // of the root
+    bool has_operands;       // group_operands filled the next two
+    uint32_t n_operands;
+    struct operand *operands;
 };
 struct lower {
     struct arena *arena;
@@ -46,8 +50,8 @@ void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_s
 
 // ---- group.c: which nodes become one kernel
 void group_collect(struct lower *l, node_id first, struct nest *k);
-bool group_reads(const struct graph *g, node_id n, node_id what, bool *identity);   // identity: all such reads are at the own axes
-void group_operands(struct arena *a, const struct graph *g, node_id n, uint32_t *count, node_id **operands);
+const struct operand *group_operands(struct lower *l, node_id n, uint32_t *count);
+bool group_reads(struct lower *l, node_id n, node_id what, bool *identity);
 
 // ---- memplan.c
 void memplan(struct lower *l);

@@ -8,7 +8,7 @@
 
 #include "lower.h"
 
-enum { MAX_STREAMS = 64 };
+enum { MAX_STREAMS = 160 };
 struct stream {
     int64_t step[MAX_AXES];      // elements of memory an element of the axis
     uint64_t irregular;          // axes that move it by data or by an inexact division
@@ -60,9 +60,10 @@ static int64_t scale_of(const struct analysis *s, uint32_t axis) {
 
 // ---- streams
 static struct stream *add_stream(struct analysis *s) {
-    static struct stream spare;
-    if (s->n_streams == MAX_STREAMS)
-        return &spare;
+    if (s->n_streams == MAX_STREAMS) {    // more than anybody counts: nothing is merged any more
+        s->pinned = UINT64_MAX;
+        s->n_streams--;
+    }
     struct stream *x = &s->streams[s->n_streams++];
     *x = (struct stream){.inner = s->inner};
     return x;

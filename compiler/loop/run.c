@@ -252,9 +252,10 @@ static void *address(const struct loop_entry *e, const struct loop_argument *x, 
 }
 
 void loop_run(struct arena *a, const struct loop_module *m, const struct loop_entry *e, void *const *slots, int64_t n) {
-    void *params[64];
+    void *params[256];
     for (uint32_t i = 0; i < e->steps.n; i++) {
         const struct loop_step *s = &e->steps.at[i];
+        CHECK(s->n_args <= 256, "a step with %u arguments", s->n_args);
         CHECK(s->kernel, "the interpreter of loops does not call `%s`", s->function);
         for (uint32_t k = 0; k < s->n_args; k++)
             params[k] = address(e, &s->args[k], slots, n);
