@@ -130,7 +130,7 @@ void arrays_add(struct arrays *set, const struct array *a);
 bool npz_parse(const void *data, int64_t n, struct arrays *set, struct problem *p);
 bool npz_read(const char *path, struct arrays *set, struct problem *p);
 bool npz_write(const char *path, const struct arrays *set, struct problem *p);
-// U8[height, width, 4].
+// As u8[height, width, 4].
 bool image_parse(const void *data, int64_t n, struct array *rgba, struct problem *p);
 bool image_read(const char *path, struct array *rgba, struct problem *p);
 bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path,
@@ -263,7 +263,7 @@ struct weights {
 };
 // Borrows the data.
 void weights_collect(const struct model *m, struct arrays *set, const char *prefix);
-// D may be NULL.
+// `d` may be NULL.
 json_t *weights_metadata(const struct model *m, const struct dataset *d, const char *format);
 void weights_open(struct weights *w, const char *path);
 // All parameters must be there.

@@ -85,6 +85,9 @@ void weights_open(struct weights *w, const char *path) {
     const char *format = weights_text(w->metadata, "format"),
                *program = weights_text(w->metadata, "program"),
                *seed = weights_text(w->metadata, "seed");
+    if (format && strncmp(format, "netc checkpoint", 15) == 0)
+        die_help(EXIT_content, "the weights are in `best.safetensors` and `last.safetensors` beside it",
+                 "`%s` is a checkpoint, no weights file", path);
     w->is_ours = format && strncmp(format, "netc ", 5) == 0;
     if (w->is_ours && program && strcmp(program, nr_program.name) != 0)
         die(EXIT_content, "`%s` holds weights of `%s`, this is `%s`", path, program,

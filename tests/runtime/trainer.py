@@ -179,6 +179,7 @@ def test_eval():
     refused(2, ["seed 1, not 2"], "eval", "--weights", "runs/toy/best.safetensors", "--seed", 2)
     refused(2, ["train, validation or test"], "eval", "--weights", "runs/toy/best.safetensors", "--split", "tset")
     refused(3, ["nothing.st"], "eval", "--weights", "nothing.st")
+    refused(1, ["is a checkpoint", "best.safetensors"], "eval", "--weights", "runs/toy/checkpoint")
     refused(2, ["--weights"], "eval")
 
 
