@@ -9,6 +9,8 @@
 // knows the nodes its users have gone into ("hosts").
 #include "internal.h"
 
+#include <math.h>
+
 enum { MAX_BODY = 64, MAX_HOSTS = 16 };
 // in units of one simple operation on one element
 static const double element_cost = 4, function_cost = 12;
@@ -125,7 +127,8 @@ static struct plan plan_create(struct arena *scratch, struct graph *g) {
 // ---- one decision
 struct operand_costs {
     struct plan *p;
-    node_id host;
+    node_id host; // 0: none
+    double limit; // no operand is read more often than this
     double cost;
     bool found;
 };
@@ -144,8 +147,15 @@ static bool reads(struct plan *p, node_id user, node_id operand) {
 
 static void add_new_operand(node_id operand, void *context) {
     struct operand_costs *c = context;
-    if (!reads(c->p, c->host, operand))
-        c->cost += node_elements(c->p->g, operand) * element_cost;
+    if (!c->host || !reads(c->p, c->host, operand))
+        c->cost += fmin(node_elements(c->p->g, operand), c->limit) * element_cost;
+}
+
+// What reading the operands of `n` costs, those left out that the host reads already.
+static double operand_cost(struct plan *p, node_id n, node_id host, double limit) {
+    struct operand_costs c = {.p = p, .host = host, .limit = limit};
+    node_operands(p->g, n, add_new_operand, &c);
+    return c.cost;
 }
 
 static bool is_identity(const struct graph *g, const struct expr *read) {
@@ -235,12 +245,10 @@ static bool pays(struct plan *p, node_id n, uint32_t n_hosts, const node_id *hos
     if (functions && (evaluations > size || n_hosts > 1))
         return false;
     double work = at->size + functions * function_cost;
-    double before = (1 + n_hosts) * size * element_cost + size * work, after = evaluations * work;
-    for (uint32_t i = 0; i < n_hosts; i++) {
-        struct operand_costs c = {.p = p, .host = hosts[i]};
-        node_operands(p->g, n, add_new_operand, &c);
-        after += c.cost;
-    }
+    double before = (1 + n_hosts) * size * element_cost + size * work + operand_cost(p, n, 0, size);
+    double after = evaluations * work;
+    for (uint32_t i = 0; i < n_hosts; i++)
+        after += operand_cost(p, n, hosts[i], evaluations);
     return after < before;
 }
 
@@ -284,13 +292,13 @@ struct graph *pass_fuse(struct arena *a, struct arena *scratch, struct graph *g,
     for (node_id n = 1; n < r.n; n++) {
         if (!p.live[n] || p.at[n].inlined)
             continue;
-        node_id over = n;
         if (graph_node(g, n)->kind == NODE_comp) {
             struct comp c = comp_of(g, n);
             c.body = expr_rewrite(g, c.body, inline_read, &p);
-            over = c.body == graph_node(g, n)->body ? n : rebuild(g, n, &c);
+            r.by[n] = rewrite_comp(g, &r, n, c);
+        } else {
+            r.by[n] = rewrite_node(g, &r, n);
         }
-        r.by[n] = rewrite_node(g, &r, over);
     }
     rewrite_outputs(g, &r);
     graph_compact(g);

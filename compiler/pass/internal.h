@@ -43,6 +43,9 @@ struct comp comp_of(const struct graph *g, node_id n); // the parts of a compreh
 node_id rebuild(struct graph *g, node_id like, const struct comp *c);
 // The node `n` over replaced operands: itself when none is replaced.
 node_id rewrite_node(struct graph *g, const struct replacement *r, node_id n);
+// The comprehension `c` in place of `n`, over replaced operands. Not rebuilt before: what the
+// constructor takes out of a body would keep its old operands.
+node_id rewrite_comp(struct graph *g, const struct replacement *r, node_id n, struct comp c);
 void rewrite_outputs(struct graph *g, const struct replacement *r);
 // Every live node over replaced operands, then what `visit` makes of it; compacts.
 struct graph *rewrite_graph(struct arena *scratch, struct graph *g,
@@ -55,6 +58,7 @@ expr_id map_body_at(struct graph *g, node_id n, const index_id *at);
 // A read of `n`, replaced by its body where that costs the reader nothing or saves it an axis: a
 // constant, a multiple, a slice, a diagonal.
 expr_id read_through(struct graph *g, node_id n, uint32_t rank, const index_id *at);
+bool expr_is_light(const struct graph *g, expr_id e); // no function in it, no read by data
 // A map of a product, more than twice as large as its operands: better formed again by each sum
 // that reads it.
 bool is_outer_product(struct graph *g, node_id n);
@@ -74,7 +78,7 @@ bool expr_cancels(struct graph *g, expr_id e);    // a sum that is 0 once maps a
 
 // ---- fuse.c
 bool body_has_two_sides(struct graph *g, expr_id body); // a product that no single factor spans
-bool node_is_anchor(struct graph *g, node_id n); // a sum of one: contraction, convolution
+bool node_is_anchor(struct graph *g, node_id n);        // a sum of one: contraction, convolution
 
 // ---- autodiff.c, differentiate.c, grad_rules.c: one reverse sweep from y to every x
 struct sweep {
@@ -83,7 +87,7 @@ struct sweep {
     bool *active; // real, and depends on an x
     struct contributions {
         VEC(node_id) from; // in the order of the sweep: last consumer first
-    } *of;
+    } * of;
     uint32_t n_lead; // leading axes of every adjoint: the axes of y that stay
     extent lead[MAX_RANK];
 };

@@ -73,10 +73,9 @@ node_id rebuild(struct graph *g, node_id like, const struct comp *c) {
     return made;
 }
 
-static node_id rewrite_comp(struct graph *g, const struct replacement *r, node_id n) {
-    struct comp c = comp_of(g, n);
+node_id rewrite_comp(struct graph *g, const struct replacement *r, node_id n, struct comp c) {
     expr_id body = rewrite_reads(g, r, c.body);
-    bool changed = body != c.body;
+    bool changed = body != graph_node(g, n)->body;
     c.body = body;
     for (uint32_t i = 0; i < c.n_guards; i++) {
         index_id index = rewrite_index(g, r, c.guards[i].index);
@@ -109,7 +108,7 @@ static node_id rewrite_op(struct graph *g, const struct replacement *r, node_id 
 node_id rewrite_node(struct graph *g, const struct replacement *r, node_id n) {
     switch (graph_node(g, n)->kind) {
     case NODE_comp:
-        return rewrite_comp(g, r, n);
+        return rewrite_comp(g, r, n, comp_of(g, n));
     case NODE_op:
         return rewrite_op(g, r, n);
     default:

@@ -12,15 +12,20 @@
 #include "internal.h"
 
 // ---- C9 through a map: sum[k] %1[n, k], %1[n, k] = a[n]*b[n, k] is a[n] times sum[k] b[n, k]
-static bool has_free_factor(const struct graph *g, expr_id body, uint32_t n_out) {
-    const struct expr *e = graph_expr(g, body);
-    if (e->kind != EXPR_op || e->op != OP_mul)
+// Does a factor depend on outputs alone, and does the rest cost little to form again?
+static bool has_free_factor(struct graph *g, expr_id body, uint32_t n_out) {
+    const struct expr e = *graph_expr(g, body);
+    if (e.kind != EXPR_op || e.op != OP_mul)
         return false;
     uint64_t outputs = ((uint64_t)1 << n_out) - 1;
-    for (uint32_t i = 0; i < e->n_args; i++)
-        if ((expr_axes(g, e->args[i]) & ~outputs) == 0)
-            return true;
-    return false;
+    bool found = false;
+    for (uint32_t i = 0; i < e.n_args; i++) {
+        uint64_t axes = expr_axes(g, e.args[i]);
+        if (axes & ~outputs && !expr_is_light(g, e.args[i]))
+            return false;
+        found |= axes && !(axes & ~outputs);
+    }
+    return found;
 }
 
 node_id sum_hoist(struct graph *g, node_id n) {

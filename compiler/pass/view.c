@@ -81,12 +81,13 @@ struct volumes {
     double operands;
 };
 
-static bool is_light(const struct graph *g, expr_id id) {
+// No function, no gather: formed again for little.
+bool expr_is_light(const struct graph *g, expr_id id) {
     const struct expr *e = graph_expr(g, id);
     if (expr_is_function(g, id))
         return false;
     for (uint32_t i = 0; i < e->n_args; i++)
-        if (e->kind == EXPR_read ? has_data(g, e->args[i]) : !is_light(g, e->args[i]))
+        if (e->kind == EXPR_read ? has_data(g, e->args[i]) : !expr_is_light(g, e->args[i]))
             return false;
     return true;
 }
@@ -104,7 +105,8 @@ static bool is_diagonal_body(struct graph *g, expr_id body) {
             return false;
         diagonal |= guard.bound == 1 && (axes & (axes - 1));
     }
-    return diagonal && is_light(g, e->args[0]) && expr_operations(g, e->args[0]) <= MAX_DIAGONAL;
+    return diagonal && expr_is_light(g, e->args[0]) &&
+           expr_operations(g, e->args[0]) <= MAX_DIAGONAL;
 }
 
 static void add_elements(expr_id read, void *context) {
@@ -117,7 +119,7 @@ bool is_outer_product(struct graph *g, node_id n) {
     if (!node_is_map(g, n))
         return false;
     expr_id body = graph_node(g, n)->body;
-    if (!body_has_two_sides(g, body) || !is_light(g, body) ||
+    if (!body_has_two_sides(g, body) || !expr_is_light(g, body) ||
         expr_operations(g, body) > MAX_DIAGONAL)
         return false;
     expr_reads(g, body, add_elements, &v);
