@@ -14,6 +14,7 @@ struct codegen {
     struct codegen_target target;
     const uint32_t *part_of; // by kernel: the part that defines it; NULL: all are here
     uint32_t part;           // part 0 has the entries and the descriptor
+    bool unrolls;            // a loop asks for it
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;

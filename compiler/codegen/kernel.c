@@ -59,6 +59,7 @@ static void mark_unroll(struct codegen *c, LLVMValueRef branch, uint32_t unroll)
         LLVMMetadataRef count[] = {metadata_string(c, "llvm.loop.unroll.count"),
                                    LLVMValueAsMetadata(LLVMConstInt(c->i32, unroll, false))};
         how = LLVMMDNodeInContext2(c->context, count, 2);
+        c->unrolls = true;
     }
     LLVMMetadataRef self = LLVMTemporaryMDNode(c->context, NULL, 0);
     LLVMMetadataRef loop = LLVMMDNodeInContext2(c->context, (LLVMMetadataRef[]){self, how}, 2);

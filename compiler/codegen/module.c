@@ -131,6 +131,8 @@ void codegen_optimize(struct codegen *c) {
         LLVMDIBuilderFinalize(c->debug);
     verify(c, "before optimization");
     run_passes(c, pipelines[c->options.level]);
+    if (c->unrolls && c->options.level > 0)
+        run_passes(c, "function(loop-unroll<O1>)");
     verify(c, "after optimization");
 }
 

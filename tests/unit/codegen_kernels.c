@@ -79,6 +79,7 @@ static void test_carried_values_and_folds(void **state) {
         build_add_bound(&b, &low, affine_n(a), 8, 4);
         struct loop_carried sum = {.first = build_number(&b, f32x(4), 0.5)};
         struct loop_stmt *loop = build_for(&b, low, build_bound(&b, affine_n(a)), 4, 1, &sum);
+        loop->unroll = (uint32_t)(n / 8);
         value_id next = build_apply2(&b, OP_add, DTYPE_f32, sum.inside,
                                      build_load(&b, 4, row(x, affine_value(a, loop->variable))));
         build_close(&b, 1, &next);
