@@ -15,6 +15,22 @@ static bool is_due(const struct nr_graph *g, int64_t kind, int64_t unit, int64_t
     return g->kind == kind && g->unit == unit && (unit == NR_at_end || count % g->every == 0);
 }
 
+static bool reads_test(const struct nr_graph *g) {
+    for (int64_t i = 0; i < g->n_inputs; i++)
+        if (g->slots[i].role == NR_measure && g->slots[i].ref2 == NR_test)
+            return true;
+    return false;
+}
+
+// Nothing decides by the test split, so it is measured where a report that is due reads it.
+static void measure_test(struct run *r, int64_t unit, int64_t count) {
+    for (int64_t i = 0; i < P.n_graphs && r->d->splits[NR_test].exists; i++)
+        if (is_due(&P.graphs[i], NR_report, unit, count) && reads_test(&P.graphs[i])) {
+            evaluate_split(r->m, r->d, NR_test, r->batch);
+            return;
+        }
+}
+
 json_t *report_values(struct model *m, int64_t unit, int64_t count) {
     json_t *report = json_object();
     for (int64_t k = 0; k < P.n_graphs; k++) {
@@ -81,6 +97,7 @@ void run_outputs(struct run *r, int64_t unit, int64_t count) {
         return; // the report at the end belongs to the results
     char *before =
         memory_text("%s %lld: ", unit == NR_every_epochs ? "epoch" : "step", (long long)count);
+    measure_test(r, unit, count);
     json_t *report = report_values(r->m, unit, count);
     if (json_object_size(report) > 0)
         progress_clear();
