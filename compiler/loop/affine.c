@@ -1,7 +1,10 @@
-// Affine numbers over loop variables and n: sums of coefficient * variable + constant, terms sorted and never 0.
+// Affine numbers over loop variables and n: sums of coefficient * variable + constant, terms sorted
+// and never 0.
 #include "build.h"
 
-struct loop_affine affine_constant(int64_t c) { return (struct loop_affine){.constant = c}; }
+struct loop_affine affine_constant(int64_t c) {
+    return (struct loop_affine){.constant = c};
+}
 
 struct loop_affine affine_value(struct arena *a, value_id v) {
     struct loop_affine x = {.n_terms = 1, .terms = NEW(a, struct loop_term)};
@@ -25,7 +28,8 @@ struct loop_affine affine_add(struct arena *a, struct loop_affine x, struct loop
     uint32_t i = 0, j = 0;
     while (i < x.n_terms || j < y.n_terms) {
         bool left = j == y.n_terms || (i < x.n_terms && x.terms[i].variable <= y.terms[j].variable);
-        bool right = i == x.n_terms || (j < y.n_terms && y.terms[j].variable <= x.terms[i].variable);
+        bool right =
+            i == x.n_terms || (j < y.n_terms && y.terms[j].variable <= x.terms[i].variable);
         struct loop_term t = {left ? x.terms[i].variable : y.terms[j].variable, 0};
         if (left)
             t.coefficient += x.terms[i++].coefficient;
@@ -46,7 +50,8 @@ bool affine_equal(struct loop_affine x, struct loop_affine y) {
     if (x.n_terms != y.n_terms || x.constant != y.constant)
         return false;
     for (uint32_t i = 0; i < x.n_terms; i++)
-        if (x.terms[i].variable != y.terms[i].variable || x.terms[i].coefficient != y.terms[i].coefficient)
+        if (x.terms[i].variable != y.terms[i].variable ||
+            x.terms[i].coefficient != y.terms[i].coefficient)
             return false;
     return true;
 }

@@ -1,8 +1,9 @@
 // Scalar expressions to loop statements (body.h).
 //
-// Numbers: f32 where an f32 is involved (unless the node is f64), f64 where only f64 scalars are (hyperparameters, bias
-// corrections of optimizers), integers exactly as i32 or i64, comparisons as bool. A constant takes the type of its
-// surroundings. Reads under a bracket are masked by its guards, so that nothing outside a tensor is touched.
+// Numbers: f32 where an f32 is involved (unless the node is f64), f64 where only f64 scalars are
+// (hyperparameters, bias corrections of optimizers), integers exactly as i32 or i64, comparisons as
+// bool. A constant takes the type of its surroundings. Reads under a bracket are masked by its
+// guards, so that nothing outside a tensor is touched.
 #include "body.h"
 
 // types of constants, which adapt
@@ -46,7 +47,10 @@ value_id body_and(struct body *c, value_id x, value_id y) {
 }
 
 // ---- indices
-struct number { struct loop_affine at; int64_t ramp; };   // before the division
+struct number {
+    struct loop_affine at;
+    int64_t ramp;
+}; // before the division
 
 static struct number affine_part(struct body *c, const struct index *x) {
     struct arena *a = c->b->arena;
@@ -80,9 +84,13 @@ static bool divide_exactly(struct arena *a, struct number *s, int64_t by) {
     return true;
 }
 
-static bool has_data(const struct index *x) { return x->n_terms > 0 && x->terms[x->n_terms - 1].kind == TERM_data; }
+static bool has_data(const struct index *x) {
+    return x->n_terms > 0 && x->terms[x->n_terms - 1].kind == TERM_data;
+}
 
-static value_id i64_number(struct body *c, int64_t x) { return build_number(c->b, (struct loop_type){DTYPE_i64, 1}, (double)x); }
+static value_id i64_number(struct body *c, int64_t x) {
+    return build_number(c->b, (struct loop_type){DTYPE_i64, 1}, (double)x);
+}
 
 // sum of coefficient * data; 0 if there is none
 static value_id data_part(struct body *c, const struct index *x, value_id mask) {
@@ -119,7 +127,8 @@ static value_id add_offset(struct body *c, value_id sum, value_id v, int64_t str
     return sum ? build_apply2(c->b, OP_add, DTYPE_i64, sum, v) : v;
 }
 
-struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at, value_id mask) {
+struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at,
+                                   value_id mask) {
     struct loop_access_at m = {.mask = mask, .at = affine_constant(0)};
     for (uint32_t d = 0; d < rank; d++) {
         const struct index *x = graph_index(c->g, at[d]);
@@ -143,7 +152,8 @@ struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, con
 // ---- guards
 static struct loop_affine last_plus_one(struct body *c, extent bound, int64_t divisor) {
     struct loop_affine h = body_extent(c, bound);
-    return divisor == 1 ? h : affine_shift(affine_scale(c->b->arena, affine_shift(h, -1), divisor), 1);
+    return divisor == 1 ? h
+                        : affine_shift(affine_scale(c->b->arena, affine_shift(h, -1), divisor), 1);
 }
 
 value_id body_guard(struct body *c, struct guard g, value_id mask) {
@@ -156,7 +166,7 @@ value_id body_guard(struct body *c, struct guard g, value_id mask) {
     if (has_data(x)) {
         value_id top = build_index(c->b, (struct loop_type){DTYPE_i64, 1}, high, 0);
         inside = body_and(c, build_apply2(c->b, OP_le, DTYPE_bool, i64_number(c, 0), v),
-                           build_apply2(c->b, OP_lt, DTYPE_bool, v, top));
+                          build_apply2(c->b, OP_lt, DTYPE_bool, v, top));
     } else {
         inside = build_inside(c->b, c->lanes, s.at, s.ramp, high);
     }
@@ -185,8 +195,8 @@ static int unify(struct body *c, int x, int y) {
         return c->real;
     }
     if (dtype_is_real((enum dtype)x) && dtype_is_real((enum dtype)y))
-        return c->real;       // f32 and f64 meet
-    return x > y ? x : y;     // enum dtype goes from narrow to wide, reals last
+        return c->real;   // f32 and f64 meet
+    return x > y ? x : y; // enum dtype goes from narrow to wide, reals last
 }
 
 static int type_of(struct body *c, expr_id e);
@@ -207,9 +217,16 @@ static int type_of_op(struct body *c, const struct expr *x) {
         return type_of_args(c, x, 1);
     int t = type_of_args(c, x, 0);
     switch (x->op) {
-    case OP_add: case OP_mul:
+    case OP_add:
+    case OP_mul:
         return t >= 0 && !dtype_is_real((enum dtype)t) ? DTYPE_i64 : t;
-    case OP_max: case OP_min: case OP_mod: case OP_abs: case OP_sign: case OP_floor: case OP_ceil:
+    case OP_max:
+    case OP_min:
+    case OP_mod:
+    case OP_abs:
+    case OP_sign:
+    case OP_floor:
+    case OP_ceil:
         return t == DTYPE_bool || t == DTYPE_u8 ? DTYPE_i32 : t;
     default:
         return t >= 0 && dtype_is_real((enum dtype)t) ? t : (int)c->real;
@@ -221,7 +238,8 @@ static int type_of_index(struct body *c, index_id i) {
     int64_t least = x->constant, greatest = x->constant;
     for (uint32_t k = 0; k < x->n_terms; k++) {
         const struct term *t = &x->terms[k];
-        if (t->kind != TERM_axis || c->extents[t->ref] < 1)   // samples are not bounded at compile time
+        if (t->kind != TERM_axis ||
+            c->extents[t->ref] < 1) // samples are not bounded at compile time
             return DTYPE_i64;
         int64_t reach = t->coefficient * (c->extents[t->ref] - 1);
         *(reach < 0 ? &least : &greatest) += reach;
@@ -233,7 +251,9 @@ static int type_of(struct body *c, expr_id e) {
     const struct expr *x = graph_expr(c->g, e);
     switch (x->kind) {
     case EXPR_const:
-        return x->value == (double)(int64_t)x->value && x->value < 1e15 && x->value > -1e15 ? FLEXIBLE_whole : FLEXIBLE_real;
+        return x->value == (double)(int64_t)x->value && x->value < 1e15 && x->value > -1e15
+                   ? FLEXIBLE_whole
+                   : FLEXIBLE_real;
     case EXPR_index:
         return type_of_index(c, x->index);
     case EXPR_extent:
@@ -262,7 +282,9 @@ static enum dtype settle(struct body *c, int t, enum dtype want) {
 enum dtype body_dtype(struct body *c, expr_id e) { return settle(c, type_of(c, e), c->real); }
 
 // ---- operations
-static value_id one(struct body *c, enum dtype t) { return build_number(c->b, (struct loop_type){t, 1}, 1); }
+static value_id one(struct body *c, enum dtype t) {
+    return build_number(c->b, (struct loop_type){t, 1}, 1);
+}
 
 static bool is_power(const struct graph *g, expr_id e, double *exponent) {
     const struct expr *x = graph_expr(g, e);
@@ -273,12 +295,13 @@ static value_id times(struct body *c, enum dtype t, value_id x, value_id y) {
     return x && y ? build_apply2(c->b, OP_mul, t, x, y) : x ? x : y;
 }
 
-static value_id power_by(struct body *c, value_id x, double k, enum dtype t) {   // k > 0
+static value_id power_by(struct body *c, value_id x, double k, enum dtype t) { // k > 0
     if (k == 0.5)
         return build_plain(c->b, LOOP_sqrt, x, 0, 0);
     if (k > 8 || k != (double)(int)k) {
         if (k > 8 || 2 * k != (double)(int)(2 * k))
-            return build_apply2(c->b, OP_pow, t, x, build_number(c->b, (struct loop_type){t, 1}, k));
+            return build_apply2(c->b, OP_pow, t, x,
+                                build_number(c->b, (struct loop_type){t, 1}, k));
         return times(c, t, power_by(c, x, k - 0.5, t), build_plain(c->b, LOOP_sqrt, x, 0, 0));
     }
     int n = (int)k;
@@ -360,7 +383,8 @@ static value_id sum(struct body *c, const struct expr *x, enum dtype t, value_id
         }
     }
     if (!total)
-        total = build_plain(c->b, LOOP_subtract, build_number(c->b, (struct loop_type){t, 1}, 0), less, 0);
+        total = build_plain(c->b, LOOP_subtract, build_number(c->b, (struct loop_type){t, 1}, 0),
+                            less, 0);
     return total;
 }
 
@@ -389,7 +413,8 @@ static value_id operation(struct body *c, const struct expr *x, enum dtype t, va
         args[1] = body_value(c, x->args[1], t, mask);
         args[2] = body_value(c, x->args[2], t, mask);
         return build_apply(c->b, OP_select, t, 3, args);
-    case OP_floor: case OP_ceil:
+    case OP_floor:
+    case OP_ceil:
         if (!dtype_is_real(t))
             return body_value(c, x->args[0], t, mask);
         break;
@@ -411,7 +436,8 @@ static value_id read_bound(struct body *c, const struct expr *x) {
             continue;
         for (uint32_t d = 0; d < x->n_args; d++) {
             uint32_t axis;
-            CHECK(index_is_axis(c->g, x->args[d], &axis) && axis == d, "a fused node is not read at its own index");
+            CHECK(index_is_axis(c->g, x->args[d], &axis) && axis == d,
+                  "a fused node is not read at its own index");
         }
         return c->bindings[i].value;
     }

@@ -1,4 +1,5 @@
-// Emitting a node's body at one point of its iteration space: a scalar point, or W neighbours along the lane axis.
+// Emitting a node's body at one point of its iteration space: a scalar point, or W neighbours along
+// the lane axis.
 #pragma once
 
 #include "build.h"
@@ -9,7 +10,8 @@ struct body {
     const struct graph *g;
     uint32_t n_axes;                     // of the node
     const extent *extents;
-    enum dtype real;                     // what real numbers are computed in, unless a part is all f64
+    // what real numbers are computed in, unless a part is all f64
+    enum dtype real;
     struct loop_affine axis[MAX_AXES];   // each axis of the node at lane 0 ..
     int64_t ramp[MAX_AXES];              // .. and what each further lane adds: 1 on the lane axis
     uint32_t lanes;
@@ -24,7 +26,8 @@ struct body {
 
 void body_start(struct body *c, struct build *b, const struct graph *g);
 value_id body_and(struct body *c, value_id x, value_id y);   // of masks
-void body_move(struct body *c);          // call when the point (axes, mask, bindings, block) changed
+// call when the point (axes, mask, bindings, block) changed
+void body_move(struct body *c);
 value_id body_value(struct body *c, expr_id e, enum dtype want, value_id mask);
 enum dtype body_dtype(struct body *c, expr_id e);   // what it is naturally computed in
 value_id body_guard(struct body *c, struct guard g, value_id mask);   // 0: always true

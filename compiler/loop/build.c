@@ -1,5 +1,6 @@
-// Building kernels (build.h). Statements are keyed by their content: a pure statement, or a load from a buffer that the
-// kernel does not write, that was already made in this block or one around it gives the earlier value.
+// Building kernels (build.h). Statements are keyed by their content: a pure statement, or a load
+// from a buffer that the kernel does not write, that was already made in this block or one around
+// it gives the earlier value.
 #include <string.h>
 
 #include "build.h"
@@ -7,12 +8,13 @@
 struct loop_scope {
     struct loop_scope *outer;
     struct loop_block *block;
-    struct loop_stmt *owner;     // the loop or `if`; NULL: the kernel's body
-    struct map known;            // interned content of a statement -> value
-    bool isolated;               // a parallel loop's: no value from outside may be used
+    struct loop_stmt *owner; // the loop or `if`; NULL: the kernel's body
+    struct map known;        // interned content of a statement -> value
+    bool isolated;           // a parallel loop's: no value from outside may be used
 };
 
-static struct loop_scope *scope_open(struct build *b, struct loop_block *block, struct loop_stmt *owner) {
+static struct loop_scope *scope_open(struct build *b, struct loop_block *block,
+                                     struct loop_stmt *owner) {
     struct loop_scope *s = NEW(b->arena, struct loop_scope);
     s->outer = b->scope;
     s->block = block;
@@ -35,7 +37,8 @@ void build_start(struct build *b, struct arena *a, const char *name, origin_id o
     scope_open(b, &b->kernel->body, NULL);
 }
 
-uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_access access, bool shared) {
+uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_access access,
+                     bool shared) {
     struct loop_param p = {name, t, access, shared};
     VEC_PUSH(b->arena, &b->kernel->params, p);
     return b->kernel->params.n - 1;
@@ -57,7 +60,8 @@ static void key_affine(struct text *t, struct loop_affine x) {
 static const char *key_of(struct build *b, const struct loop_stmt *s) {
     struct text t;
     text_init(&t, b->arena);
-    text_printf(&t, "%d %d %d %u %a %lld ", s->kind, s->op, s->type.dtype, s->type.lanes, s->number, (long long)s->whole);
+    text_printf(&t, "%d %d %d %u %a %lld ", s->kind, s->op, s->type.dtype, s->type.lanes, s->number,
+                (long long)s->whole);
     for (uint32_t i = 0; i < s->n_args; i++)
         text_printf(&t, "%u,", s->args[i]);
     if (s->kind == LOOP_index || s->kind == LOOP_inside || s->kind == LOOP_load) {
@@ -86,7 +90,8 @@ static value_id add_value(struct build *b, struct loop_stmt s) {
     bool reusable = is_reusable(b, &s);
     const char *key = reusable ? key_of(b, &s) : NULL;
     uint32_t known;
-    for (struct loop_scope *at = reusable ? b->scope : NULL; at; at = at->isolated ? NULL : at->outer)
+    for (struct loop_scope *at = reusable ? b->scope : NULL; at;
+         at = at->isolated ? NULL : at->outer)
         if (map_get(&at->known, MAP_PTR(key), &known))
             return known;
     struct loop_stmt *made = add(b, s);
@@ -112,10 +117,12 @@ value_id build_index(struct build *b, struct loop_type t, struct loop_affine at,
         struct loop_stmt s = {.kind = LOOP_constant, .type = t, .whole = at.constant};
         return add_value(b, s);
     }
-    return add_value(b, (struct loop_stmt){.kind = LOOP_index, .type = t, .at = at, .stride = stride});
+    return add_value(b,
+                     (struct loop_stmt){.kind = LOOP_index, .type = t, .at = at, .stride = stride});
 }
 
-value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, int64_t stride, struct loop_affine bound) {
+value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, int64_t stride,
+                      struct loop_affine bound) {
     if (stride == 0)
         lanes = 1;
     if (at.n_terms == 0 && bound.n_terms == 0) {
@@ -123,7 +130,10 @@ value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, in
         if (at.constant >= 0 && last >= 0 && at.constant < bound.constant && last < bound.constant)
             return 0;
     }
-    return add_value(b, (struct loop_stmt){.kind = LOOP_inside, .type = {DTYPE_bool, lanes}, .at = at, .stride = stride,
+    return add_value(b, (struct loop_stmt){.kind = LOOP_inside,
+                                           .type = {DTYPE_bool, lanes},
+                                           .at = at,
+                                           .stride = stride,
                                            .bound = bound});
 }
 
@@ -135,8 +145,10 @@ static uint32_t lanes_of(const struct build *b, uint32_t n, const value_id *args
     return lanes;
 }
 
-value_id build_apply(struct build *b, enum op op, enum dtype result, uint32_t n, const value_id *args) {
-    struct loop_stmt s = {.kind = LOOP_apply, .op = op, .type = {result, lanes_of(b, n, args)}, .n_args = n};
+value_id build_apply(struct build *b, enum op op, enum dtype result, uint32_t n,
+                     const value_id *args) {
+    struct loop_stmt s = {
+        .kind = LOOP_apply, .op = op, .type = {result, lanes_of(b, n, args)}, .n_args = n};
     CHECK(n <= 4, "`%s` with %u arguments in a kernel", op_table[op].name, n);
     memcpy(s.args, args, n * sizeof *args);
     return add_value(b, s);
@@ -147,7 +159,8 @@ value_id build_apply2(struct build *b, enum op op, enum dtype result, value_id x
 }
 
 value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id y, value_id z) {
-    struct loop_stmt s = {.kind = kind, .args = {x, y, z}, .n_args = (uint32_t)loop_table[kind].n_args};
+    struct loop_stmt s = {
+        .kind = kind, .args = {x, y, z}, .n_args = (uint32_t)loop_table[kind].n_args};
     s.type = (struct loop_type){build_type(b, x).dtype, lanes_of(b, s.n_args, s.args)};
     return add_value(b, s);
 }
@@ -155,13 +168,18 @@ value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id 
 value_id build_cast(struct build *b, enum dtype to, value_id x) {
     if (build_type(b, x).dtype == to)
         return x;
-    return add_value(b, (struct loop_stmt){.kind = LOOP_cast, .type = {to, build_type(b, x).lanes}, .n_args = 1, .args = {x}});
+    return add_value(
+        b, (struct loop_stmt){
+               .kind = LOOP_cast, .type = {to, build_type(b, x).lanes}, .n_args = 1, .args = {x}});
 }
 
 value_id build_fold(struct build *b, enum op op, value_id x) {
     if (build_type(b, x).lanes == 1)
         return x;
-    return add_value(b, (struct loop_stmt){.kind = LOOP_fold, .op = op, .type = {build_type(b, x).dtype, 1}, .n_args = 1,
+    return add_value(b, (struct loop_stmt){.kind = LOOP_fold,
+                                           .op = op,
+                                           .type = {build_type(b, x).dtype, 1},
+                                           .n_args = 1,
                                            .args = {x}});
 }
 
@@ -173,22 +191,34 @@ value_id build_and(struct build *b, value_id x, value_id y) {
 
 static enum dtype buffer_dtype(const struct build *b, uint32_t buffer) {
     const struct loop_kernel *k = b->kernel;
-    return buffer < k->params.n ? k->params.at[buffer].dtype : k->locals.at[buffer - k->params.n].dtype;
+    return buffer < k->params.n ? k->params.at[buffer].dtype
+                                : k->locals.at[buffer - k->params.n].dtype;
 }
 
 value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m) {
-    if (m.stride == 0 && (!m.offset || build_type(b, m.offset).lanes == 1) && (!m.mask || build_type(b, m.mask).lanes == 1))
+    if (m.stride == 0 && (!m.offset || build_type(b, m.offset).lanes == 1) &&
+        (!m.mask || build_type(b, m.mask).lanes == 1))
         lanes = 1;
-    return add_value(b, (struct loop_stmt){.kind = LOOP_load, .type = {buffer_dtype(b, m.buffer), lanes}, .at = m.at,
-                                           .stride = lanes == 1 ? 0 : m.stride, .buffer = m.buffer, .offset = m.offset,
+    return add_value(b, (struct loop_stmt){.kind = LOOP_load,
+                                           .type = {buffer_dtype(b, m.buffer), lanes},
+                                           .at = m.at,
+                                           .stride = lanes == 1 ? 0 : m.stride,
+                                           .buffer = m.buffer,
+                                           .offset = m.offset,
                                            .mask = m.mask});
 }
 
 void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x) {
     if (m.stride == 0 && (!m.offset || build_type(b, m.offset).lanes == 1))
         lanes = 1;
-    struct loop_stmt s = {.kind = LOOP_store, .type = {buffer_dtype(b, m.buffer), lanes}, .at = m.at, .stride = m.stride,
-                          .buffer = m.buffer, .offset = m.offset, .mask = m.mask, .n_args = 1};
+    struct loop_stmt s = {.kind = LOOP_store,
+                          .type = {buffer_dtype(b, m.buffer), lanes},
+                          .at = m.at,
+                          .stride = m.stride,
+                          .buffer = m.buffer,
+                          .offset = m.offset,
+                          .mask = m.mask,
+                          .n_args = 1};
     s.args[0] = build_cast(b, s.type.dtype, x);
     add(b, s);
 }
@@ -204,7 +234,8 @@ struct loop_bounds build_bound(struct build *b, struct loop_affine at) {
     return to;
 }
 
-void build_add_bound(struct build *b, struct loop_bounds *to, struct loop_affine at, int64_t divisor, int64_t multiple) {
+void build_add_bound(struct build *b, struct loop_bounds *to, struct loop_affine at,
+                     int64_t divisor, int64_t multiple) {
     struct loop_bound *any = NEW_ARRAY(b->arena, to->n + 1, struct loop_bound);
     if (to->n)
         memcpy(any, to->any, to->n * sizeof *any);
@@ -216,7 +247,8 @@ void build_add_bound(struct build *b, struct loop_bounds *to, struct loop_affine
     to->any = any;
 }
 
-static void open_carried(struct build *b, struct loop_stmt *s, uint32_t n, struct loop_carried *carried) {
+static void open_carried(struct build *b, struct loop_stmt *s, uint32_t n,
+                         struct loop_carried *carried) {
     for (uint32_t i = 0; i < n; i++) {
         struct loop_type t = build_type(b, carried[i].first);
         if (s->kind == LOOP_for)
@@ -227,9 +259,10 @@ static void open_carried(struct build *b, struct loop_stmt *s, uint32_t n, struc
     s->carried = n ? arena_copy(b->arena, carried, n * sizeof *carried) : NULL;
 }
 
-struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop_bounds high, int64_t step,
-                            uint32_t n_carried, struct loop_carried *carried) {
-    struct loop_stmt *s = add(b, (struct loop_stmt){.kind = LOOP_for, .low = low, .high = high, .step = step});
+struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop_bounds high,
+                            int64_t step, uint32_t n_carried, struct loop_carried *carried) {
+    struct loop_stmt *s =
+        add(b, (struct loop_stmt){.kind = LOOP_for, .low = low, .high = high, .step = step});
     s->variable = new_value(b, (struct loop_type){DTYPE_i64, 1});
     open_carried(b, s, n_carried, carried);
     scope_open(b, &s->body, s);
@@ -239,13 +272,16 @@ struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop
 bool build_is_outside(const struct build *b) { return !b->scope->owner; }
 
 void build_parallel(struct build *b, int64_t chunk) {
-    CHECK(b->scope->owner && b->scope->owner->kind == LOOP_for && !b->scope->outer->owner, "a parallel loop inside another statement");
+    CHECK(b->scope->owner && b->scope->owner->kind == LOOP_for && !b->scope->outer->owner,
+          "a parallel loop inside another statement");
     b->scope->owner->chunk = chunk;
     b->scope->isolated = true;
 }
 
-struct loop_stmt *build_if(struct build *b, value_id condition, uint32_t n_carried, struct loop_carried *carried) {
-    struct loop_stmt *s = add(b, (struct loop_stmt){.kind = LOOP_if, .n_args = 1, .args = {condition}});
+struct loop_stmt *build_if(struct build *b, value_id condition, uint32_t n_carried,
+                           struct loop_carried *carried) {
+    struct loop_stmt *s =
+        add(b, (struct loop_stmt){.kind = LOOP_if, .n_args = 1, .args = {condition}});
     open_carried(b, s, n_carried, carried);
     scope_open(b, &s->body, s);
     return s;

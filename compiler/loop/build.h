@@ -1,5 +1,6 @@
-// Building kernels: affine numbers, values, structured statements. Equal pure statements of a block (or one around it)
-// become one value, so whoever emits a tile may emit every operand as often as it is used.
+// Building kernels: affine numbers, values, structured statements. Equal pure statements of a block
+// (or one around it) become one value, so whoever emits a tile may emit every operand as often as
+// it is used.
 #pragma once
 
 #include "loop.h"
@@ -24,27 +25,33 @@ struct build {
 
 void build_start(struct build *b, struct arena *a, const char *name, origin_id origin);
 uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_access access, bool shared);
-uint32_t build_local(struct build *b, const char *name, enum dtype t, int64_t count);   // as a buffer number, after the last parameter
+// as a buffer number, after the last parameter
+uint32_t build_local(struct build *b, const char *name, enum dtype t, int64_t count);
 
-value_id build_number(struct build *b, struct loop_type t, double number);   // also for integer and bool types
+// also for integer and bool types
+value_id build_number(struct build *b, struct loop_type t, double number);
 value_id build_index(struct build *b, struct loop_type t, struct loop_affine at, int64_t stride);
 value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, int64_t stride, struct loop_affine bound);
 value_id build_apply(struct build *b, enum op op, enum dtype result, uint32_t n, const value_id *args);
 value_id build_apply2(struct build *b, enum op op, enum dtype result, value_id x, value_id y);
-value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id y, value_id z);   // subtract .. remainder
+// subtract .. remainder
+value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id y, value_id z);
 value_id build_cast(struct build *b, enum dtype to, value_id x);
 value_id build_fold(struct build *b, enum op op, value_id x);
 value_id build_and(struct build *b, value_id x, value_id y);   // 0: true
 struct loop_access_at { uint32_t buffer; struct loop_affine at; int64_t stride; value_id offset, mask; };
 value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
-void build_store(struct build *b, struct loop_access_at m, value_id x);   // as many lanes as x, offset or mask have
+// as many lanes as x, offset or mask have
+void build_store(struct build *b, struct loop_access_at m, value_id x);
 void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x);
 static inline struct loop_type build_type(const struct build *b, value_id v) { return b->kernel->values.at[v]; }
 
-// A loop: open, build the body, close with the next values. carried[i].first is given, .inside and .result are made.
+// A loop: open, build the body, close with the next values. carried[i].first is given, .inside and
+// .result are made.
 struct loop_stmt *build_for(struct build *b, struct loop_bounds low, struct loop_bounds high, int64_t step,
                             uint32_t n_carried, struct loop_carried *carried);
-void build_parallel(struct build *b, int64_t chunk);   // makes the loop just opened parallel: nothing of outside is reused in it
+// makes the loop just opened parallel: nothing of outside is reused in it
+void build_parallel(struct build *b, int64_t chunk);
 struct loop_stmt *build_if(struct build *b, value_id condition, uint32_t n_carried, struct loop_carried *carried);
 void build_close(struct build *b, uint32_t n_carried, const value_id *next);
 bool build_is_outside(const struct build *b);   // in no loop yet

@@ -1,9 +1,12 @@
-// What the choices of lowering rest on: operation counts, and the measured constants that weigh them.
+// What the choices of lowering rest on: operation counts, and the measured constants that weigh
+// them.
 #include "lower.h"
 
-// Below this many operations a kernel is not worth waking other threads for (a chunk hand-over costs some microseconds).
+// Below this many operations a kernel is not worth waking other threads for (a chunk hand-over
+// costs some microseconds).
 static const double PARALLEL_FLOPS = 2e6;
-// OpenBLAS packs its operands: that pays from this many multiply-adds on; below, or for few rows, the own tile is faster.
+// OpenBLAS packs its operands: that pays from this many multiply-adds on; below, or for few rows,
+// the own tile is faster.
 static const double BLAS_MULTIPLIES = 1e9;
 static const int64_t BLAS_LEAST_SIDE = 64;
 
@@ -13,7 +16,8 @@ static int64_t at_most(const struct graph *g, struct loop_affine_n x) {
     return x.count + x.per_n * (g->symbols.n ? g->symbols.at[0].max : 1);
 }
 
-bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r) {
+bool cost_prefers_blas(const struct loop_target *t, const struct graph *g,
+                       const struct recognized *r) {
     if (t->no_blas || t->scalar)
         return false;
     int64_t m = at_most(g, r->m), n = at_most(g, r->n), k = at_most(g, r->k);

@@ -1,6 +1,6 @@
-// Which nodes become one kernel: a reduction with the maps on its result (epilogue), and maps over one space that follow
-// from each other or share operands. A map joins when it reads earlier members at its own index only and everything else it
-// reads is computed already.
+// Which nodes become one kernel: a reduction with the maps on its result (epilogue), and maps over
+// one space that follow from each other or share operands. A map joins when it reads earlier
+// members at its own index only and everything else it reads is computed already.
 #include <string.h>
 
 #include "lower.h"
@@ -93,7 +93,8 @@ bool group_reads(struct lower *l, node_id n, node_id what, bool *identity) {
 
 // ---- groups
 static bool same_space(const struct node *x, const struct node *y) {
-    return x->rank == y->rank && (x->rank == 0 || memcmp(x->shape, y->shape, x->rank * sizeof *x->shape) == 0);
+    return x->rank == y->rank &&
+           (x->rank == 0 || memcmp(x->shape, y->shape, x->rank * sizeof *x->shape) == 0);
 }
 
 static bool is_member(const struct nest *k, node_id n) {
@@ -103,13 +104,16 @@ static bool is_member(const struct nest *k, node_id n) {
     return false;
 }
 
-static bool shares_operand(struct lower *l, const struct nest *k, uint32_t n, const struct operand *operands) {
+static bool shares_operand(struct lower *l, const struct nest *k, uint32_t n,
+                           const struct operand *operands) {
     for (uint32_t i = 0; i < k->n_members; i++) {
         uint32_t m;
         const struct operand *of = group_operands(l, k->members[i].node, &m);
         for (uint32_t x = 0; x < m; x++)
             for (uint32_t y = 0; y < n; y++)
-                if (of[x].node == operands[y].node && graph_node(l->g, of[x].node)->rank == graph_node(l->g, k->members[0].node)->rank)
+                if (of[x].node == operands[y].node &&
+                    graph_node(l->g, of[x].node)->rank ==
+                        graph_node(l->g, k->members[0].node)->rank)
                     return true;
     }
     return false;
@@ -127,7 +131,8 @@ static uint32_t group_buffers(struct lower *l, const struct nest *k) {
 
 static bool joins(struct lower *l, const struct nest *k, node_id n) {
     const struct node *x = graph_node(l->g, n), *first = graph_node(l->g, k->members[0].node);
-    if (!l->nodes[n].needed || l->nodes[n].done || x->kind != NODE_comp || x->reducer != RED_none || !same_space(x, first))
+    if (!l->nodes[n].needed || l->nodes[n].done || x->kind != NODE_comp || x->reducer != RED_none ||
+        !same_space(x, first))
         return false;
     uint32_t count, buffers = group_buffers(l, k);
     const struct operand *operands = group_operands(l, n, &count);
@@ -143,13 +148,16 @@ static bool joins(struct lower *l, const struct nest *k, node_id n) {
             return false;
         }
     }
-    return reads_member || x->rank == 0 || (first->reducer == RED_none && shares_operand(l, k, count, operands));
+    return reads_member || x->rank == 0 ||
+           (first->reducer == RED_none && shares_operand(l, k, count, operands));
 }
 
 // max and argmax (min and argmin) of one body are one pass.
 static bool is_choice_pair(const struct node *x, const struct node *y) {
-    bool max = (x->reducer == RED_max && y->reducer == RED_argmax) || (x->reducer == RED_argmax && y->reducer == RED_max);
-    bool min = (x->reducer == RED_min && y->reducer == RED_argmin) || (x->reducer == RED_argmin && y->reducer == RED_min);
+    bool max = (x->reducer == RED_max && y->reducer == RED_argmax) ||
+               (x->reducer == RED_argmax && y->reducer == RED_max);
+    bool min = (x->reducer == RED_min && y->reducer == RED_argmin) ||
+               (x->reducer == RED_argmin && y->reducer == RED_min);
     return (max || min) && x->body == y->body && same_space(x, y) && x->n_red == y->n_red &&
            !memcmp(x->red, y->red, x->n_red * sizeof *x->red) && x->n_guards == y->n_guards &&
            (x->n_guards == 0 || !memcmp(x->guards, y->guards, x->n_guards * sizeof *x->guards));
@@ -158,7 +166,8 @@ static bool is_choice_pair(const struct node *x, const struct node *y) {
 static void join_choice(struct lower *l, struct nest *k, node_id first) {
     for (node_id n = first + 1; n < l->g->nodes.n; n++) {
         const struct node *x = graph_node(l->g, n);
-        if (x->kind != NODE_comp || !l->nodes[n].needed || l->nodes[n].done || !is_choice_pair(graph_node(l->g, first), x))
+        if (x->kind != NODE_comp || !l->nodes[n].needed || l->nodes[n].done ||
+            !is_choice_pair(graph_node(l->g, first), x))
             continue;
         k->members[k->n_members++].node = n;
         return;

@@ -1,25 +1,34 @@
-// Loop IR: what is computed when, over which memory. Close to LLVM, so that codegen is one walk; still readable text
-// (.li) that prints, reads back and verifies.
+// Loop IR: what is computed when, over which memory. Close to LLVM, so that codegen is one walk;
+// still readable text (.li) that prints, reads back and verifies.
 //
-// A module has kernels and entries. An entry is one graph as an ordered list of steps over buffers: calls of kernels
-// and of the runtime. A kernel is structured code over its buffer parameters and `n`, the number of samples. Everything
-// else is a constant: strides, extents, offsets. Values are SSA, a value is defined once and used inside the block where it
-// stands or in blocks within it. Kernels are shared by all entries that need the same text.
+// A module has kernels and entries. An entry is one graph as an ordered list of steps over buffers:
+// calls of kernels and of the runtime. A kernel is structured code over its buffer parameters and
+// `n`, the number of samples. Everything else is a constant: strides, extents, offsets. Values are
+// SSA, a value is defined once and used inside the block where it stands or in blocks within it.
+// Kernels are shared by all entries that need the same text.
 //
 // Notes for whoever executes this (codegen, the test interpreter):
-//  * A value has a dtype and lanes: 1 is a scalar, else a power of two (whatever the dtype: f64x16 is legal). bool is i1. An
-//    argument of one lane in an operation of W lanes stands for every lane (all operations, masks and stored values too). Loop variables and `n` are i64 scalars.
-//  * apply: all arguments have one dtype, the result too, but: comparisons give bool; not/and/or take and give bool; select takes
-//    (bool, x, x); uniform01 and normal01 take i64 (seed, step, draw scalars, element) and give a real. add, mul have two
-//    arguments. add, mul, max, min, mod, abs, sign, subtract and comparisons also work on integers (mod floors).
-//  * max(a, b): a if a > b or a is NaN, else b; min(a, b): a if a <= b or a is NaN, else b (so NaN wins, and ties give max b, min a).
-//  * Offsets count elements of the buffer's dtype; bool and u8 are one byte. No alignment beyond the element's is promised.
-//  * `offset` is an integer value: scalar, or one per lane (a gather; in a store, lanes are written in order).
-//  * A scalar load with mask: the address is only valid where the mask is true (take offset 0 otherwise: buffers are never empty).
-//  * A parallel loop stands at a kernel's top level, carries nothing and uses no value but `n` from outside; the iterations are
-//    independent. nr_parallel runs chunks of `chunk` iterations of it: [begin, end) are values of (v - low) / step.
-//  * Locals are scratch on the stack (of the thread that runs the chunk), 64-byte aligned, undefined at the start of the kernel or
-//    chunk. Only the loop that is parallel, or the kernel without one, uses them.
+//  * A value has a dtype and lanes: 1 is a scalar, else a power of two (whatever the dtype: f64x16
+//    is legal). bool is i1. An argument of one lane in an operation of W lanes stands for every
+//    lane (all operations, masks and stored values too). Loop variables and `n` are i64 scalars.
+//  * apply: all arguments have one dtype, the result too, but: comparisons give bool; not/and/or
+//    take and give bool; select takes (bool, x, x); uniform01 and normal01 take i64 (seed, step,
+//    draw scalars, element) and give a real. add, mul have two arguments. add, mul, max, min, mod,
+//    abs, sign, subtract and comparisons also work on integers (mod floors).
+//  * max(a, b): a if a > b or a is NaN, else b; min(a, b): a if a <= b or a is NaN, else b (so NaN
+//    wins, and ties give max b, min a).
+//  * Offsets count elements of the buffer's dtype; bool and u8 are one byte. No alignment beyond
+//    the element's is promised.
+//  * `offset` is an integer value: scalar, or one per lane (a gather; in a store, lanes are written
+//    in order).
+//  * A scalar load with mask: the address is only valid where the mask is true (take offset 0
+//    otherwise: buffers are never empty).
+//  * A parallel loop stands at a kernel's top level, carries nothing and uses no value but `n` from
+//    outside; the iterations are independent. nr_parallel runs chunks of `chunk` iterations of it:
+//    [begin, end) are values of (v - low) / step.
+//  * Locals are scratch on the stack (of the thread that runs the chunk), 64-byte aligned,
+//    undefined at the start of the kernel or chunk. Only the loop that is parallel, or the kernel
+//    without one, uses them.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
 #pragma once
 
@@ -53,14 +62,15 @@ struct loop_affine {
     struct loop_term *terms; // sorted by variable, coefficients not 0
     int64_t constant;
 };
-// Bounds: low is the greatest, high the least of multiple * ceil(affine / divisor); multiple, divisor >= 1.
+// Bounds: low is the greatest, high the least of multiple * ceil(affine / divisor); multiple,
+// divisor >= 1.
 struct loop_bound { struct loop_affine at; int64_t divisor, multiple; };
 struct loop_bounds { uint32_t n; struct loop_bound *any; };
 
 struct loop_block { VEC(struct loop_stmt *) stmts; };
 
-// A value that goes round a loop: `inside` is `first` at the start, then the `next` of the round before; `result` is the last
-// one (`first` if there was none). In an `if` there is no `inside`.
+// A value that goes round a loop: `inside` is `first` at the start, then the `next` of the round
+// before; `result` is the last one (`first` if there was none). In an `if` there is no `inside`.
 struct loop_carried { value_id result, inside, first, next; };
 
 struct loop_stmt {
@@ -76,7 +86,8 @@ struct loop_stmt {
     struct loop_affine at;   // of lane 0
     int64_t stride;          // per lane; load: 0 all lanes equal, 1 contiguous, else strided
     struct loop_affine bound;// inside
-    uint32_t buffer;         // load, store: number of the parameter, or n_params + number of the local
+    // load, store: number of the parameter, or n_params + number of the local
+    uint32_t buffer;
     value_id offset, mask;   // 0: none
     // for
     value_id variable;
@@ -106,8 +117,9 @@ struct loop_kernel {
 };
 
 // ---- entries
-// Sizes in elements: count + per_sample * n. A slot is the pointer slot[slot]; an arena buffer stands at byte
-// offset + offset_per_sample * n of the arena (whose pointer is slot[n_inputs + n_outputs], nr_context the one after it).
+// Sizes in elements: count + per_sample * n. A slot is the pointer slot[slot]; an arena buffer
+// stands at byte offset + offset_per_sample * n of the arena (whose pointer is slot[n_inputs +
+// n_outputs], nr_context the one after it).
 enum loop_place { PLACE_slot, PLACE_arena };
 struct loop_buffer {
     const char *name;
@@ -124,18 +136,21 @@ struct loop_argument {
     int64_t constant, per_sample;   // the integer constant + per_sample * n, passed as int64_t
 };
 struct loop_step {
-    uint32_t kernel;         // 1 + index in the module, called as kernel(buffers.., n); 0: a call of the runtime
+    // 1 + index in the module, called as kernel(buffers.., n); 0: a call of the runtime
+    uint32_t kernel;
     const char *function;    // nr_gemm_f32, nr_solve_f64, .. (netrt.h): void, arguments as listed
     uint32_t n_args;
     struct loop_argument *args;     // of a kernel: all buffers, in the order of its parameters
     double flops, flops_per_sample; // arithmetic operations done
-    const char *what;        // what a runtime call computes ("contraction M=[n] N=512 K=784, OpenBLAS")
+    // what a runtime call computes ("contraction M=[n] N=512 K=784, OpenBLAS")
+    const char *what;
     origin_id origin;
 };
 struct loop_verdict {        // what became of a node; `netc inspect`
     node_id node;
     const char *name;        // the node's, or its text
-    const char *family;      // contraction convolution window reduce map gather scatter structural view fused
+    // contraction convolution window reduce map gather scatter structural view fused
+    const char *family;
     const char *text;        // "convolution backward-data n k=16 c=6 p=5 q=5, tile 6x2x16"
     double flops, flops_per_sample;
     origin_id origin;
@@ -162,12 +177,14 @@ struct loop_target {
     uint32_t n_registers;    // vector registers: 32 or 16
     bool has_fma;
     bool no_blas;            // every contraction by our own tile
-    bool scalar;             // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
+    // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
+    bool scalar;
 };
 static inline uint32_t loop_lanes(const struct loop_target *t, enum dtype d) {
     return t->scalar ? 1 : t->vector_bits / (8 * (d == DTYPE_f64 || d == DTYPE_i64 ? 8 : 4));
 }
-// Lowers each graph (after the passes) to an entry of the same name; kernels are shared. `names[i]` NULL: the graph's own name.
+// Lowers each graph (after the passes) to an entry of the same name; kernels are shared. `names[i]`
+// NULL: the graph's own name.
 struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const *graphs, const char *const *names,
                                const struct loop_target *t);
 struct loop_module *loop_lower_program(struct arena *a, const struct program *p, const struct loop_target *t);
@@ -175,7 +192,8 @@ struct loop_module *loop_lower_program(struct arena *a, const struct program *p,
 // ---- print.c, parse.c: the text form (.li)
 void loop_print(const struct loop_module *m, FILE *to);
 const char *loop_text(struct arena *a, const struct loop_module *m);
-const char *loop_kernel_text(struct arena *a, const struct loop_kernel *k, bool canonical);   // canonical: without names
+// canonical: without names
+const char *loop_kernel_text(struct arena *a, const struct loop_kernel *k, bool canonical);
 struct loop_module *loop_parse(struct arena *a, const char *text, size_t n, struct diags *d, file_id f);
 void loop_print_verdicts(const struct loop_entry *e, FILE *to);
 

@@ -1,7 +1,9 @@
-// Graphs to entries: buffers for the nodes, a kernel or a call of the runtime for each group of nodes, in the graph's order.
+// Graphs to entries: buffers for the nodes, a kernel or a call of the runtime for each group of
+// nodes, in the graph's order.
 //
-// Reshapes are other names for the same memory. An output is computed where its slot points to; where that may be the
-// memory of an input (new parameters over old ones), only if nobody needs the old values any more, else at the end by a copy.
+// Reshapes are other names for the same memory. An output is computed where its slot points to;
+// where that may be the memory of an input (new parameters over old ones), only if nobody needs the
+// old values any more, else at the end by a copy.
 #include <string.h>
 
 #include "lower.h"
@@ -11,7 +13,8 @@ static bool is_view(const struct node *x) {
     return x->kind == NODE_op && (x->op == OP_reshape || x->op == OP_at || x->op == OP_constant);
 }
 
-static bool may_share(enum role r) {   // an output of this role may lie where the input of the same role lies
+static bool
+may_share(enum role r) { // an output of this role may lie where the input of the same role lies
     return r == ROLE_theta || r == ROLE_rule_state || r == ROLE_state || r == ROLE_memory;
 }
 
@@ -56,7 +59,8 @@ static void find_roots(struct lower *l) {
     }
 }
 
-static uint32_t add_buffer(struct lower *l, node_id n, enum loop_place place, uint32_t slot, const char *name) {
+static uint32_t add_buffer(struct lower *l, node_id n, enum loop_place place, uint32_t slot,
+                           const char *name) {
     const struct node *x = graph_node(l->g, n);
     struct loop_buffer b = {.name = name, .dtype = x->dtype, .place = place, .slot = slot};
     int64_t count = 1;
@@ -94,11 +98,13 @@ static void place_slots(struct lower *l) {
     }
 }
 
-static uint32_t output_buffer(const struct lower *l, uint32_t i) { return l->g->inputs.n + i; }   // as place_slots made them
+static uint32_t output_buffer(const struct lower *l, uint32_t i) {
+    return l->g->inputs.n + i;
+} // as place_slots made them
 
 // ---- kernels
 enum { MOST_BUFFERS = 256 };
-struct parameters {          // of a kernel being made: which buffer each one is
+struct parameters { // of a kernel being made: which buffer each one is
     struct lower *l;
     const struct nest *k;
     uint32_t n, buffers[MOST_BUFFERS];
@@ -166,7 +172,8 @@ static struct loop_step *add_step(struct lower *l, origin_id origin) {
     return &l->entry->steps.at[l->entry->steps.n - 1];
 }
 
-static struct loop_step *call_kernel(struct lower *l, uint32_t kernel, struct parameters *p, origin_id origin) {
+static struct loop_step *call_kernel(struct lower *l, uint32_t kernel, struct parameters *p,
+                                     origin_id origin) {
     struct loop_step *s = add_step(l, origin);
     s->kernel = kernel;
     s->n_args = p->n;
@@ -178,7 +185,8 @@ static struct loop_step *call_kernel(struct lower *l, uint32_t kernel, struct pa
 
 static void add_verdict(struct lower *l, node_id n, const char *family, const char *text) {
     const struct node *x = graph_node(l->g, n);
-    struct loop_verdict v = {n, x->name ? x->name : graph_node_text(l->arena, l->g, n), family, text, 0, 0, x->origin};
+    struct loop_verdict v = {
+        n, x->name ? x->name : graph_node_text(l->arena, l->g, n), family, text, 0, 0, x->origin};
     cost_of_node(l->g, n, &v.flops, &v.flops_per_sample);
     l->entry->flops += v.flops;
     l->entry->flops_per_sample += v.flops_per_sample;
@@ -186,8 +194,8 @@ static void add_verdict(struct lower *l, node_id n, const char *family, const ch
 }
 
 // ---- outputs over inputs
-// Can the group write this output where the input of the same role lies? Only if nobody reads the old values afterwards,
-// and the group itself reads each at the place where it writes.
+// Can the group write this output where the input of the same role lies? Only if nobody reads the
+// old values afterwards, and the group itself reads each at the place where it writes.
 static bool may_overwrite(struct lower *l, node_id n, node_id input, const struct nest *k) {
     const struct lowered_node *x = &l->nodes[input];
     for (uint32_t i = 0; i < x->n_users; i++) {
@@ -202,7 +210,7 @@ static bool may_overwrite(struct lower *l, node_id n, node_id input, const struc
         if (graph_node(l->g, n)->rank != graph_node(l->g, input)->rank)
             return false;
     }
-    for (uint32_t i = 0; i < l->g->outputs.n; i++) {   // a copy at the end would read it
+    for (uint32_t i = 0; i < l->g->outputs.n; i++) { // a copy at the end would read it
         node_id from = l->nodes[l->g->outputs.at[i].node].root;
         if (from == input)
             return false;
@@ -215,8 +223,8 @@ static void avoid_overwriting(struct lower *l, node_id n, const struct nest *k) 
         const struct output *o = &l->g->outputs.at[i];
         struct lowered_node *r = &l->nodes[n];
         node_id input;
-        if (l->nodes[o->node].root != n || r->buffer != 1 + output_buffer(l, i) || !shared_input(l, o, &input) ||
-            may_overwrite(l, n, input, k))
+        if (l->nodes[o->node].root != n || r->buffer != 1 + output_buffer(l, i) ||
+            !shared_input(l, o, &input) || may_overwrite(l, n, input, k))
             continue;
         r->buffer = 0;
         lower_buffer(l, n);
@@ -225,7 +233,8 @@ static void avoid_overwriting(struct lower *l, node_id n, const struct nest *k) 
 }
 
 // ---- results over dying operands
-// A map's result may take the memory of an operand that nobody reads afterwards, if the kernel reads it only where it writes.
+// A map's result may take the memory of an operand that nobody reads afterwards, if the kernel
+// reads it only where it writes.
 static bool dies_here(const struct lower *l, node_id root, const struct nest *k) {
     const struct lowered_node *x = &l->nodes[root];
     if (x->is_output || !x->buffer || l->entry->buffers.at[x->buffer - 1].place != PLACE_arena)
@@ -249,7 +258,9 @@ static bool is_read_in_place(struct lower *l, node_id root, const struct nest *k
             if (l->nodes[operands[i].node].root != root)
                 continue;
             const struct node *x = graph_node(l->g, operands[i].node);
-            if (!operands[i].identity || graph_node(l->g, k->members[m].node)->reducer != RED_none || x->rank != space->rank ||
+            if (!operands[i].identity ||
+                graph_node(l->g, k->members[m].node)->reducer != RED_none ||
+                x->rank != space->rank ||
                 (x->rank && memcmp(x->shape, space->shape, x->rank * sizeof *x->shape)))
                 return false;
         }
@@ -268,8 +279,10 @@ static void take_over_memory(struct lower *l, const struct nest *k) {
             node_id root = l->nodes[operands[i].node].root;
             bool taken = false;
             for (uint32_t o = 0; o < k->n_members; o++)
-                taken |= o != m && l->nodes[k->members[o].node].buffer && l->nodes[k->members[o].node].buffer == l->nodes[root].buffer;
-            if (!taken && l->nodes[root].done && graph_node(l->g, root)->dtype == graph_node(l->g, n)->dtype &&
+                taken |= o != m && l->nodes[k->members[o].node].buffer &&
+                         l->nodes[k->members[o].node].buffer == l->nodes[root].buffer;
+            if (!taken && l->nodes[root].done &&
+                graph_node(l->g, root)->dtype == graph_node(l->g, n)->dtype &&
                 dies_here(l, root, k) && is_read_in_place(l, root, k))
                 l->nodes[n].buffer = l->nodes[root].buffer;
         }
@@ -282,12 +295,17 @@ static void lower_matrix(struct lower *l, node_id n, const struct recognized *r)
     bool f64 = x->dtype == DTYPE_f64;
     struct loop_step *s = add_step(l, x->origin);
     struct loop_argument args[] = {
-        {ARGUMENT_integer, 0, r->a.transposed, 0}, {ARGUMENT_integer, 0, r->b.transposed, 0},
-        {ARGUMENT_integer, 0, r->m.count, r->m.per_n}, {ARGUMENT_integer, 0, r->n.count, r->n.per_n},
+        {ARGUMENT_integer, 0, r->a.transposed, 0},
+        {ARGUMENT_integer, 0, r->b.transposed, 0},
+        {ARGUMENT_integer, 0, r->m.count, r->m.per_n},
+        {ARGUMENT_integer, 0, r->n.count, r->n.per_n},
         {ARGUMENT_integer, 0, r->k.count, r->k.per_n},
-        {ARGUMENT_buffer, lower_buffer(l, r->a.node), 0, 0}, {ARGUMENT_integer, 0, r->a.lead, 0},
-        {ARGUMENT_buffer, lower_buffer(l, r->b.node), 0, 0}, {ARGUMENT_integer, 0, r->b.lead, 0},
-        {ARGUMENT_buffer, lower_buffer(l, n), 0, 0}, {ARGUMENT_integer, 0, tensor_stride(l->g, n, 0), 0},
+        {ARGUMENT_buffer, lower_buffer(l, r->a.node), 0, 0},
+        {ARGUMENT_integer, 0, r->a.lead, 0},
+        {ARGUMENT_buffer, lower_buffer(l, r->b.node), 0, 0},
+        {ARGUMENT_integer, 0, r->b.lead, 0},
+        {ARGUMENT_buffer, lower_buffer(l, n), 0, 0},
+        {ARGUMENT_integer, 0, tensor_stride(l->g, n, 0), 0},
         {ARGUMENT_integer, 0, 0, 0},
     };
     s->function = f64 ? "nr_gemm_f64" : "nr_gemm_f32";
@@ -316,12 +334,13 @@ static void collect_parameters(struct parameters *p, const struct nest *k) {
             use_parameter(p, lower_buffer(l, k->members[i].node), ACCESS_out);
 }
 
-static void finish_kernel(struct lower *l, struct build *b, struct parameters *p, const struct nest *k, const char *family,
-                          const char *verdict) {
+static void finish_kernel(struct lower *l, struct build *b, struct parameters *p,
+                          const struct nest *k, const char *family, const char *verdict) {
     b->kernel->verdict = verdict;
     b->kernel->origins = l->g->origins;
     node_id first = k->members[0].node;
-    struct loop_step *s = call_kernel(l, share_kernel(l, b->kernel, family), p, graph_node(l->g, first)->origin);
+    struct loop_step *s =
+        call_kernel(l, share_kernel(l, b->kernel, family), p, graph_node(l->g, first)->origin);
     for (uint32_t i = 0; i < k->n_members; i++) {
         double flops, per_sample;
         cost_of_node(l->g, k->members[i].node, &flops, &per_sample);
@@ -330,7 +349,9 @@ static void finish_kernel(struct lower *l, struct build *b, struct parameters *p
     }
     add_verdict(l, first, family, verdict);
     for (uint32_t i = 1; i < k->n_members; i++)
-        add_verdict(l, k->members[i].node, "fused", arena_printf(l->arena, "in the kernel of %s", l->entry->verdicts.at[l->entry->verdicts.n - i].name));
+        add_verdict(l, k->members[i].node, "fused",
+                    arena_printf(l->arena, "in the kernel of %s",
+                                 l->entry->verdicts.at[l->entry->verdicts.n - i].name));
 }
 
 static void lower_scatter(struct lower *l, struct nest *k, const char *text) {
@@ -343,7 +364,9 @@ static void lower_scatter(struct lower *l, struct nest *k, const char *text) {
     use_parameter(&p, lower_buffer(l, k->members[0].node), ACCESS_inout);
     build_start(&b, l->arena, "scatter", graph_node(l->g, k->members[0].node)->origin);
     declare_parameters(&b, &p);
-    scatter_emit(&b, l->g, k->members[0].node, loop_lanes(l->target, graph_node(l->g, k->members[0].node)->dtype), parameter_of, &p);
+    scatter_emit(&b, l->g, k->members[0].node,
+                 loop_lanes(l->target, graph_node(l->g, k->members[0].node)->dtype), parameter_of,
+                 &p);
     finish_kernel(l, &b, &p, k, "scatter", text);
 }
 
@@ -378,13 +401,15 @@ static void lower_group(struct lower *l, node_id n) {
     build_start(&b, l->arena, r.family, graph_node(l->g, n)->origin);
     declare_parameters(&b, &p);
     nest_emit(&b, &k, parameter_of, &p);
-    finish_kernel(l, &b, &p, &k, r.family, arena_printf(l->arena, "%s, %s", r.text, plan_text(l->arena, &k)));
+    finish_kernel(l, &b, &p, &k, r.family,
+                  arena_printf(l->arena, "%s, %s", r.text, plan_text(l->arena, &k)));
     for (uint32_t i = 0; i < k.n_members; i++)
         l->nodes[k.members[i].node].done = true;
 }
 
 // ---- copies
-static void emit_copy(struct build *b, const struct loop_target *t, enum dtype dtype, int64_t count, int64_t per_n) {
+static void emit_copy(struct build *b, const struct loop_target *t, enum dtype dtype, int64_t count,
+                      int64_t per_n) {
     uint32_t lanes = loop_lanes(t, dtype);
     struct loop_affine end = affine_shift(affine_scale(b->arena, affine_n(b->arena), per_n), count);
     struct loop_affine zero = affine_constant(0);
@@ -392,7 +417,8 @@ static void emit_copy(struct build *b, const struct loop_target *t, enum dtype d
     struct loop_affine at = affine_value(b->arena, s->variable);
     value_id mask = 0;
     if (lanes > 1 && (per_n || count % lanes))
-        mask = build_inside(b, lanes, zero, 1, affine_add(b->arena, end, affine_scale(b->arena, at, -1)));
+        mask = build_inside(b, lanes, zero, 1,
+                            affine_add(b->arena, end, affine_scale(b->arena, at, -1)));
     struct loop_access_at m = {.at = at, .stride = lanes > 1, .mask = mask};
     value_id v = build_load(b, lanes, m);
     m.buffer = 1;
@@ -400,7 +426,8 @@ static void emit_copy(struct build *b, const struct loop_target *t, enum dtype d
     build_close(b, 0, NULL);
 }
 
-static void add_copy(struct lower *l, uint32_t from, uint32_t to, int64_t offset, int64_t offset_per_n, origin_id origin) {
+static void add_copy(struct lower *l, uint32_t from, uint32_t to, int64_t offset,
+                     int64_t offset_per_n, origin_id origin) {
     const struct loop_buffer *source = &l->entry->buffers.at[from];
     struct build b;
     build_start(&b, l->arena, "copy", origin);
@@ -418,17 +445,21 @@ static void add_copy(struct lower *l, uint32_t from, uint32_t to, int64_t offset
 static void copy_outputs(struct lower *l) {
     for (uint32_t i = 0; i < l->copies.n; i++) {
         const struct output *o = &l->g->outputs.at[l->copies.at[i]];
-        add_copy(l, lower_buffer(l, o->node), output_buffer(l, l->copies.at[i]), 0, 0, graph_node(l->g, o->node)->origin);
+        add_copy(l, lower_buffer(l, o->node), output_buffer(l, l->copies.at[i]), 0, 0,
+                 graph_node(l->g, o->node)->origin);
     }
 }
 
 // ---- structural operations
-static struct loop_argument whole(int64_t x) { return (struct loop_argument){ARGUMENT_integer, 0, x, 0}; }
+static struct loop_argument whole(int64_t x) {
+    return (struct loop_argument){ARGUMENT_integer, 0, x, 0};
+}
 static struct loop_argument memory(struct lower *l, node_id n) {
     return (struct loop_argument){ARGUMENT_buffer, lower_buffer(l, n), 0, 0};
 }
 // product of the extents from..to-1
-static struct loop_argument extents(const struct lower *l, const struct node *x, uint32_t from, uint32_t to) {
+static struct loop_argument extents(const struct lower *l, const struct node *x, uint32_t from,
+                                    uint32_t to) {
     struct loop_argument e = whole(1);
     for (uint32_t d = from; d < to; d++) {
         if (x->shape[d] >= 1) {
@@ -455,12 +486,15 @@ static void lower_concat(struct lower *l, node_id n) {
 }
 
 static void lower_operation(struct lower *l, node_id n) {
-    const struct node *x = graph_node(l->g, n), *in = x->n_inputs ? graph_node(l->g, x->inputs[0]) : NULL;
+    const struct node *x = graph_node(l->g, n),
+                      *in = x->n_inputs ? graph_node(l->g, x->inputs[0]) : NULL;
     if (x->op == OP_concat) {
         lower_concat(l, n);
         return;
     }
-    const char *type = dtype_is_real(x->dtype) ? dtype_name(x->dtype) : in ? dtype_name(in->dtype) : "f32";
+    const char *type = dtype_is_real(x->dtype) ? dtype_name(x->dtype)
+                       : in                    ? dtype_name(in->dtype)
+                                               : "f32";
     struct loop_argument args[8];
     uint32_t k = 0, rank = in ? in->rank : 0;
     const char *name = op_table[x->op].name;
@@ -477,14 +511,18 @@ static void lower_operation(struct lower *l, node_id n) {
         args[k++] = extents(l, in, rank - 1, rank);
     } else if (!context) {
         args[k++] = extents(l, in, 0, rank - 2);
-        args[k++] = x->op == OP_svd ? extents(l, in, rank - 2, rank - 1) : extents(l, in, rank - 1, rank);
+        args[k++] =
+            x->op == OP_svd ? extents(l, in, rank - 2, rank - 1) : extents(l, in, rank - 1, rank);
     }
     if (x->op == OP_solve)
-        args[k++] = graph_node(l->g, x->inputs[1])->rank == rank ? extents(l, x, x->rank - 1, x->rank) : whole(1);
+        args[k++] = graph_node(l->g, x->inputs[1])->rank == rank
+                        ? extents(l, x, x->rank - 1, x->rank)
+                        : whole(1);
     if (x->op == OP_svd)
         args[k++] = extents(l, in, rank - 1, rank);
     struct loop_step *s = add_step(l, x->origin);
-    s->function = context ? arena_printf(l->arena, "nr_%s", name) : arena_printf(l->arena, "nr_%s_%s", name, type);
+    s->function = context ? arena_printf(l->arena, "nr_%s", name)
+                          : arena_printf(l->arena, "nr_%s_%s", name, type);
     s->n_args = k;
     s->args = arena_copy(l->arena, args, k * sizeof *args);
     s->what = arena_printf(l->arena, "`%s`, a call of the runtime", name);
@@ -511,7 +549,8 @@ static void lower_nodes(struct lower *l) {
 }
 
 static void lower_graph(struct lower *l, struct graph *g, const char *name, bool dynamic) {
-    CHECK(g->symbols.n <= 1, "graph `%s` has %u symbolic extents; kernels know one, the batch", g->name, g->symbols.n);
+    CHECK(g->symbols.n <= 1, "graph `%s` has %u symbolic extents; kernels know one, the batch",
+          g->name, g->symbols.n);
     l->g = g;
     l->dynamic = dynamic;
     l->nodes = NEW_ARRAY(l->arena, g->nodes.n, struct lowered_node);
@@ -540,17 +579,19 @@ static struct lower *lower_start(struct arena *a, const struct loop_target *t) {
     return l;
 }
 
-struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const *graphs, const char *const *names,
-                               const struct loop_target *t) {
+struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const *graphs,
+                               const char *const *names, const struct loop_target *t) {
     struct lower *l = lower_start(a, t);
     for (uint32_t i = 0; i < n; i++)
         lower_graph(l, graphs[i], names ? names[i] : NULL, false);
     return l->module;
 }
 
-struct loop_module *loop_lower_program(struct arena *a, const struct program *p, const struct loop_target *t) {
+struct loop_module *loop_lower_program(struct arena *a, const struct program *p,
+                                       const struct loop_target *t) {
     struct lower *l = lower_start(a, t);
     for (uint32_t i = 0; i < p->graphs.n; i++)
-        lower_graph(l, p->graphs.at[i].graph, p->graphs.at[i].name, p->graphs.at[i].kind == GRAPH_fit);
+        lower_graph(l, p->graphs.at[i].graph, p->graphs.at[i].name,
+                    p->graphs.at[i].kind == GRAPH_fit);
     return l->module;
 }

@@ -3,13 +3,16 @@
 
 #include "nest.h"
 
-struct operand { node_id node; bool identity; };   // identity: every read of it is at the own output axes
+// identity: every read of it is at the own output axes
+struct operand { node_id node; bool identity; };
 struct lowered_node {
     bool needed;             // an output depends on it
     bool done;               // its step stands in the schedule (inputs: from the start)
-    node_id root;            // the node whose memory it is: itself, or through reshape, at, constant
+    // the node whose memory it is: itself, or through reshape, at, constant
+    node_id root;
     uint32_t buffer;         // of the root: 1 + index in the entry
-    uint32_t n_users, *users;// of the root: comprehensions and operations that read it, by whatever view; ascending
+    // of the root: comprehensions and operations that read it, by whatever view; ascending
+    uint32_t n_users, *users;
     bool is_output;          // of the root
     bool has_operands;       // group_operands filled the next two
     uint32_t n_operands;

@@ -1,15 +1,19 @@
 // The arena: offsets for the buffers that live between their first and their last step.
 //
-// Step graphs are planned at the largest n: the biggest buffers first, each at the lowest 64-byte aligned offset where no
-// buffer that lives at the same time lies. A graph whose n is known at run time only (the fit of the training split) gives
-// every buffer its own place, base + per_sample * n.
+// Step graphs are planned at the largest n: the biggest buffers first, each at the lowest 64-byte
+// aligned offset where no buffer that lives at the same time lies. A graph whose n is known at run
+// time only (the fit of the training split) gives every buffer its own place, base + per_sample *
+// n.
 #include <stdlib.h>
 
 #include "lower.h"
 
 enum { ALIGNMENT = 64 };
 
-struct range { uint32_t buffer, first, last; int64_t bytes; };
+struct range {
+    uint32_t buffer, first, last;
+    int64_t bytes;
+};
 
 static int64_t align(int64_t x) { return (x + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
@@ -26,7 +30,8 @@ static uint32_t live_ranges(struct lower *l, struct range *ranges) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < e->buffers.n; i++) {
         const struct loop_buffer *b = &e->buffers.at[i];
-        struct range r = {i, UINT32_MAX, 0, align((b->count + b->per_sample * most) * dtype_size(b->dtype))};
+        struct range r = {i, UINT32_MAX, 0,
+                          align((b->count + b->per_sample * most) * dtype_size(b->dtype))};
         for (uint32_t s = 0; s < e->steps.n; s++)
             for (uint32_t k = 0; k < e->steps.at[s].n_args; k++) {
                 const struct loop_argument *x = &e->steps.at[s].args[k];
@@ -41,7 +46,8 @@ static uint32_t live_ranges(struct lower *l, struct range *ranges) {
     return n;
 }
 
-static int64_t lowest_offset(const struct lower *l, const struct range *ranges, uint32_t n, const struct range *r) {
+static int64_t lowest_offset(const struct lower *l, const struct range *ranges, uint32_t n,
+                             const struct range *r) {
     int64_t at = 0;
     for (bool moved = true; moved;) {
         moved = false;

@@ -1,17 +1,19 @@
-// The nest generator (nest.h): walks the output axes from the outside in, cuts each into full tiles and a smaller rest,
-// and emits a tile at the innermost point.
+// The nest generator (nest.h): walks the output axes from the outside in, cuts each into full tiles
+// and a smaller rest, and emits a tile at the innermost point.
 //
-// Sums keep one order per result whatever the tile that computes it: a tile's row count never changes the order in which
-// a row's terms are added, so a sample's result does not depend on its place in the batch.
+// Sums keep one order per result whatever the tile that computes it: a tile's row count never
+// changes the order in which a row's terms are added, so a sample's result does not depend on its
+// place in the batch.
 #include <math.h>
 #include <string.h>
 
 #include "nest.h"
 
-struct axis_point {          // of an output axis: count elements at base, base + scale, ..; of a reduction axis: one
+struct axis_point { // of an output axis: count elements at base, base + scale, ..; of a reduction
+                    // axis: one
     struct loop_affine base;
     uint32_t count;
-    int64_t scale, shift;    // the axis is scale * (loop variable) + shift (residue classes)
+    int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
 };
 struct run {
     struct build *b;
@@ -19,8 +21,8 @@ struct run {
     const struct nest_plan *p;
     struct body body;
     struct axis_point at[MAX_AXES];
-    int64_t whole_lanes;     // of the tile's last vector; 0: all
-    value_id tail;           // mask of the last vector where the extent is known at run time only
+    int64_t whole_lanes; // of the tile's last vector; 0: all
+    value_id tail;       // mask of the last vector where the extent is known at run time only
     // the reduction under way
     const struct node *node;
     uint32_t slots;          // accumulators an element: 1, or 2 for arg (best, its index)
@@ -29,7 +31,9 @@ struct run {
 };
 
 static bool is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
-static bool lane_is_output(const struct run *r) { return r->p->lane >= 0 && (uint32_t)r->p->lane < r->p->n_out; }
+static bool lane_is_output(const struct run *r) {
+    return r->p->lane >= 0 && (uint32_t)r->p->lane < r->p->n_out;
+}
 static bool lane_is_reduction(const struct run *r) { return r->p->lane >= (int)r->p->n_out; }
 
 static uint32_t tile_elements(const struct run *r) {
@@ -49,7 +53,8 @@ static struct loop_affine extent_of(struct run *r, uint32_t axis) {
     return affine_shift(affine_scale(r->b->arena, affine_n(r->b->arena), x->per_n), x->extent);
 }
 
-// Sets the body's axes for element `e` of the tile; e is a mixed-radix number over the tile's axes, the last fastest.
+// Sets the body's axes for element `e` of the tile; e is a mixed-radix number over the tile's axes,
+// the last fastest.
 static void point_at(struct run *r, uint32_t e, bool vector) {
     struct body *c = &r->body;
     c->lanes = vector ? r->p->lanes : 1;
@@ -118,7 +123,8 @@ static enum dtype accumulator_of(const struct run *r) {
     return t == DTYPE_f32 && r->node->reducer == RED_sum ? r->p->accumulator : t;
 }
 
-// Where the terms' zero of a masked read is enough: a product with a factor that is read under the whole mask.
+// Where the terms' zero of a masked read is enough: a product with a factor that is read under the
+// whole mask.
 static bool read_carries_mask(struct run *r, expr_id e, bool lanes) {
     const struct expr *x = graph_expr(r->k->g, e);
     if (x->kind != EXPR_read)
@@ -137,15 +143,20 @@ static bool product_carries_mask(struct run *r, const struct expr *x, value_id m
     return false;
 }
 
-static value_id select_value(struct run *r, enum dtype t, value_id condition, value_id x, value_id y) {
+static value_id select_value(struct run *r, enum dtype t, value_id condition, value_id x,
+                             value_id y) {
     return condition ? build_apply(r->b, OP_select, t, 3, (value_id[]){condition, x, y}) : x;
 }
 
-static value_id scalar(struct run *r, enum dtype t, double x) { return build_number(r->b, (struct loop_type){t, 1}, x); }
+static value_id scalar(struct run *r, enum dtype t, double x) {
+    return build_number(r->b, (struct loop_type){t, 1}, x);
+}
 
-static value_id add_term(struct run *r, value_id acc, enum dtype t, value_id mask, value_id condition) {
+static value_id add_term(struct run *r, value_id acc, enum dtype t, value_id mask,
+                         value_id condition) {
     const struct expr *x = graph_expr(r->k->g, r->node->body);
-    bool product = x->kind == EXPR_op && x->op == OP_mul && x->n_args >= 2 && dtype_is_real(t) && r->body.real == t;
+    bool product = x->kind == EXPR_op && x->op == OP_mul && x->n_args >= 2 && dtype_is_real(t) &&
+                   r->body.real == t;
     for (uint32_t i = 0; product && i < x->n_args; i++) {
         const struct expr *f = graph_expr(r->k->g, x->args[i]);
         product = f->kind != EXPR_op || f->op != OP_pow;
@@ -154,10 +165,13 @@ static value_id add_term(struct run *r, value_id acc, enum dtype t, value_id mas
         value_id left = body_value(&r->body, x->args[0], t, mask);
         for (uint32_t i = 1; i + 1 < x->n_args; i++)
             left = build_apply2(r->b, OP_mul, t, left, body_value(&r->body, x->args[i], t, mask));
-        return build_plain(r->b, LOOP_fma, left, body_value(&r->body, x->args[x->n_args - 1], t, mask), acc);
+        return build_plain(r->b, LOOP_fma, left,
+                           body_value(&r->body, x->args[x->n_args - 1], t, mask), acc);
     }
-    value_id term = build_cast(r->b, t, body_value(&r->body, r->node->body, dtype_is_real(t) ? r->body.real : t, mask));
-    if (condition && !(x->kind == EXPR_read && read_carries_mask(r, r->node->body, build_type(r->b, condition).lanes > 1)))
+    value_id term = build_cast(
+        r->b, t, body_value(&r->body, r->node->body, dtype_is_real(t) ? r->body.real : t, mask));
+    if (condition && !(x->kind == EXPR_read &&
+                       read_carries_mask(r, r->node->body, build_type(r->b, condition).lanes > 1)))
         term = select_value(r, t, condition, term, scalar(r, t, 0));
     return build_apply2(r->b, OP_add, t, acc, term);
 }
@@ -167,17 +181,19 @@ static value_id row_major_index(struct run *r) {
     struct loop_affine at = affine_constant(0);
     int64_t stride = 1;
     for (uint32_t i = n->n_red; i-- > 0;) {
-        at = affine_add(r->b->arena, at, affine_scale(r->b->arena, r->at[n->rank + i].base, stride));
+        at =
+            affine_add(r->b->arena, at, affine_scale(r->b->arena, r->at[n->rank + i].base, stride));
         stride *= graph_extent_max(r->k->g, n->red[i]);
     }
     return build_index(r->b, (struct loop_type){DTYPE_i32, 1}, at, 0);
 }
 
-static void arg_step(struct run *r, value_id *acc, enum dtype t, value_id term, value_id condition) {
+static void arg_step(struct run *r, value_id *acc, enum dtype t, value_id term,
+                     value_id condition) {
     value_id best = acc[0];
     bool max = r->node->reducer == RED_argmax;
     value_id better = build_apply2(r->b, OP_lt, DTYPE_bool, max ? best : term, max ? term : best);
-    if (dtype_is_real(t)) {   // the first NaN wins
+    if (dtype_is_real(t)) { // the first NaN wins
         value_id nan = build_apply2(r->b, OP_ne, DTYPE_bool, term, term);
         value_id sound = build_apply2(r->b, OP_eq, DTYPE_bool, best, best);
         better = build_apply2(r->b, OP_or, DTYPE_bool, better, build_and(r->b, nan, sound));
@@ -190,7 +206,8 @@ static void arg_step(struct run *r, value_id *acc, enum dtype t, value_id term, 
 static void step(struct run *r, value_id *acc, value_id guards) {
     struct body *c = &r->body;
     enum dtype t = accumulator_of(r);
-    value_id condition = body_and(c, guards, r->reduction_tail), mask = body_and(c, guards, c->mask);
+    value_id condition = body_and(c, guards, r->reduction_tail),
+             mask = body_and(c, guards, c->mask);
     if (r->node->reducer == RED_sum) {
         acc[0] = add_term(r, acc[0], t, mask, condition);
         return;
@@ -199,10 +216,13 @@ static void step(struct run *r, value_id *acc, value_id guards) {
     if (is_arg(r->node->reducer))
         arg_step(r, acc, t, term, condition);
     else if (r->node->reducer == RED_prod)
-        acc[0] = build_apply2(r->b, OP_mul, t, acc[0], select_value(r, t, condition, term, scalar(r, t, 1)));
+        acc[0] = build_apply2(r->b, OP_mul, t, acc[0],
+                              select_value(r, t, condition, term, scalar(r, t, 1)));
     else
-        acc[0] = select_value(r, t, condition,
-                              build_apply2(r->b, r->node->reducer == RED_max ? OP_max : OP_min, t, term, acc[0]), acc[0]);
+        acc[0] = select_value(
+            r, t, condition,
+            build_apply2(r->b, r->node->reducer == RED_max ? OP_max : OP_min, t, term, acc[0]),
+            acc[0]);
 }
 
 static value_id start_value(struct run *r, uint32_t slot) {
@@ -224,14 +244,19 @@ static value_id start_value(struct run *r, uint32_t slot) {
 }
 
 // ---- guards: cut loops where that is possible
-struct guard_use { struct guard guard; int cut; bool leaf; };   // cut: reduction axis whose loop it bounds, or -1
+struct guard_use {
+    struct guard guard;
+    int cut;
+    bool leaf;
+}; // cut: reduction axis whose loop it bounds, or -1
 
 static bool axis_of_term(const struct term *t, uint32_t *axis) {
     *axis = t->ref;
     return t->kind == TERM_axis;
 }
 
-// The axis whose loop a guard cuts: the innermost reduction axis in it; none if data or the lane axis is in it.
+// The axis whose loop a guard cuts: the innermost reduction axis in it; none if data or the lane
+// axis is in it.
 static int cut_axis(const struct run *r, const struct index *x) {
     int cut = -1;
     for (uint32_t i = 0; i < x->n_terms; i++) {
@@ -280,8 +305,10 @@ static uint32_t sort_guards(struct run *r, struct guard_use *use) {
     return r->node->n_guards;
 }
 
-// Adds to the bounds of reduction axis `a` what 0 <= index < h demands of it, for any element of the tile.
-static void cut_bounds(struct run *r, const struct guard_use *use, uint32_t a, struct loop_bounds *low, struct loop_bounds *high) {
+// Adds to the bounds of reduction axis `a` what 0 <= index < h demands of it, for any element of
+// the tile.
+static void cut_bounds(struct run *r, const struct guard_use *use, uint32_t a,
+                       struct loop_bounds *low, struct loop_bounds *high) {
     struct arena *arena = r->b->arena;
     const struct index *x = graph_index(r->k->g, use->guard.index);
     struct loop_affine rest = affine_constant(x->constant);
@@ -295,25 +322,32 @@ static void cut_bounds(struct run *r, const struct guard_use *use, uint32_t a, s
             rest = affine_shift(rest, t->coefficient * r->at[a].shift);
         } else {
             rest = affine_add(arena, rest, affine_scale(arena, r->at[t->ref].base, t->coefficient));
-            int64_t reach = t->coefficient * r->at[t->ref].scale * ((int64_t)r->at[t->ref].count - 1);
+            int64_t reach =
+                t->coefficient * r->at[t->ref].scale * ((int64_t)r->at[t->ref].count - 1);
             *(reach < 0 ? &least : &greatest) += reach;
         }
     }
-    struct loop_affine top = body_extent(&r->body, use->guard.bound);   // index <= top, before the division
+    struct loop_affine top =
+        body_extent(&r->body, use->guard.bound); // index <= top, before the division
     top = affine_scale(arena, affine_shift(top, -1), x->divisor);
-    struct loop_affine from = affine_scale(arena, affine_shift(rest, greatest), -1);       // c * v >= from
-    struct loop_affine to = affine_add(arena, top, affine_scale(arena, affine_shift(rest, least), -1));   // c * v <= to
+    struct loop_affine from =
+        affine_scale(arena, affine_shift(rest, greatest), -1); // c * v >= from
+    struct loop_affine to =
+        affine_add(arena, top, affine_scale(arena, affine_shift(rest, least), -1)); // c * v <= to
     if (c > 0) {
         build_add_bound(r->b, low, from, c, 1);
         build_add_bound(r->b, high, affine_shift(to, 1), c, 1);
-    } else {   // -c * v >= -to and -c * v <= -from
+    } else { // -c * v >= -to and -c * v <= -from
         build_add_bound(r->b, low, affine_scale(arena, to, -1), -c, 1);
         build_add_bound(r->b, high, affine_shift(affine_scale(arena, from, -1), 1), -c, 1);
     }
 }
 
 // ---- reduction loops
-struct reduction { const struct guard_use *uses; uint32_t n_uses, n_elements; };
+struct reduction {
+    const struct guard_use *uses;
+    uint32_t n_uses, n_elements;
+};
 
 static void leaf(struct run *r, const struct reduction *d, value_id *acc) {
     for (uint32_t e = 0; e < d->n_elements; e++) {
@@ -321,22 +355,27 @@ static void leaf(struct run *r, const struct reduction *d, value_id *acc) {
         value_id guards = 0;
         for (uint32_t i = 0; i < d->n_uses; i++)
             if (d->uses[i].leaf)
-                guards = body_and(&r->body, guards, body_guard(&r->body, d->uses[i].guard, body_and(&r->body, guards, r->body.mask)));
+                guards = body_and(&r->body, guards,
+                                  body_guard(&r->body, d->uses[i].guard,
+                                             body_and(&r->body, guards, r->body.mask)));
         step(r, acc + e * r->slots, guards);
     }
 }
 
 static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_id *acc);
 
-static void reduce_loop(struct run *r, const struct reduction *d, uint32_t a, struct loop_bounds low, struct loop_bounds high,
-                        int64_t by, value_id *acc) {
+static void reduce_loop(struct run *r, const struct reduction *d, uint32_t a,
+                        struct loop_bounds low, struct loop_bounds high, int64_t by,
+                        value_id *acc) {
     uint32_t n = d->n_elements * r->slots;
     struct loop_carried carried[2 * NEST_TILE];
     value_id next[2 * NEST_TILE];
     for (uint32_t i = 0; i < n; i++)
         carried[i] = (struct loop_carried){.first = acc[i]};
     struct loop_stmt *s = build_for(r->b, low, high, by, n, carried);
-    r->at[a].base = affine_shift(affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale), r->at[a].shift);
+    r->at[a].base = affine_shift(
+        affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale),
+        r->at[a].shift);
     for (uint32_t i = 0; i < n; i++)
         next[i] = carried[i].inside;
     if ((int)a == r->p->lane && r->p->axis[a].per_n && by == 0)
@@ -353,17 +392,19 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
     struct loop_affine zero = affine_constant(0);
     if (x->per_n) {
         struct loop_affine end = extent_of(r, a);
-        reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_shift(end, 1 - w)), w, acc);
+        reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_shift(end, 1 - w)),
+                    w, acc);
         struct loop_bounds low = {0};
         build_add_bound(r->b, &low, affine_shift(end, 1 - w), w, w);
-        uint32_t n = d->n_elements * r->slots;   // the rest: at most one round, masked
+        uint32_t n = d->n_elements * r->slots; // the rest: at most one round, masked
         struct loop_carried carried[2 * NEST_TILE];
         value_id next[2 * NEST_TILE];
         for (uint32_t i = 0; i < n; i++)
             carried[i] = (struct loop_carried){.first = acc[i]};
         struct loop_stmt *s = build_for(r->b, low, build_bound(r->b, end), w, n, carried);
         r->at[a].base = affine_value(r->b->arena, s->variable);
-        struct loop_affine left = affine_add(r->b->arena, end, affine_scale(r->b->arena, r->at[a].base, -1));
+        struct loop_affine left =
+            affine_add(r->b->arena, end, affine_scale(r->b->arena, r->at[a].base, -1));
         r->reduction_tail = lanes_below(r, zero, left);
         for (uint32_t i = 0; i < n; i++)
             next[i] = carried[i].inside;
@@ -375,7 +416,8 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
         return;
     }
     if (full > w) {
-        reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_constant(full)), w, acc);
+        reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_constant(full)), w,
+                    acc);
     } else if (full == w) {
         r->at[a].base = zero;
         reduce(r, d, a - r->p->n_out + 1, acc);
@@ -427,7 +469,8 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
 
 static value_id finish(struct run *r, value_id acc) {
     if (lane_is_reduction(r)) {
-        static const enum op ops[] = {[RED_sum] = OP_add, [RED_prod] = OP_mul, [RED_max] = OP_max, [RED_min] = OP_min};
+        static const enum op ops[] = {
+            [RED_sum] = OP_add, [RED_prod] = OP_mul, [RED_max] = OP_max, [RED_min] = OP_min};
         acc = build_fold(r->b, ops[r->node->reducer], acc);
     }
     return build_cast(r->b, r->node->dtype, acc);
@@ -460,8 +503,10 @@ static void store_element(struct run *r, const struct nest_member *m, value_id v
     build_store_lanes(r->b, c->lanes, at, v);
 }
 
-// The maps of one element, then its stores: whatever an element reads is read before it is overwritten in place.
-static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *values, struct body_binding *bindings, extent *extents) {
+// The maps of one element, then its stores: whatever an element reads is read before it is
+// overwritten in place.
+static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *values,
+                           struct body_binding *bindings, extent *extents) {
     point_at(r, e, lane_is_output(r));
     for (uint32_t i = 0; i < r->k->n_members; i++) {
         enter_node(r, r->k->members[i].node, extents);
@@ -502,7 +547,8 @@ static void tile(struct run *r) {
         value_id *best = n_reductions == 2 ? values + (1 - first) * n : NULL;
         reduce_member(r, n, values + first * n, best);
         for (uint32_t e = 0; best && e < n; e++)
-            best[e] = build_cast(r->b, graph_node(r->k->g, r->k->members[1 - first].node)->dtype, best[e]);
+            best[e] = build_cast(r->b, graph_node(r->k->g, r->k->members[1 - first].node)->dtype,
+                                 best[e]);
     }
     for (uint32_t e = 0; e < n; e++)
         finish_element(r, e, n, values, bindings, extents);
@@ -511,21 +557,26 @@ static void tile(struct run *r) {
 // ---- output loops
 static void walk(struct run *r, uint32_t i);
 
-static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct loop_bounds high, int64_t by) {
+static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct loop_bounds high,
+                      int64_t by) {
     uint32_t a = r->p->order[i];
     bool outermost = build_is_outside(r->b);
     struct loop_stmt *s = build_for(r->b, low, high, by, 0, NULL);
     if (outermost && r->p->chunk)
         build_parallel(r->b, r->p->chunk);
-    r->at[a].base = affine_shift(affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale), r->at[a].shift);
+    r->at[a].base = affine_shift(
+        affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale),
+        r->at[a].shift);
     walk(r, i + 1);
     build_close(r->b, 0, NULL);
 }
 
-static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to, int64_t by) {   // constants
+static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
+                       int64_t by) { // constants
     uint32_t a = r->p->order[i];
     if (to - from > by) {
-        walk_loop(r, i, build_bound(r->b, affine_constant(from)), build_bound(r->b, affine_constant(to)), by);
+        walk_loop(r, i, build_bound(r->b, affine_constant(from)),
+                  build_bound(r->b, affine_constant(to)), by);
     } else {
         r->at[a].base = affine_constant(from * r->at[a].scale + r->at[a].shift);
         walk(r, i + 1);
@@ -534,7 +585,8 @@ static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to, int6
 
 static void walk_fixed(struct run *r, uint32_t i, int64_t extent) {
     uint32_t a = r->p->order[i];
-    int64_t w = (int)a == r->p->lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w, full = extent / by * by;
+    int64_t w = (int)a == r->p->lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w,
+            full = extent / by * by;
     r->at[a].count = r->p->axis[a].jam;
     if (full > 0)
         walk_block(r, i, 0, full, by);
@@ -555,7 +607,8 @@ static void walk_samples(struct run *r, uint32_t i) {
     int64_t w = lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w;
     struct loop_affine end = extent_of(r, a);
     r->at[a].count = r->p->axis[a].jam;
-    walk_loop(r, i, build_bound(r->b, affine_constant(0)), build_bound(r->b, affine_shift(end, 1 - by)), by);
+    walk_loop(r, i, build_bound(r->b, affine_constant(0)),
+              build_bound(r->b, affine_shift(end, 1 - by)), by);
     if (by == 1)
         return;
     struct loop_bounds low = {0};
@@ -564,7 +617,8 @@ static void walk_samples(struct run *r, uint32_t i) {
     struct loop_stmt *s = build_for(r->b, low, build_bound(r->b, end), w, 0, NULL);
     r->at[a].base = affine_value(r->b->arena, s->variable);
     if (lane) {
-        struct loop_affine left = affine_add(r->b->arena, end, affine_scale(r->b->arena, r->at[a].base, -1));
+        struct loop_affine left =
+            affine_add(r->b->arena, end, affine_scale(r->b->arena, r->at[a].base, -1));
         r->tail = lanes_below(r, affine_constant(0), left);
     }
     walk(r, i + 1);
@@ -631,7 +685,8 @@ static void walk_residues(struct run *r, uint32_t i) {
     }
 }
 
-void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *, node_id), void *context) {
+void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *, node_id),
+               void *context) {
     struct run *r = NEW(b->arena, struct run);
     r->b = b;
     r->k = k;

@@ -1,6 +1,6 @@
-// One generator for every dense kernel: output loops around a register tile, reduction loops inside it with the
-// accumulators carried, then the epilogue maps and the stores. A map is a tile of one vector without a reduction; a
-// scalar loop nest is a tile of one element.
+// One generator for every dense kernel: output loops around a register tile, reduction loops inside
+// it with the accumulators carried, then the epilogue maps and the stores. A map is a tile of one
+// vector without a reduction; a scalar loop nest is a tile of one element.
 //
 //     for output tiles (jam axes step U, lane axis step W * vectors):
 //         acc[tile] = start
@@ -13,10 +13,12 @@
 struct nest_axis {
     int64_t extent, per_n;   // runs to extent + per_n * n
     bool merged;             // is 0: its values run in the next axis, whose extent includes it
-    uint32_t jam;            // output: elements of a tile along it (on the lane axis: vectors); >= 1
+    // output: elements of a tile along it (on the lane axis: vectors); >= 1
+    uint32_t jam;
     bool unroll;             // reduction: written out
 };
-struct nest_residue { uint32_t out, red; int64_t by; };   // axes split into residue classes so that an index divides
+// axes split into residue classes so that an index divides
+struct nest_residue { uint32_t out, red; int64_t by; };
 struct nest_plan {
     uint32_t n_out, n_red;
     struct nest_axis axis[MAX_AXES];   // outputs, then reductions
@@ -35,7 +37,8 @@ struct nest_member {
     bool stored;                       // else only later members read it
     int64_t stride[MAX_RANK];          // of the stored array
 };
-struct nest {                          // a kernel: members in order; first a reduction, or a choice and its value
+// a kernel: members in order; first a reduction, or a choice and its value
+struct nest {
     const struct graph *g;
     uint32_t n_members;
     struct nest_member members[NEST_MEMBERS];

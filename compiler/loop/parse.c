@@ -1,5 +1,6 @@
-// The text form of the loop IR, read back (print.c shows it). In: a .li text. Out: the module, or NULL and a located
-// message. What is read is only checked for form; loop_verify says whether it is legal.
+// The text form of the loop IR, read back (print.c shows it). In: a .li text. Out: the module, or
+// NULL and a located message. What is read is only checked for form; loop_verify says whether it is
+// legal.
 #include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
@@ -19,14 +20,16 @@ struct reader {
     int depth;
     struct loop_module *m;
     struct loop_kernel *k;
-    struct map values;           // 2 * number (+ 1: a loop variable) -> value_id
+    struct map values; // 2 * number (+ 1: a loop variable) -> value_id
 };
 
 // ---- messages; after the first the reader only unwinds
 static void refuse(struct reader *r, const char *what) {
     if (!r->failed)
-        diag_graph_refused(r->d, (struct span){r->file, (uint32_t)r->at, (uint32_t)(r->at < r->n ? r->at + 1 : r->n)},
-                           arena_printf(r->arena, "expected %s in the text of a kernel", what));
+        diag_graph_refused(
+            r->d,
+            (struct span){r->file, (uint32_t)r->at, (uint32_t)(r->at < r->n ? r->at + 1 : r->n)},
+            arena_printf(r->arena, "expected %s in the text of a kernel", what));
     r->failed = true;
 }
 
@@ -55,7 +58,8 @@ static bool is_word_byte(char c) { return isalnum((unsigned char)c) || c == '_' 
 static bool accept_word(struct reader *r, const char *word) {
     skip(r);
     size_t n = strlen(word);
-    if (r->failed || r->n - r->at < n || memcmp(r->text + r->at, word, n) || (r->at + n < r->n && is_word_byte(r->text[r->at + n])))
+    if (r->failed || r->n - r->at < n || memcmp(r->text + r->at, word, n) ||
+        (r->at + n < r->n && is_word_byte(r->text[r->at + n])))
         return false;
     r->at += n;
     return true;
@@ -78,7 +82,8 @@ static int64_t integer(struct reader *r) {
     skip(r);
     char digits[32];
     size_t n = 0;
-    while (r->at + n < r->n && n < sizeof digits - 1 && (isdigit((unsigned char)r->text[r->at + n]) || (n == 0 && r->text[r->at] == '-'))) {
+    while (r->at + n < r->n && n < sizeof digits - 1 &&
+           (isdigit((unsigned char)r->text[r->at + n]) || (n == 0 && r->text[r->at] == '-'))) {
         digits[n] = r->text[r->at + n];
         n++;
     }
@@ -102,7 +107,8 @@ static double number(struct reader *r) {
     skip(r);
     char digits[48];
     size_t n = 0;
-    while (r->at + n < r->n && n < sizeof digits - 1 && (is_word_byte(r->text[r->at + n]) || strchr("+-", r->text[r->at + n]))) {
+    while (r->at + n < r->n && n < sizeof digits - 1 &&
+           (is_word_byte(r->text[r->at + n]) || strchr("+-", r->text[r->at + n]))) {
         digits[n] = r->text[r->at + n];
         n++;
     }
@@ -170,7 +176,8 @@ static value_id define(struct reader *r, struct loop_type t, char mark) {
 static bool at_value(struct reader *r) {
     skip(r);
     char c = r->at < r->n ? r->text[r->at] : 0, next = r->at + 1 < r->n ? r->text[r->at + 1] : 0;
-    return c == '%' || (c == 'i' && isdigit((unsigned char)next)) || (c == 'n' && !is_word_byte(next));
+    return c == '%' || (c == 'i' && isdigit((unsigned char)next)) ||
+           (c == 'n' && !is_word_byte(next));
 }
 
 static value_id use(struct reader *r) {
@@ -187,7 +194,10 @@ static value_id use(struct reader *r) {
 }
 
 // ---- affine numbers; in an address, a last value of another kind is the data-dependent offset
-struct affine { struct loop_affine at; value_id offset; };
+struct affine {
+    struct loop_affine at;
+    value_id offset;
+};
 
 static void affine_term(struct reader *r, struct affine *x, int64_t sign) {
     int64_t c = sign;
@@ -321,7 +331,8 @@ static void right_side(struct reader *r, struct loop_stmt *s) {
         else
             s->whole = integer(r);
         break;
-    case LOOP_index: case LOOP_inside:
+    case LOOP_index:
+    case LOOP_inside:
         s->at = affine(r).at;
         if (s->kind == LOOP_inside) {
             require(r, "<");
@@ -458,7 +469,9 @@ static struct loop_block block(struct reader *r) {
 // ---- kernels
 static void parameter(struct reader *r) {
     struct loop_param p = {.shared = accept_word(r, "shared")};
-    p.access = accept_word(r, "inout") ? ACCESS_inout : accept_word(r, "out") ? ACCESS_out : ACCESS_in;
+    p.access = accept_word(r, "inout") ? ACCESS_inout
+               : accept_word(r, "out") ? ACCESS_out
+                                       : ACCESS_in;
     if (p.access == ACCESS_in && !accept_word(r, "in"))
         refuse(r, "`in`, `out` or `inout`");
     p.dtype = dtype(r);
@@ -596,8 +609,10 @@ static void entry(struct reader *r) {
     VEC_PUSH(r->arena, &r->m->entries, e);
 }
 
-struct loop_module *loop_parse(struct arena *a, const char *text, size_t n, struct diags *d, file_id f) {
-    struct reader r = {.arena = a, .d = d, .file = f, .text = text, .n = n, .m = NEW(a, struct loop_module)};
+struct loop_module *loop_parse(struct arena *a, const char *text, size_t n, struct diags *d,
+                               file_id f) {
+    struct reader r = {
+        .arena = a, .d = d, .file = f, .text = text, .n = n, .m = NEW(a, struct loop_module)};
     r.m->arena = a;
     for (skip(&r); !r.failed && r.at < r.n; skip(&r)) {
         if (accept_word(&r, "kernel"))

@@ -1,19 +1,21 @@
-// Which axes of a nest are lanes, which are jammed into the register tile, which are written out (nest.h).
+// Which axes of a nest are lanes, which are jammed into the register tile, which are written out
+// (nest.h).
 //
-// Everything follows from the streams: for each operand and result, by how many elements its address moves along each axis.
-// The lane axis is the one along which the streams are contiguous or constant. The tile is the choice of jam factors with
-// the least estimated time a multiply-add: arithmetic, loads and the latency of the accumulators share the cycles, tails
-// count as whole tiles, and accumulators with the operands held must fit the registers.
+// Everything follows from the streams: for each operand and result, by how many elements its
+// address moves along each axis. The lane axis is the one along which the streams are contiguous or
+// constant. The tile is the choice of jam factors with the least estimated time a multiply-add:
+// arithmetic, loads and the latency of the accumulators share the cycles, tails count as whole
+// tiles, and accumulators with the operands held must fit the registers.
 #include <string.h>
 
 #include "lower.h"
 
 enum { MAX_STREAMS = 160 };
 struct stream {
-    int64_t step[MAX_AXES];      // elements of memory an element of the axis
-    uint64_t irregular;          // axes that move it by data or by an inexact division
-    bool store, inner;           // inner: read in every step of the reduction
-    bool number;                 // no memory: an index as a value; only merging asks
+    int64_t step[MAX_AXES]; // elements of memory an element of the axis
+    uint64_t irregular;     // axes that move it by data or by an inexact division
+    bool store, inner;      // inner: read in every step of the reduction
+    bool number;            // no memory: an index as a value; only merging asks
     node_id node;
 };
 struct analysis {
@@ -24,10 +26,10 @@ struct analysis {
     struct nest_plan *p;
     uint32_t n_streams;
     struct stream streams[MAX_STREAMS];
-    uint64_t pinned;             // axes in guards
-    double operations;           // per element of the members' bodies, roughly in vector operations
+    uint64_t pinned;   // axes in guards
+    double operations; // per element of the members' bodies, roughly in vector operations
     struct map seen;
-    bool inner;                  // the member being read has the reduction
+    bool inner; // the member being read has the reduction
 };
 
 static void set_extent(struct nest_axis *x, extent e) {
@@ -37,7 +39,8 @@ static void set_extent(struct nest_axis *x, extent e) {
 void plan_scalar(struct nest *k) {
     const struct node *n = graph_node(k->g, k->members[0].node);
     struct nest_plan *p = &k->plan;
-    *p = (struct nest_plan){.n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .accumulator = n->dtype};
+    *p = (struct nest_plan){
+        .n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .accumulator = n->dtype};
     for (uint32_t a = 0; a < n->rank; a++) {
         set_extent(&p->axis[a], n->shape[a]);
         p->order[p->n_order++] = a;
@@ -60,7 +63,7 @@ static int64_t scale_of(const struct analysis *s, uint32_t axis) {
 
 // ---- streams
 static struct stream *add_stream(struct analysis *s) {
-    if (s->n_streams == MAX_STREAMS) {    // more than anybody counts: nothing is merged any more
+    if (s->n_streams == MAX_STREAMS) { // more than anybody counts: nothing is merged any more
         s->pinned = UINT64_MAX;
         s->n_streams--;
     }
@@ -122,7 +125,9 @@ static void read_expr(struct analysis *s, expr_id e) {
         read_data(s, x->guards[i].index);
     }
     if (x->kind == EXPR_op)
-        s->operations += op_table[x->op].flags & RANDOM ? 40 : x->op >= OP_pow && x->op <= OP_expm1 ? 15 : x->n_args;
+        s->operations += op_table[x->op].flags & RANDOM         ? 40
+                         : x->op >= OP_pow && x->op <= OP_expm1 ? 15
+                                                                : x->n_args;
     for (uint32_t i = 0; (x->kind == EXPR_op || x->kind == EXPR_bracket) && i < x->n_args; i++)
         read_expr(s, x->args[i]);
 }
@@ -242,7 +247,7 @@ static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
         else if (axis >= 0 && x->step[axis] == 0)
             each = x->store && reduction ? w : 0.5;
         else if (axis >= 0 && x->step[axis] >= 2 && x->step[axis] <= 4)
-            each = 3.0 * (double)x->step[axis];       // whole rows and shuffles
+            each = 3.0 * (double)x->step[axis]; // whole rows and shuffles
         else if (axis >= 0 && x->step[axis] != 1)
             each = (x->store ? 1.5 : 1.2) * w;
         cost += each * times;
@@ -251,7 +256,8 @@ static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
         return cost;
     if (reduction)
         cost += 10 * w / terms;
-    int64_t scale = scale_of(s, (uint32_t)axis), extent = (planned(s, (uint32_t)axis) + scale - 1) / scale;
+    int64_t scale = scale_of(s, (uint32_t)axis),
+            extent = (planned(s, (uint32_t)axis) + scale - 1) / scale;
     return cost / (w * fill(extent, w));
 }
 
@@ -272,7 +278,7 @@ static void choose_lane(struct analysis *s) {
     uint32_t w = loop_lanes(s->target, widest_real(s)), n_axes = s->p->n_out + s->p->n_red;
     double best = lane_cost(s, -1, 1);
     if (arg)
-        n_axes = s->p->n_out;      // lanes of a reduction would have to agree on the first index
+        n_axes = s->p->n_out; // lanes of a reduction would have to agree on the first index
     for (uint32_t a = 0; a < n_axes; a++) {
         if (s->p->axis[a].merged || planned(s, a) < 2 || (a >= s->p->n_out && has_residue(s->p, a)))
             continue;
@@ -317,13 +323,14 @@ static double tile_cost(const struct tile_search *t) {
     for (uint32_t i = 0; i < t->s->k->n_members; i++) {
         enum reducer red = graph_node(t->s->g, t->s->k->members[i].node)->reducer;
         if ((red == RED_argmax || red == RED_argmin) && accumulators > 4)
-            return 1e9;       // each is two values and a mask
+            return 1e9; // each is two values and a mask
     }
-    double wide = p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
+    double wide =
+        p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
     if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
         return 1e9;
     if (accumulators > 8 && loads >= accumulators)
-        return 1e9;           // nothing is read less often by a larger tile
+        return 1e9; // nothing is read less often by a larger tile
     double latency = 8, time = accumulators > loads ? accumulators : loads;
     time = (time > latency ? time : latency) + 0.15 * loads + 1;
     return time / (accumulators * efficiency);
@@ -340,13 +347,15 @@ static void search_tile(struct tile_search *t, uint32_t i, double product) {
     }
     int64_t w = (int)t->axes[i] == t->s->p->lane ? t->s->p->lanes : 1;
     int64_t most = (planned(t->s, t->axes[i]) + w - 1) / w, limit = w > 1 ? 4 : 16;
-    for (int64_t f = 1; f <= most && f <= limit && product * (double)f <= t->s->target->n_registers; f++) {
+    for (int64_t f = 1; f <= most && f <= limit && product * (double)f <= t->s->target->n_registers;
+         f++) {
         t->jam[i] = (uint32_t)f;
         search_tile(t, i + 1, product * (double)f);
     }
 }
 
-// The axes in guards that cut loops: jammed, they would need masks besides. A guard on the lane axis is a mask anyway.
+// The axes in guards that cut loops: jammed, they would need masks besides. A guard on the lane
+// axis is a mask anyway.
 static uint64_t cutting_axes(const struct analysis *s) {
     const struct node *n = graph_node(s->g, s->k->members[0].node);
     uint64_t cutting = 0;
@@ -393,7 +402,8 @@ static void choose_unrolling(struct analysis *s) {
 }
 
 // ---- order and threads
-// Two sides: the outermost loop should run over the side that does not fit the cache, so that the other is the one read again.
+// Two sides: the outermost loop should run over the side that does not fit the cache, so that the
+// other is the one read again.
 static void choose_order(struct analysis *s) {
     double bytes[MAX_RANK] = {0}, cache = 256e3;
     if (s->p->n_order < 2 || s->p->n_red == 0)
@@ -431,7 +441,8 @@ static void choose_chunk(struct analysis *s) {
         return;
     for (uint32_t i = 0; i < s->p->n_order; i++) {
         uint32_t a = s->p->order[i];
-        int64_t by = s->p->axis[a].jam * ((int)a == s->p->lane ? s->p->lanes : 1), rounds = planned(s, a) / (by * scale_of(s, a));
+        int64_t by = s->p->axis[a].jam * ((int)a == s->p->lane ? s->p->lanes : 1),
+                rounds = planned(s, a) / (by * scale_of(s, a));
         if (rounds < 2)
             continue;
         s->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
@@ -445,7 +456,7 @@ static void choose_accumulator(struct analysis *s) {
     if (s->p->lane >= (int)s->p->n_out)
         terms /= s->p->lanes;
     if (n->dtype == DTYPE_f32 && n->reducer == RED_sum && terms > 16384)
-        s->p->accumulator = DTYPE_f64;    // a long chain of f32 additions would lose digits
+        s->p->accumulator = DTYPE_f64; // a long chain of f32 additions would lose digits
 }
 
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
@@ -472,7 +483,8 @@ const char *plan_text(struct arena *a, const struct nest *k) {
     text_init(&t, a);
     bool dot = p->lane >= (int)p->n_out, tile = false;
     for (uint32_t i = 0; i < p->n_order; i++) {
-        uint32_t axis = p->order[i], jam = p->axis[axis].jam * ((int)axis == p->lane ? p->lanes : 1);
+        uint32_t axis = p->order[i],
+                 jam = p->axis[axis].jam * ((int)axis == p->lane ? p->lanes : 1);
         if (jam < 2)
             continue;
         text_printf(&t, "%s%u", tile ? "x" : "tile ", jam);

@@ -1,5 +1,5 @@
-// The loop IR as text (.li). Deterministic: values are numbered in the order in which they are printed, kernels and
-// buffers in the module's order; loop_parse reads all of it back.
+// The loop IR as text (.li). Deterministic: values are numbered in the order in which they are
+// printed, kernels and buffers in the module's order; loop_parse reads all of it back.
 //
 //     kernel @map_1(in f32 x, out f32 y) "map, 16 lanes" {
 //       for i2 = 0..400*n step 16 {
@@ -23,7 +23,7 @@ struct printer {
     struct text t;
     const struct loop_kernel *k;
     bool canonical;
-    uint32_t *number, last;      // by value: as printed, 0 not yet
+    uint32_t *number, last; // by value: as printed, 0 not yet
     const uint8_t *is_variable;
 };
 
@@ -51,7 +51,8 @@ static void affine(struct printer *p, struct loop_affine x) {
     if (x.n_terms == 0)
         text_printf(&p->t, "%" PRId64, x.constant);
     else if (x.constant)
-        text_printf(&p->t, " %c %" PRId64, x.constant < 0 ? '-' : '+', x.constant < 0 ? -x.constant : x.constant);
+        text_printf(&p->t, " %c %" PRId64, x.constant < 0 ? '-' : '+',
+                    x.constant < 0 ? -x.constant : x.constant);
 }
 
 static void bound(struct printer *p, struct loop_bound b) {
@@ -131,7 +132,8 @@ static void right_side(struct printer *p, const struct loop_stmt *s) {
     case LOOP_constant:
         number(p, s);
         break;
-    case LOOP_index: case LOOP_inside:
+    case LOOP_index:
+    case LOOP_inside:
         text_add(&p->t, " ");
         affine(p, s->at);
         if (s->kind == LOOP_inside) {
@@ -261,7 +263,8 @@ static void quoted(struct text *t, const char *s) {
     text_add_char(t, '"');
 }
 
-static const char *const access_names[] = {[ACCESS_in] = "in", [ACCESS_out] = "out", [ACCESS_inout] = "inout"};
+static const char *const access_names[] = {
+    [ACCESS_in] = "in", [ACCESS_out] = "out", [ACCESS_inout] = "inout"};
 
 static void kernel(struct printer *p) {
     const struct loop_kernel *k = p->k;
@@ -274,7 +277,8 @@ static void kernel(struct printer *p) {
         quoted(&p->t, k->verdict);
     text_add(&p->t, " {\n");
     for (uint32_t i = 0; i < k->locals.n; i++)
-        text_printf(&p->t, "  local local%u: %s[%" PRId64 "]\n", i, dtype_name(k->locals.at[i].dtype), k->locals.at[i].count);
+        text_printf(&p->t, "  local local%u: %s[%" PRId64 "]\n", i,
+                    dtype_name(k->locals.at[i].dtype), k->locals.at[i].count);
     block(p, &k->body, 1);
     text_add(&p->t, "}\n");
 }
@@ -366,9 +370,7 @@ const char *loop_text(struct arena *a, const struct loop_module *m) {
     return text_string(&t);
 }
 
-void loop_print(const struct loop_module *m, FILE *to) {
-    fputs(loop_text(m->arena, m), to);
-}
+void loop_print(const struct loop_module *m, FILE *to) { fputs(loop_text(m->arena, m), to); }
 
 void loop_print_verdicts(const struct loop_entry *e, FILE *to) {
     for (uint32_t i = 0; i < e->verdicts.n; i++) {

@@ -1,23 +1,29 @@
-// CORE.md section 4: which kernel family a comprehension belongs to, by its index maps alone, with a text that says why.
+// CORE.md section 4: which kernel family a comprehension belongs to, by its index maps alone, with
+// a text that says why.
 //
-// A side is a group of factors of a sum's body: the factor with most axes and all whose axes are a subset of its axes. A
-// dimension mixes if its index holds an output and a reduction axis and is not a mixed-radix number. The verdict names the
-// tile and the cost model; the generator (nest.h) takes axes and strides, one code for all families.
+// A side is a group of factors of a sum's body: the factor with most axes and all whose axes are a
+// subset of its axes. A dimension mixes if its index holds an output and a reduction axis and is
+// not a mixed-radix number. The verdict names the tile and the cost model; the generator (nest.h)
+// takes axes and strides, one code for all families.
 #include <stdlib.h>
 #include <string.h>
 
 #include "lower.h"
 
 enum { MAX_SIDES = 16 };
-struct side { uint64_t axes; expr_id factors[MAX_SIDES]; uint32_t n_factors; };
+struct side {
+    uint64_t axes;
+    expr_id factors[MAX_SIDES];
+    uint32_t n_factors;
+};
 struct recognition {
     struct arena *arena;
     const struct graph *g;
     const struct node *n;
     uint32_t n_sides;
     struct side sides[MAX_SIDES];
-    bool data, brackets;         // in the body
-    bool scatters, selects_arg;  // a factor [output == data] / [index == arg]
+    bool data, brackets;        // in the body
+    bool scatters, selects_arg; // a factor [output == data] / [index == arg]
 };
 
 static uint64_t output_axes(const struct node *n) { return ((uint64_t)1 << n->rank) - 1; }
@@ -47,25 +53,28 @@ static const char *extents_text(const struct recognition *r, uint64_t axes) {
 
 // ---- indices
 static bool is_mixed_radix(const struct recognition *r, const struct index *x) {
-    int64_t reach = 1;           // terms in ascending size of the coefficient: each must step over all below it
+    int64_t reach =
+        1; // terms in ascending size of the coefficient: each must step over all below it
     bool done[MAX_AXES] = {0};
     for (uint32_t k = 0; k < x->n_terms; k++) {
         uint32_t least = UINT32_MAX;
         for (uint32_t i = 0; i < x->n_terms; i++)
-            if (!done[i] && (least == UINT32_MAX || llabs(x->terms[i].coefficient) < llabs(x->terms[least].coefficient)))
+            if (!done[i] && (least == UINT32_MAX ||
+                             llabs(x->terms[i].coefficient) < llabs(x->terms[least].coefficient)))
                 least = i;
         done[least] = true;
         if (llabs(x->terms[least].coefficient) < reach)
             return false;
-        reach = llabs(x->terms[least].coefficient) * graph_extent_max(r->g, extent_at(r->n, x->terms[least].ref));
+        reach = llabs(x->terms[least].coefficient) *
+                graph_extent_max(r->g, extent_at(r->n, x->terms[least].ref));
     }
     return true;
 }
 
 struct mixing {
     bool any, division, negative;
-    bool touches;                // an index with output and reduction axes, mixed radix or not
-    uint64_t out, red;           // axes in mixing dimensions
+    bool touches;      // an index with output and reduction axes, mixed radix or not
+    uint64_t out, red; // axes in mixing dimensions
 };
 
 static void mix_index(const struct recognition *r, index_id i, struct mixing *m) {
@@ -76,7 +85,8 @@ static void mix_index(const struct recognition *r, index_id i, struct mixing *m)
         if (x->terms[k].kind != TERM_axis)
             return;
         axes |= (uint64_t)1 << x->terms[k].ref;
-        *(x->terms[k].ref < r->n->rank ? &sign_out : &sign_red) = x->terms[k].coefficient < 0 ? -1 : 1;
+        *(x->terms[k].ref < r->n->rank ? &sign_out : &sign_red) =
+            x->terms[k].coefficient < 0 ? -1 : 1;
     }
     if (!(axes & output_axes(r->n)) || !(axes & ~output_axes(r->n)))
         return;
@@ -153,7 +163,8 @@ static void find_sides(struct recognition *r) {
     while (n) {
         uint32_t most = 0;
         for (uint32_t i = 1; i < n; i++)
-            if (__builtin_popcountll(expr_axes(r->g, left[i])) > __builtin_popcountll(expr_axes(r->g, left[most])))
+            if (__builtin_popcountll(expr_axes(r->g, left[i])) >
+                __builtin_popcountll(expr_axes(r->g, left[most])))
                 most = i;
         struct side *s = &r->sides[r->n_sides++];
         *s = (struct side){.axes = expr_axes(r->g, left[most])};
@@ -167,7 +178,8 @@ static void find_sides(struct recognition *r) {
     }
 }
 
-static void merge_sides(struct recognition *r) {   // three and more: the two with the smallest union, formed on the way
+static void merge_sides(
+    struct recognition *r) { // three and more: the two with the smallest union, formed on the way
     while (r->n_sides > 2) {
         uint32_t x = 0, y = 1;
         int least = MAX_AXES + 1;
@@ -192,18 +204,22 @@ static struct loop_affine_n linear_extent(extent e) {
     return e >= 1 ? (struct loop_affine_n){e, 0} : (struct loop_affine_n){0, 1};
 }
 
-static bool matrix_of(const struct recognition *r, const struct side *s, uint32_t row, uint32_t column, struct loop_matrix *m) {
+static bool matrix_of(const struct recognition *r, const struct side *s, uint32_t row,
+                      uint32_t column, struct loop_matrix *m) {
     const struct expr *x = graph_expr(r->g, s->factors[0]);
     uint32_t first, second;
-    if (s->n_factors != 1 || x->kind != EXPR_read || x->n_args != 2 || graph_node(r->g, x->node)->dtype != r->n->dtype ||
+    if (s->n_factors != 1 || x->kind != EXPR_read || x->n_args != 2 ||
+        graph_node(r->g, x->node)->dtype != r->n->dtype ||
         !index_is_axis(r->g, x->args[0], &first) || !index_is_axis(r->g, x->args[1], &second))
         return false;
     *m = (struct loop_matrix){x->node, first == column, tensor_stride(r->g, x->node, 0)};
     return (first == row && second == column) || (first == column && second == row);
 }
 
-static void recognize_matrix(const struct recognition *r, const struct side *a, const struct side *b, struct recognized *to) {
-    if (r->n->rank != 2 || r->n->n_red != 1 || r->n->n_guards || !dtype_is_real(r->n->dtype) || !(a->axes & 1) || !(b->axes & 2))
+static void recognize_matrix(const struct recognition *r, const struct side *a,
+                             const struct side *b, struct recognized *to) {
+    if (r->n->rank != 2 || r->n->n_red != 1 || r->n->n_guards || !dtype_is_real(r->n->dtype) ||
+        !(a->axes & 1) || !(b->axes & 2))
         return;
     // B's rows are the reduction, its columns output axis 1; A's rows output axis 0
     to->plain_matrix = matrix_of(r, a, 0, 2, &to->a) && matrix_of(r, b, 2, 1, &to->b);
@@ -215,15 +231,17 @@ static void recognize_matrix(const struct recognition *r, const struct side *a, 
 // ---- two sides
 static void contraction(struct recognition *r, struct recognized *to) {
     const struct side *a = &r->sides[0], *b = &r->sides[1];
-    uint64_t out = output_axes(r->n), batch = a->axes & b->axes & out, own = (a->axes ^ b->axes) & out;
-    if (own & b->axes & -own) {   // A has the first output axis that is not common
+    uint64_t out = output_axes(r->n), batch = a->axes & b->axes & out,
+             own = (a->axes ^ b->axes) & out;
+    if (own & b->axes & -own) { // A has the first output axis that is not common
         a = &r->sides[1];
         b = &r->sides[0];
     }
     to->family = "contraction";
-    to->text = arena_printf(r->arena, "contraction M=%s N=%s K=%s%s%s", extents_text(r, a->axes & ~b->axes & out),
-                            extents_text(r, b->axes & ~a->axes & out), extents_text(r, (a->axes | b->axes) & ~out),
-                            batch ? " batch=" : "", batch ? extents_text(r, batch) : "");
+    to->text = arena_printf(
+        r->arena, "contraction M=%s N=%s K=%s%s%s", extents_text(r, a->axes & ~b->axes & out),
+        extents_text(r, b->axes & ~a->axes & out), extents_text(r, (a->axes | b->axes) & ~out),
+        batch ? " batch=" : "", batch ? extents_text(r, batch) : "");
     recognize_matrix(r, a, b, to);
 }
 
@@ -234,11 +252,14 @@ static const char *direction(const struct recognition *r, const struct mixing *m
         taps *= m->red >> a & 1 ? e : 1;
         places *= m->out >> a & 1 ? e : 1;
     }
-    return m->division ? "strided backward-data" : m->negative ? "backward-data" : taps > places ? "backward-weights" : "forward";
+    return m->division     ? "strided backward-data"
+           : m->negative   ? "backward-data"
+           : taps > places ? "backward-weights"
+                           : "forward";
 }
 
-static void convolution(struct recognition *r, const struct mixing *m, const struct side *window, const struct side *other,
-                        struct recognized *to) {
+static void convolution(struct recognition *r, const struct mixing *m, const struct side *window,
+                        const struct side *other, struct recognized *to) {
     uint64_t out = output_axes(r->n), all = (uint64_t)-1 >> (64 - r->n->rank - r->n->n_red);
     uint64_t groups = window->axes & other->axes & out;
     if (m->red & ~other->axes) {
@@ -247,8 +268,9 @@ static void convolution(struct recognition *r, const struct mixing *m, const str
         return;
     }
     to->family = "convolution";
-    to->text = arena_printf(r->arena, "convolution %s%s, %s over %s", direction(r, m), groups ? " grouped" : "",
-                            extents_text(r, out & all), extents_text(r, all & ~out));
+    to->text = arena_printf(r->arena, "convolution %s%s, %s over %s", direction(r, m),
+                            groups ? " grouped" : "", extents_text(r, out & all),
+                            extents_text(r, all & ~out));
 }
 
 static void two_sides(struct recognition *r, struct recognized *to) {
@@ -267,7 +289,8 @@ static void two_sides(struct recognition *r, struct recognized *to) {
 }
 
 static const char *const reducer_names[] = {
-    [RED_sum] = "sum", [RED_prod] = "prod", [RED_max] = "max", [RED_min] = "min", [RED_argmax] = "argmax", [RED_argmin] = "argmin",
+    [RED_sum] = "sum", [RED_prod] = "prod",     [RED_max] = "max",
+    [RED_min] = "min", [RED_argmax] = "argmax", [RED_argmin] = "argmin",
 };
 
 static void one_side(struct recognition *r, struct recognized *to) {
@@ -287,7 +310,8 @@ static void one_side(struct recognition *r, struct recognized *to) {
         to->family = "contraction";
         kind = "generalized contraction";
     }
-    to->text = arena_printf(r->arena, "%s %s, %s over %s", kind, name, extents_text(r, out & all), extents_text(r, all & ~out));
+    to->text = arena_printf(r->arena, "%s %s, %s over %s", kind, name, extents_text(r, out & all),
+                            extents_text(r, all & ~out));
 }
 
 static void map_family(const struct recognition *r, struct recognized *to) {
@@ -295,7 +319,9 @@ static void map_family(const struct recognition *r, struct recognized *to) {
     if (expr_is_const(r->g, r->n->body, NULL))
         to->family = "fill";
     const char *what = r->data ? "gather map" : r->brackets ? "map with edges" : to->family;
-    to->text = r->n->rank ? arena_printf(r->arena, "%s over %s", what, extents_text(r, output_axes(r->n))) : what;
+    to->text = r->n->rank
+                   ? arena_printf(r->arena, "%s over %s", what, extents_text(r, output_axes(r->n)))
+                   : what;
 }
 
 static bool is_arg_read(const struct graph *g, expr_id e) {
@@ -326,8 +352,10 @@ struct recognized recognize_node(struct arena *a, const struct graph *g, node_id
     }
     if (scatter_is(g, n)) {
         to.family = "scatter";
-        to.text = arena_printf(a, "scatter-add to %s over %s, in index order", extents_text(r, output_axes(r->n)),
-                               extents_text(r, ((uint64_t)-1 >> (64 - r->n->rank - r->n->n_red)) & ~output_axes(r->n)));
+        to.text = arena_printf(a, "scatter-add to %s over %s, in index order",
+                               extents_text(r, output_axes(r->n)),
+                               extents_text(r, ((uint64_t)-1 >> (64 - r->n->rank - r->n->n_red)) &
+                                                   ~output_axes(r->n)));
         return to;
     }
     find_arg_factor(r);

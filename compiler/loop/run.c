@@ -1,16 +1,19 @@
-// The loop IR executed step by step: slow, plain, no LLVM. It is the second opinion between lowering and code generation:
-// tests compare it with eval, and compiled code with it.
+// The loop IR executed step by step: slow, plain, no LLVM. It is the second opinion between
+// lowering and code generation: tests compare it with eval, and compiled code with it.
 #include <math.h>
 #include <string.h>
 
 #include "loop.h"
 
 enum { MAX_LANES = 64 };
-struct lanes { double real[MAX_LANES]; int64_t whole[MAX_LANES]; };   // by dtype; bool and integers in `whole`
+struct lanes {
+    double real[MAX_LANES];
+    int64_t whole[MAX_LANES];
+}; // by dtype; bool and integers in `whole`
 struct machine {
     const struct loop_kernel *k;
     struct lanes *values;
-    void **buffers;              // parameters, then locals
+    void **buffers; // parameters, then locals
     int64_t n;
 };
 
@@ -22,10 +25,15 @@ static int64_t affine(const struct machine *m, struct loop_affine x) {
 }
 
 static struct loop_type type_of(const struct machine *m, value_id v) { return m->k->values.at[v]; }
-static uint32_t lane(const struct machine *m, value_id v, uint32_t i) { return type_of(m, v).lanes == 1 ? 0 : i; }
-static int64_t whole(const struct machine *m, value_id v, uint32_t i) { return m->values[v].whole[lane(m, v, i)]; }
+static uint32_t lane(const struct machine *m, value_id v, uint32_t i) {
+    return type_of(m, v).lanes == 1 ? 0 : i;
+}
+static int64_t whole(const struct machine *m, value_id v, uint32_t i) {
+    return m->values[v].whole[lane(m, v, i)];
+}
 static double real(const struct machine *m, value_id v, uint32_t i) {
-    return dtype_is_real(type_of(m, v).dtype) ? m->values[v].real[lane(m, v, i)] : (double)whole(m, v, i);
+    return dtype_is_real(type_of(m, v).dtype) ? m->values[v].real[lane(m, v, i)]
+                                              : (double)whole(m, v, i);
 }
 static void set(struct machine *m, value_id v, uint32_t i, double x) {
     enum dtype t = type_of(m, v).dtype;
@@ -36,7 +44,10 @@ static void set(struct machine *m, value_id v, uint32_t i, double x) {
 }
 static void set_whole(struct machine *m, value_id v, uint32_t i, int64_t x) {
     enum dtype t = type_of(m, v).dtype;
-    m->values[v].whole[i] = t == DTYPE_bool ? x != 0 : t == DTYPE_u8 ? (uint8_t)x : t == DTYPE_i32 ? (int32_t)x : x;
+    m->values[v].whole[i] = t == DTYPE_bool  ? x != 0
+                            : t == DTYPE_u8  ? (uint8_t)x
+                            : t == DTYPE_i32 ? (int32_t)x
+                                             : x;
 }
 
 // ---- memory
@@ -48,22 +59,40 @@ static enum dtype buffer_dtype(const struct machine *m, uint32_t b) {
 static void load_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
     const void *p = m->buffers[s->buffer];
     switch (buffer_dtype(m, s->buffer)) {
-    case DTYPE_f32: set(m, s->result, i, ((const float *)p)[at]); break;
-    case DTYPE_f64: set(m, s->result, i, ((const double *)p)[at]); break;
-    case DTYPE_i32: set_whole(m, s->result, i, ((const int32_t *)p)[at]); break;
-    case DTYPE_i64: set_whole(m, s->result, i, ((const int64_t *)p)[at]); break;
-    default: set_whole(m, s->result, i, ((const uint8_t *)p)[at]);
+    case DTYPE_f32:
+        set(m, s->result, i, ((const float *)p)[at]);
+        break;
+    case DTYPE_f64:
+        set(m, s->result, i, ((const double *)p)[at]);
+        break;
+    case DTYPE_i32:
+        set_whole(m, s->result, i, ((const int32_t *)p)[at]);
+        break;
+    case DTYPE_i64:
+        set_whole(m, s->result, i, ((const int64_t *)p)[at]);
+        break;
+    default:
+        set_whole(m, s->result, i, ((const uint8_t *)p)[at]);
     }
 }
 
 static void store_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
     void *p = m->buffers[s->buffer];
     switch (buffer_dtype(m, s->buffer)) {
-    case DTYPE_f32: ((float *)p)[at] = (float)real(m, s->args[0], i); break;
-    case DTYPE_f64: ((double *)p)[at] = real(m, s->args[0], i); break;
-    case DTYPE_i32: ((int32_t *)p)[at] = (int32_t)whole(m, s->args[0], i); break;
-    case DTYPE_i64: ((int64_t *)p)[at] = whole(m, s->args[0], i); break;
-    default: ((uint8_t *)p)[at] = (uint8_t)whole(m, s->args[0], i);
+    case DTYPE_f32:
+        ((float *)p)[at] = (float)real(m, s->args[0], i);
+        break;
+    case DTYPE_f64:
+        ((double *)p)[at] = real(m, s->args[0], i);
+        break;
+    case DTYPE_i32:
+        ((int32_t *)p)[at] = (int32_t)whole(m, s->args[0], i);
+        break;
+    case DTYPE_i64:
+        ((int64_t *)p)[at] = whole(m, s->args[0], i);
+        break;
+    default:
+        ((uint8_t *)p)[at] = (uint8_t)whole(m, s->args[0], i);
     }
 }
 
@@ -94,29 +123,50 @@ static double apply(struct machine *m, const struct loop_stmt *s, uint32_t i) {
     for (uint32_t k = 0; k < s->n_args; k++)
         x[k] = real(m, s->args[k], i);
     switch (s->op) {
-    case OP_add: return x[0] + x[1];
-    case OP_mul: return x[0] * x[1];
-    case OP_max: return x[0] > x[1] || isnan(x[0]) ? x[0] : x[1];
-    case OP_min: return x[0] <= x[1] || isnan(x[0]) ? x[0] : x[1];
-    case OP_eq: case OP_ne: case OP_lt: case OP_le: return compare(s->op, x[0], x[1]);
-    case OP_and: return x[0] != 0 && x[1] != 0;
-    case OP_or: return x[0] != 0 || x[1] != 0;
-    case OP_not: return x[0] == 0;
-    case OP_select: return x[0] != 0 ? x[1] : x[2];
-    default: return eval_scalar_op(s->op, s->n_args, x);
+    case OP_add:
+        return x[0] + x[1];
+    case OP_mul:
+        return x[0] * x[1];
+    case OP_max:
+        return x[0] > x[1] || isnan(x[0]) ? x[0] : x[1];
+    case OP_min:
+        return x[0] <= x[1] || isnan(x[0]) ? x[0] : x[1];
+    case OP_eq:
+    case OP_ne:
+    case OP_lt:
+    case OP_le:
+        return compare(s->op, x[0], x[1]);
+    case OP_and:
+        return x[0] != 0 && x[1] != 0;
+    case OP_or:
+        return x[0] != 0 || x[1] != 0;
+    case OP_not:
+        return x[0] == 0;
+    case OP_select:
+        return x[0] != 0 ? x[1] : x[2];
+    default:
+        return eval_scalar_op(s->op, s->n_args, x);
     }
 }
 
 static double plain(struct machine *m, const struct loop_stmt *s, uint32_t i) {
     double x = real(m, s->args[0], i), y = s->n_args > 1 ? real(m, s->args[1], i) : 0;
     switch (s->kind) {
-    case LOOP_subtract: return x - y;
-    case LOOP_divide: return x / y;
-    case LOOP_sqrt: return sqrt(x);
-    case LOOP_fma: return s->type.dtype == DTYPE_f32 ? fmaf((float)x, (float)y, (float)real(m, s->args[2], i)) : fma(x, y, real(m, s->args[2], i));
-    case LOOP_quotient: return (double)floor_div((int64_t)x, (int64_t)y);
-    case LOOP_remainder: return (double)floor_mod((int64_t)x, (int64_t)y);
-    default: return x;
+    case LOOP_subtract:
+        return x - y;
+    case LOOP_divide:
+        return x / y;
+    case LOOP_sqrt:
+        return sqrt(x);
+    case LOOP_fma:
+        return s->type.dtype == DTYPE_f32 ? fmaf((float)x, (float)y, (float)real(m, s->args[2], i))
+                                          : fma(x, y, real(m, s->args[2], i));
+    case LOOP_quotient:
+        return (double)floor_div((int64_t)x, (int64_t)y);
+    case LOOP_remainder:
+        return (double)floor_mod((int64_t)x, (int64_t)y);
+    default:
+        return x;
     }
 }
 
@@ -133,8 +183,12 @@ static void fold(struct machine *m, const struct loop_stmt *s) {
             else
                 *a = s->op == OP_add ? *a + b : *a * b;
             int64_t *v = &x.whole[i], w = x.whole[i + half];
-            *v = s->op == OP_max ? (*v > w ? *v : w) : s->op == OP_min ? (*v < w ? *v : w) : s->op == OP_and ? *v & w
-                 : s->op == OP_or ? *v | w : s->op == OP_mul ? *v * w : *v + w;
+            *v = s->op == OP_max   ? (*v > w ? *v : w)
+                 : s->op == OP_min ? (*v < w ? *v : w)
+                 : s->op == OP_and ? *v & w
+                 : s->op == OP_or  ? *v | w
+                 : s->op == OP_mul ? *v * w
+                                   : *v + w;
             if (s->type.dtype == DTYPE_f32)
                 *a = (double)(float)*a;
         }
@@ -147,7 +201,8 @@ static void compute(struct machine *m, const struct loop_stmt *s) {
         return;
     }
     for (uint32_t i = 0; i < s->type.lanes; i++) {
-        int64_t at = s->kind == LOOP_index || s->kind == LOOP_inside ? affine(m, s->at) + s->stride * i : 0;
+        int64_t at =
+            s->kind == LOOP_index || s->kind == LOOP_inside ? affine(m, s->at) + s->stride * i : 0;
         if (s->kind == LOOP_constant && !dtype_is_real(s->type.dtype))
             set_whole(m, s->result, i, s->whole);
         else if (s->kind == LOOP_constant)
@@ -160,7 +215,8 @@ static void compute(struct machine *m, const struct loop_stmt *s) {
             set_whole(m, s->result, i, at >= 0 && at < affine(m, s->bound));
         else if (s->kind == LOOP_cast && s->type.dtype == DTYPE_bool)
             set_whole(m, s->result, i, real(m, s->args[0], i) != 0);
-        else if (s->kind == LOOP_cast && !dtype_is_real(s->type.dtype) && !dtype_is_real(type_of(m, s->args[0]).dtype))
+        else if (s->kind == LOOP_cast && !dtype_is_real(s->type.dtype) &&
+                 !dtype_is_real(type_of(m, s->args[0]).dtype))
             set_whole(m, s->result, i, whole(m, s->args[0], i));
         else if (s->kind == LOOP_apply)
             set(m, s->result, i, apply(m, s, i));
@@ -244,14 +300,17 @@ static void run_kernel(struct arena *a, const struct loop_kernel *k, void **para
     block(&m, &k->body);
 }
 
-static void *address(const struct loop_entry *e, const struct loop_argument *x, void *const *slots, int64_t n) {
+static void *address(const struct loop_entry *e, const struct loop_argument *x, void *const *slots,
+                     int64_t n) {
     const struct loop_buffer *b = &e->buffers.at[x->buffer];
     char *base = b->place == PLACE_slot ? slots[b->slot]
-                                        : (char *)slots[e->n_inputs + e->n_outputs] + b->offset + b->offset_per_sample * n;
+                                        : (char *)slots[e->n_inputs + e->n_outputs] + b->offset +
+                                              b->offset_per_sample * n;
     return base + (x->constant + x->per_sample * n) * dtype_size(b->dtype);
 }
 
-void loop_run(struct arena *a, const struct loop_module *m, const struct loop_entry *e, void *const *slots, int64_t n) {
+void loop_run(struct arena *a, const struct loop_module *m, const struct loop_entry *e,
+              void *const *slots, int64_t n) {
     void *params[256];
     for (uint32_t i = 0; i < e->steps.n; i++) {
         const struct loop_step *s = &e->steps.at[i];

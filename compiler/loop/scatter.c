@@ -13,21 +13,23 @@ enum { MAX_FACTORS = 16 };
 struct scatter {
     const struct graph *g;
     const struct node *n;
-    uint32_t axis;               // the output axis that data choose
+    uint32_t axis; // the output axis that data choose
     expr_id data;
-    int64_t shift;               // the axis is data - shift
+    int64_t shift; // the axis is data - shift
     uint32_t n_factors;
-    expr_id factors[MAX_FACTORS];// of the rest
+    expr_id factors[MAX_FACTORS]; // of the rest
 };
 
-static bool bare_axis(const struct graph *g, expr_id e, uint32_t rank, uint32_t *axis, int64_t *shift) {
+static bool bare_axis(const struct graph *g, expr_id e, uint32_t rank, uint32_t *axis,
+                      int64_t *shift) {
     const struct expr *x = graph_expr(g, e);
     if (x->kind != EXPR_index)
         return false;
     const struct index *i = graph_index(g, x->index);
     *shift = i->constant;
     *axis = i->n_terms ? i->terms[0].ref : 0;
-    return i->n_terms == 1 && i->divisor == 1 && i->terms[0].kind == TERM_axis && i->terms[0].coefficient == 1 && *axis < rank;
+    return i->n_terms == 1 && i->divisor == 1 && i->terms[0].kind == TERM_axis &&
+           i->terms[0].coefficient == 1 && *axis < rank;
 }
 
 static bool is_integer_data(const struct graph *g, expr_id e) {
@@ -44,8 +46,8 @@ static bool take_equality(struct scatter *s, expr_id e) {
     const struct expr *f = graph_expr(s->g, e);
     for (int k = 0; f->kind == EXPR_op && f->op == OP_eq && k < 2; k++) {
         s->data = f->args[1 - k];
-        if (bare_axis(s->g, f->args[k], s->n->rank, &s->axis, &s->shift) && is_integer_data(s->g, s->data) &&
-            !(expr_axes(s->g, s->data) >> s->axis & 1))
+        if (bare_axis(s->g, f->args[k], s->n->rank, &s->axis, &s->shift) &&
+            is_integer_data(s->g, s->data) && !(expr_axes(s->g, s->data) >> s->axis & 1))
             return true;
     }
     return false;
@@ -84,11 +86,13 @@ struct emission {
     const struct scatter *s;
     node_id node;
     uint32_t buffer, lanes;
-    int lane;                    // output axis, -1
+    int lane; // output axis, -1
     enum dtype sum;
 };
 
-static struct loop_affine extent_number(struct emission *e, extent x) { return body_extent(&e->body, x); }
+static struct loop_affine extent_number(struct emission *e, extent x) {
+    return body_extent(&e->body, x);
+}
 
 static void zero(struct emission *e) {
     const struct node *n = e->s->n;
@@ -96,8 +100,10 @@ static void zero(struct emission *e) {
     for (uint32_t d = 0; d < n->rank; d++)
         count *= n->shape[d] >= 1 ? n->shape[d] : 1;
     bool samples = n->rank && n->shape[0] < 1;
-    struct loop_affine end = samples ? affine_scale(e->b->arena, affine_n(e->b->arena), count) : affine_constant(count);
-    struct loop_stmt *s = build_for(e->b, build_bound(e->b, affine_constant(0)), build_bound(e->b, end), 1, 0, NULL);
+    struct loop_affine end =
+        samples ? affine_scale(e->b->arena, affine_n(e->b->arena), count) : affine_constant(count);
+    struct loop_stmt *s =
+        build_for(e->b, build_bound(e->b, affine_constant(0)), build_bound(e->b, end), 1, 0, NULL);
     struct loop_access_at at = {.buffer = e->buffer, .at = affine_value(e->b->arena, s->variable)};
     build_store(e->b, at, build_number(e->b, (struct loop_type){n->dtype, 1}, 0));
     build_close(e->b, 0, NULL);
@@ -107,14 +113,16 @@ static void add_at_point(struct emission *e, value_id tail) {
     struct body *c = &e->body;
     const struct scatter *s = e->s;
     uint32_t lane_lanes = c->lanes;
-    c->lanes = 1;                // where to write is one question for all lanes
+    c->lanes = 1; // where to write is one question for all lanes
     c->mask = 0;
     body_move(c);
     value_id holds = body_guards(c, s->n->n_guards, s->n->guards, 0);
     value_id to = body_value(c, s->data, DTYPE_i64, holds);
     if (s->shift)
-        to = build_apply2(e->b, OP_add, DTYPE_i64, to, build_number(e->b, (struct loop_type){DTYPE_i64, 1}, (double)-s->shift));
-    value_id top = build_index(e->b, (struct loop_type){DTYPE_i64, 1}, extent_number(e, s->n->shape[s->axis]), 0);
+        to = build_apply2(e->b, OP_add, DTYPE_i64, to,
+                          build_number(e->b, (struct loop_type){DTYPE_i64, 1}, (double)-s->shift));
+    value_id top = build_index(e->b, (struct loop_type){DTYPE_i64, 1},
+                               extent_number(e, s->n->shape[s->axis]), 0);
     value_id least = build_number(e->b, (struct loop_type){DTYPE_i64, 1}, 0);
     holds = build_and(e->b, holds, build_apply2(e->b, OP_le, DTYPE_bool, least, to));
     holds = build_and(e->b, holds, build_apply2(e->b, OP_lt, DTYPE_bool, to, top));
@@ -139,7 +147,8 @@ static void add_at_point(struct emission *e, value_id tail) {
         }
     }
     value_id old = build_cast(e->b, e->sum, build_load(e->b, c->lanes, at));
-    build_store_lanes(e->b, c->lanes, at, build_cast(e->b, s->n->dtype, build_apply2(e->b, OP_add, e->sum, old, term)));
+    build_store_lanes(e->b, c->lanes, at,
+                      build_cast(e->b, s->n->dtype, build_apply2(e->b, OP_add, e->sum, old, term)));
 }
 
 // Loops over the reductions, then over the other outputs with the lane axis innermost.
@@ -167,20 +176,22 @@ static void walk(struct emission *e, uint32_t i) {
         return;
     }
     struct loop_affine end = extent_number(e, a < n->rank ? n->shape[a] : n->red[a - n->rank]);
-    struct loop_stmt *s = build_for(e->b, build_bound(e->b, affine_constant(0)), build_bound(e->b, end),
-                                    (int)a == e->lane ? e->lanes : 1, 0, NULL);
+    struct loop_stmt *s =
+        build_for(e->b, build_bound(e->b, affine_constant(0)), build_bound(e->b, end),
+                  (int)a == e->lane ? e->lanes : 1, 0, NULL);
     c->axis[a] = affine_value(e->b->arena, s->variable);
     walk(e, i + 1);
     build_close(e->b, 0, NULL);
 }
 
-void scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t lanes, uint32_t (*buffer)(void *, node_id),
-                  void *context) {
+void scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t lanes,
+                  uint32_t (*buffer)(void *, node_id), void *context) {
     struct scatter s;
     struct emission *e = NEW(b->arena, struct emission);
     extent extents[MAX_AXES];
     CHECK(find_scatter(g, n, &s), "node %u is no scatter", n);
-    *e = (struct emission){.b = b, .s = &s, .node = n, .lane = -1, .lanes = 1, .buffer = buffer(context, n)};
+    *e = (struct emission){
+        .b = b, .s = &s, .node = n, .lane = -1, .lanes = 1, .buffer = buffer(context, n)};
     body_start(&e->body, b, g);
     e->sum = dtype_is_real(s.n->dtype) ? s.n->dtype : DTYPE_i64;
     e->body.real = dtype_is_real(s.n->dtype) ? s.n->dtype : DTYPE_f64;

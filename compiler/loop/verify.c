@@ -1,5 +1,6 @@
-// Is a loop module legal? Checked: values are defined before and around their uses, types and lanes fit, addresses and
-// bounds use loop variables and n alone, stores go where they may, parallel loops stand alone, calls fit their kernels.
+// Is a loop module legal? Checked: values are defined before and around their uses, types and lanes
+// fit, addresses and bounds use loop variables and n alone, stores go where they may, parallel
+// loops stand alone, calls fit their kernels.
 #include <string.h>
 
 #include "loop.h"
@@ -7,16 +8,19 @@
 struct verifier {
     struct arena *arena;
     const struct loop_kernel *k;
-    uint8_t *visible;            // by value: may be used here
-    uint8_t *defined;            // by value: some statement defined it
-    uint8_t *variable;           // by value: a loop variable or n
+    uint8_t *visible;  // by value: may be used here
+    uint8_t *defined;  // by value: some statement defined it
+    uint8_t *variable; // by value: a loop variable or n
     const char *wrong;
 };
 
 static void fail(struct verifier *v, const struct loop_stmt *s, const char *what) {
     if (!v->wrong)
-        v->wrong = arena_printf(v->arena, "kernel `%s`: `%s`: %s", v->k->name ? v->k->name : "?",
-                                s ? s->kind == LOOP_apply ? op_table[s->op].name : loop_table[s->kind].name : "parameters", what);
+        v->wrong =
+            arena_printf(v->arena, "kernel `%s`: `%s`: %s", v->k->name ? v->k->name : "?",
+                         s ? s->kind == LOOP_apply ? op_table[s->op].name : loop_table[s->kind].name
+                           : "parameters",
+                         what);
 }
 
 static struct loop_type type_of(const struct verifier *v, value_id x) { return v->k->values.at[x]; }
@@ -52,13 +56,16 @@ static void check_affine(struct verifier *v, const struct loop_stmt *s, struct l
 static bool lanes_fit(uint32_t is, uint32_t of) { return is == 1 || is == of; }
 
 static void check_arguments(struct verifier *v, const struct loop_stmt *s) {
-    int need = s->kind == LOOP_apply ? (s->op == OP_add || s->op == OP_mul ? 2 : op_table[s->op].n_inputs) : loop_table[s->kind].n_args;
+    int need = s->kind == LOOP_apply
+                   ? (s->op == OP_add || s->op == OP_mul ? 2 : op_table[s->op].n_inputs)
+                   : loop_table[s->kind].n_args;
     if (need >= 0 && (int)s->n_args != need) {
         fail(v, s, "has the wrong number of arguments");
         return;
     }
     for (uint32_t i = 0; i < s->n_args; i++)
-        if (usable(v, s, s->args[i]) && s->kind != LOOP_fold && !lanes_fit(type_of(v, s->args[i]).lanes, s->type.lanes))
+        if (usable(v, s, s->args[i]) && s->kind != LOOP_fold &&
+            !lanes_fit(type_of(v, s->args[i]).lanes, s->type.lanes))
             fail(v, s, "arguments and result differ in lanes");
 }
 
@@ -105,16 +112,20 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
             fail(v, s, "gives a bool");
         break;
     case LOOP_fold:
-        if (s->op != OP_add && s->op != OP_mul && s->op != OP_max && s->op != OP_min && s->op != OP_and && s->op != OP_or)
+        if (s->op != OP_add && s->op != OP_mul && s->op != OP_max && s->op != OP_min &&
+            s->op != OP_and && s->op != OP_or)
             fail(v, s, "folds by add, mul, max, min, and, or");
         if (s->type.lanes != 1 || first != t)
             fail(v, s, "gives one lane of the same type");
         break;
-    case LOOP_divide: case LOOP_sqrt: case LOOP_fma:
+    case LOOP_divide:
+    case LOOP_sqrt:
+    case LOOP_fma:
         if (!dtype_is_real(t))
             fail(v, s, "works on real numbers");
         break;
-    case LOOP_quotient: case LOOP_remainder:
+    case LOOP_quotient:
+    case LOOP_remainder:
         if (dtype_is_real(t))
             fail(v, s, "works on integers");
         break;
@@ -125,7 +136,8 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
         for (uint32_t i = 0; i < s->n_args; i++)
             if (type_of(v, s->args[i]).dtype != t)
                 fail(v, s, "arguments and result differ in type");
-    if (!s->result || type_of(v, s->result).dtype != t || type_of(v, s->result).lanes != s->type.lanes)
+    if (!s->result || type_of(v, s->result).dtype != t ||
+        type_of(v, s->result).lanes != s->type.lanes)
         fail(v, s, "the result has another type");
     define(v, s, s->result);
 }
@@ -135,17 +147,20 @@ static void check_memory(struct verifier *v, const struct loop_stmt *s) {
     check_arguments(v, s);
     check_affine(v, s, s->at);
     if (s->offset && usable(v, s, s->offset) &&
-        (dtype_is_real(type_of(v, s->offset).dtype) || !lanes_fit(type_of(v, s->offset).lanes, s->type.lanes)))
+        (dtype_is_real(type_of(v, s->offset).dtype) ||
+         !lanes_fit(type_of(v, s->offset).lanes, s->type.lanes)))
         fail(v, s, "the offset is no integer of these lanes");
     if (s->mask && usable(v, s, s->mask) &&
-        (type_of(v, s->mask).dtype != DTYPE_bool || !lanes_fit(type_of(v, s->mask).lanes, s->type.lanes)))
+        (type_of(v, s->mask).dtype != DTYPE_bool ||
+         !lanes_fit(type_of(v, s->mask).lanes, s->type.lanes)))
         fail(v, s, "the mask is no bool of these lanes");
     if (s->buffer >= k->params.n + k->locals.n) {
         fail(v, s, "names no buffer");
         return;
     }
     bool param = s->buffer < k->params.n;
-    enum dtype t = param ? k->params.at[s->buffer].dtype : k->locals.at[s->buffer - k->params.n].dtype;
+    enum dtype t =
+        param ? k->params.at[s->buffer].dtype : k->locals.at[s->buffer - k->params.n].dtype;
     if (t != s->type.dtype)
         fail(v, s, "the buffer has another type");
     if (s->kind == LOOP_load) {
@@ -177,7 +192,8 @@ static void check_control(struct verifier *v, const struct loop_stmt *s, uint32_
     uint8_t *before = arena_copy(v->arena, v->visible, k->values.n);
     if (s->kind == LOOP_if) {
         check_arguments(v, s);
-        if (!v->wrong && (type_of(v, s->args[0]).dtype != DTYPE_bool || type_of(v, s->args[0]).lanes != 1))
+        if (!v->wrong &&
+            (type_of(v, s->args[0]).dtype != DTYPE_bool || type_of(v, s->args[0]).lanes != 1))
             fail(v, s, "the condition is no scalar bool");
     } else {
         check_bounds(v, s, s->low);
@@ -203,8 +219,10 @@ static void check_control(struct verifier *v, const struct loop_stmt *s, uint32_
     check_block(v, &s->body, depth + 1);
     for (uint32_t i = 0; i < s->n_carried && !v->wrong; i++) {
         usable(v, s, s->carried[i].next);
-        if (!v->wrong && (type_of(v, s->carried[i].next).dtype != type_of(v, s->carried[i].first).dtype ||
-                          !lanes_fit(type_of(v, s->carried[i].next).lanes, type_of(v, s->carried[i].result).lanes)))
+        if (!v->wrong &&
+            (type_of(v, s->carried[i].next).dtype != type_of(v, s->carried[i].first).dtype ||
+             !lanes_fit(type_of(v, s->carried[i].next).lanes,
+                        type_of(v, s->carried[i].result).lanes)))
             fail(v, s, "a carried value changes its type");
     }
     memcpy(v->visible, before, k->values.n);
@@ -235,19 +253,25 @@ static const char *check_kernel(struct arena *a, const struct loop_kernel *k) {
 }
 
 // ---- entries
-static const char *check_step(struct arena *a, const struct loop_module *m, const struct loop_entry *e, const struct loop_step *s) {
+static const char *check_step(struct arena *a, const struct loop_module *m,
+                              const struct loop_entry *e, const struct loop_step *s) {
     const char *name = s->kernel ? m->kernels.at[s->kernel - 1]->name : s->function;
     for (uint32_t i = 0; i < s->n_args; i++)
         if (s->args[i].kind == ARGUMENT_buffer && s->args[i].buffer >= e->buffers.n)
-            return arena_printf(a, "entry `%s`: `%s` gets a buffer that is not there", e->name, name);
+            return arena_printf(a, "entry `%s`: `%s` gets a buffer that is not there", e->name,
+                                name);
     if (!s->kernel)
-        return s->function ? NULL : arena_printf(a, "entry `%s`: a step that calls nothing", e->name);
+        return s->function ? NULL
+                           : arena_printf(a, "entry `%s`: a step that calls nothing", e->name);
     const struct loop_kernel *k = m->kernels.at[s->kernel - 1];
     if (s->n_args != k->params.n)
-        return arena_printf(a, "entry `%s`: `%s` gets %u buffers and has %u", e->name, name, s->n_args, k->params.n);
+        return arena_printf(a, "entry `%s`: `%s` gets %u buffers and has %u", e->name, name,
+                            s->n_args, k->params.n);
     for (uint32_t i = 0; i < s->n_args; i++) {
-        if (s->args[i].kind != ARGUMENT_buffer || e->buffers.at[s->args[i].buffer].dtype != k->params.at[i].dtype)
-            return arena_printf(a, "entry `%s`: argument %u of `%s` has another type", e->name, i, name);
+        if (s->args[i].kind != ARGUMENT_buffer ||
+            e->buffers.at[s->args[i].buffer].dtype != k->params.at[i].dtype)
+            return arena_printf(a, "entry `%s`: argument %u of `%s` has another type", e->name, i,
+                                name);
         for (uint32_t j = 0; j < i; j++)
             if (s->args[i].buffer == s->args[j].buffer && !k->params.at[i].shared)
                 return arena_printf(a, "entry `%s`: `%s` gets a buffer twice", e->name, name);

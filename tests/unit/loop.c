@@ -1,5 +1,6 @@
-// Loop IR against eval: every graph of tests/loop is lowered with and without vectors and tiles, verified, and run by the
-// interpreter of loops at one, some and all samples; the results are compared with the definition.
+// Loop IR against eval: every graph of tests/loop is lowered with and without vectors and tiles,
+// verified, and run by the interpreter of loops at one, some and all samples; the results are
+// compared with the definition.
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -30,34 +31,53 @@ static int64_t count_of(const struct node *x, int64_t n) {
 
 static void put(void *at, enum dtype t, int64_t i, double x) {
     switch (t) {
-    case DTYPE_f32: ((float *)at)[i] = (float)x; break;
-    case DTYPE_f64: ((double *)at)[i] = x; break;
-    case DTYPE_i32: ((int32_t *)at)[i] = (int32_t)x; break;
-    case DTYPE_i64: ((int64_t *)at)[i] = (int64_t)x; break;
-    default: ((uint8_t *)at)[i] = (uint8_t)x;
+    case DTYPE_f32:
+        ((float *)at)[i] = (float)x;
+        break;
+    case DTYPE_f64:
+        ((double *)at)[i] = x;
+        break;
+    case DTYPE_i32:
+        ((int32_t *)at)[i] = (int32_t)x;
+        break;
+    case DTYPE_i64:
+        ((int64_t *)at)[i] = (int64_t)x;
+        break;
+    default:
+        ((uint8_t *)at)[i] = (uint8_t)x;
     }
 }
 
 static double get(const void *at, enum dtype t, int64_t i) {
     switch (t) {
-    case DTYPE_f32: return (double)((const float *)at)[i];
-    case DTYPE_f64: return ((const double *)at)[i];
-    case DTYPE_i32: return ((const int32_t *)at)[i];
-    case DTYPE_i64: return (double)((const int64_t *)at)[i];
-    default: return ((const uint8_t *)at)[i];
+    case DTYPE_f32:
+        return (double)((const float *)at)[i];
+    case DTYPE_f64:
+        return ((const double *)at)[i];
+    case DTYPE_i32:
+        return ((const int32_t *)at)[i];
+    case DTYPE_i64:
+        return (double)((const int64_t *)at)[i];
+    default:
+        return ((const uint8_t *)at)[i];
     }
 }
 
-// Multiples of 1/8, so that sums are exact in f32 and comparisons are sharp; integers below the smallest class count.
+// Multiples of 1/8, so that sums are exact in f32 and comparisons are sharp; integers below the
+// smallest class count.
 static double random_value(enum dtype t, uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     uint32_t r = (uint32_t)(*state >> 40);
     return dtype_is_real(t) ? ((double)(r % 33) - 16) / 8 : t == DTYPE_bool ? r % 2 : r % 9;
 }
 
-struct run { void **slots; struct tensor *inputs, *outputs; };
+struct run {
+    void **slots;
+    struct tensor *inputs, *outputs;
+};
 
-static struct run prepare(struct arena *a, const struct graph *g, const struct loop_entry *e, int64_t n) {
+static struct run prepare(struct arena *a, const struct graph *g, const struct loop_entry *e,
+                          int64_t n) {
     struct run r;
     uint64_t state = 42 + (uint64_t)n;
     r.slots = NEW_ARRAY(a, g->inputs.n + g->outputs.n + 2, void *);
@@ -79,23 +99,29 @@ static struct run prepare(struct arena *a, const struct graph *g, const struct l
     }
     for (uint32_t i = 0; i < g->outputs.n; i++) {
         int64_t count = count_of(graph_node(g, g->outputs.at[i].node), n);
-        r.slots[g->inputs.n + i] = memset(NEW_ARRAY(a, count, double), 0x7f, (size_t)count * sizeof(double));
+        r.slots[g->inputs.n + i] =
+            memset(NEW_ARRAY(a, count, double), 0x7f, (size_t)count * sizeof(double));
     }
-    r.slots[g->inputs.n + g->outputs.n] = NEW_ARRAY(a, e->arena + e->arena_per_sample * n + 64, char);
+    r.slots[g->inputs.n + g->outputs.n] =
+        NEW_ARRAY(a, e->arena + e->arena_per_sample * n + 64, char);
     return r;
 }
 
-static void compare(const char *path, const struct graph *g, const struct run *r, int64_t n, const struct loop_target *t) {
+static void compare(const char *path, const struct graph *g, const struct run *r, int64_t n,
+                    const struct loop_target *t) {
     for (uint32_t i = 0; i < g->outputs.n; i++) {
         const struct tensor *want = &r->outputs[i];
         double scale = 1;
         for (int64_t k = 0; k < want->count; k++)
             scale = fmax(scale, fabs(want->data[k]));
         for (int64_t k = 0; k < want->count; k++) {
-            double is = get(r->slots[g->inputs.n + i], graph_node(g, g->outputs.at[i].node)->dtype, k);
-            if (!(fabs(is - want->data[k]) <= 2e-5 * scale) && !(isnan(is) && isnan(want->data[k])) && is != want->data[k])
-                fail_msg("%s: `%s`[%lld] is %g instead of %g (n = %lld, %u bits%s)", path, g->outputs.at[i].name, (long long)k, is,
-                         want->data[k], (long long)n, t->vector_bits, t->scalar ? ", scalar" : "");
+            double is =
+                get(r->slots[g->inputs.n + i], graph_node(g, g->outputs.at[i].node)->dtype, k);
+            if (!(fabs(is - want->data[k]) <= 2e-5 * scale) &&
+                !(isnan(is) && isnan(want->data[k])) && is != want->data[k])
+                fail_msg("%s: `%s`[%lld] is %g instead of %g (n = %lld, %u bits%s)", path,
+                         g->outputs.at[i].name, (long long)k, is, want->data[k], (long long)n,
+                         t->vector_bits, t->scalar ? ", scalar" : "");
         }
     }
 }
@@ -112,7 +138,8 @@ static void check_text(struct arena *a, const char *path, const struct loop_modu
     const char *text = loop_text(a, m);
     struct sources *s = sources_create(a);
     struct diags *d = diags_create(a, s);
-    struct loop_module *again = loop_parse(a, text, strlen(text), d, source_add(s, path, text, strlen(text)));
+    struct loop_module *again =
+        loop_parse(a, text, strlen(text), d, source_add(s, path, text, strlen(text)));
     if (!again) {
         diags_print(d, stderr, FORMAT_human, false);
         fail_msg("%s: the loop IR's text is not read back", path);
