@@ -349,8 +349,25 @@ struct reduction {
     uint32_t n_uses, n_elements;
 };
 
+// The k-th element of a tile to be stepped: the axis with the most elements goes round slowest, so that of its operands
+// one is live at a time, and all of the shorter axes'.
+static uint32_t element_in_turn(const struct run *r, uint32_t k) {
+    uint32_t within = 1, inner = 1, most = 1, all = 1;   // elements of the axes after the longest, of the longest
+    for (uint32_t i = r->p->n_order; i-- > 0; all *= r->at[r->p->order[i]].count) {
+        uint32_t count = r->at[r->p->order[i]].count;
+        if (count > most) {
+            most = count;
+            within = all;
+        }
+    }
+    inner = all / most;
+    uint32_t u = k / inner, rest = k % inner;
+    return (rest / within * most + u) * within + rest % within;
+}
+
 static void leaf(struct run *r, const struct reduction *d, value_id *acc) {
-    for (uint32_t e = 0; e < d->n_elements; e++) {
+    for (uint32_t k = 0; k < d->n_elements; k++) {
+        uint32_t e = element_in_turn(r, k);
         point_at(r, e, r->p->lane >= 0);
         value_id guards = 0;
         for (uint32_t i = 0; i < d->n_uses; i++)
