@@ -348,10 +348,11 @@ static void finish_kernel(struct lower *l, struct build *b, struct parameters *p
         s->flops_per_sample += per_sample;
     }
     add_verdict(l, first, family, verdict);
+    const char *anchor = l->entry->verdicts.at[l->entry->verdicts.n - 1].name;
+    int n = (int)strcspn(anchor, "[ ");   // `%7` of a nameless node's text
     for (uint32_t i = 1; i < k->n_members; i++)
         add_verdict(l, k->members[i].node, "fused",
-                    arena_printf(l->arena, "in the kernel of %s",
-                                 l->entry->verdicts.at[l->entry->verdicts.n - i].name));
+                    arena_printf(l->arena, "in the kernel of %.*s", n, anchor));
 }
 
 static void lower_scatter(struct lower *l, struct nest *k, const char *text) {

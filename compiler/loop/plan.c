@@ -481,18 +481,16 @@ const char *plan_text(struct arena *a, const struct nest *k) {
     const struct nest_plan *p = &k->plan;
     struct text t;
     text_init(&t, a);
-    bool dot = p->lane >= (int)p->n_out, tile = false;
-    for (uint32_t i = 0; i < p->n_order; i++) {
+    bool dot = p->lane >= (int)p->n_out, tile = accumulators(p) > 1;
+    for (uint32_t i = 0, n = 0; i < p->n_order && tile; i++) {
         uint32_t axis = p->order[i],
                  jam = p->axis[axis].jam * ((int)axis == p->lane ? p->lanes : 1);
-        if (jam < 2)
-            continue;
-        text_printf(&t, "%s%u", tile ? "x" : "tile ", jam);
-        tile = true;
+        if (jam > 1)
+            text_printf(&t, "%s%u", n++ ? "x" : "tile ", jam);
     }
     if (p->lane < 0)
         text_add(&t, tile ? ", scalar" : "scalar");
-    else if (dot)
-        text_printf(&t, "%s%u lanes of the sum", tile ? ", " : "", p->lanes);
+    else if (dot || !tile)
+        text_printf(&t, "%s%u lanes%s", tile ? ", " : "", p->lanes, dot ? " of the sum" : "");
     return text_string(&t);
 }
