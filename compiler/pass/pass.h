@@ -16,8 +16,8 @@ struct pass {
 extern const struct pass passes[];
 extern const int n_passes;
 const struct pass *pass_find(const char *name);
-// The whole sequence for a graph that sema made: gradient expansion, stability, simplification,
-// cse, dce, fusion. `after` is called after each pass (print-after); may be NULL.
+// The whole sequence for a graph that sema made; the list stands in pass.c. `after` is called after
+// each pass (print-after); may be NULL.
 struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph *g,
                             const struct pass_options *o,
                             void (*after)(const char *pass, struct graph *g, void *context),
