@@ -71,7 +71,7 @@ static char *make_temporary(struct arena *a, const char *pattern, const char *su
     int fd =
         entry && strlen(path) < PATH_MAX ? mkostemps(path, (int)strlen(suffix), O_CLOEXEC) : -1;
     if (fd < 0) {
-        *error = arena_printf(a, "cannot make the temporary file `%s`: %s", path,
+        *error = arena_printf(a, "cannot make a temporary file like `%s`: %s", path,
                               entry ? strerror(errno) : "too many");
         return NULL;
     }
@@ -83,7 +83,10 @@ const char *link_temporary(struct arena *a, const char *suffix, const char **err
     const char *folder = getenv("TMPDIR");
     if (!folder || folder[0] != '/')
         folder = "/tmp";
-    return make_temporary(a, arena_printf(a, "%s/netc-XXXXXX", folder), suffix, error);
+    char *path = make_temporary(a, arena_printf(a, "%s/netc-XXXXXX", folder), suffix, error);
+    if (!path)
+        *error = arena_printf(a, "%s; `TMPDIR` names the folder for temporary files", *error);
+    return path;
 }
 
 // ---- the linker

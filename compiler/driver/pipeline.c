@@ -154,13 +154,13 @@ static int generate(struct session *s, enum codegen_output kind, const char *pat
     struct codegen_options co = code_options(s);
     struct codegen *c = codegen_create(s->model, s->program->name, &s->target, &co, &error);
     if (!c)
-        return environment("cannot generate code", error);
+        return environment(error, NULL);
     codegen_add_module(c, s->loops);
     codegen_add_program(c, s->program, s->loops);
     codegen_optimize(c);
     bool written = codegen_write(c, kind, path, &error);
     codegen_destroy(c);
-    return written ? EXIT_done : environment("cannot write the code", error);
+    return written ? EXIT_done : environment(path ? arena_printf(s->model, "cannot write `%s`", path) : "cannot write to standard output", path ? error : NULL);
 }
 
 static int link_to(struct session *s, const char *output) {
@@ -173,11 +173,11 @@ static int link_to(struct session *s, const char *output) {
     struct codegen_job job = {s->program->name, &s->target, &co, s->loops, s->program};
     uint32_t n = codegen_write_objects(s->model, &job, objects, &error);
     if (!n)
-        return environment("cannot generate code", error);
+        return environment(error, NULL);
     struct link_options lo = {.runtime = runtime};
     bool linked = link_trainer(s->model, n, objects, output, &lo, &error);
     link_remove_temporaries();
-    return linked ? EXIT_done : environment("linking failed", error);
+    return linked ? EXIT_done : environment(error, NULL);
 }
 
 // ---- what was asked for
