@@ -116,6 +116,13 @@ static int draw_all(struct arena *a, struct trial *trials) {
     return n;
 }
 
+// Vectors of eigh and svd are as exact as their values lie apart, and every release's LAPACK rounds
+// in its own way.
+enum { LAPACK_SLACK = 20 };
+static bool is_lapack(const char *name) {
+    return strncmp(name, "eigh", 4) == 0 || strncmp(name, "svd", 3) == 0;
+}
+
 static void check(enum dtype real, int level, double tolerance) {
     struct arena *a = arena_create("ops");
     struct trial trials[MAX_TRIALS];
@@ -134,7 +141,8 @@ static void check(enum dtype real, int level, double tolerance) {
     struct compiled code = compiled_open(a, m, &target, level, compiled_runtime());
     const char *how = arena_printf(a, "%s, -O%d", dtype_name(real), level);
     for (int i = 0; i < n; i++)
-        is_right &= trial_run(&trials[i], code, m, (uint32_t)i, tolerance, how);
+        is_right &= trial_run(&trials[i], code, m, (uint32_t)i,
+                              is_lapack(names[i]) ? LAPACK_SLACK * tolerance : tolerance, how);
     compiled_close(code);
     arena_destroy(a);
     assert_true(is_right);
