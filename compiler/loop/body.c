@@ -130,6 +130,7 @@ static value_id add_offset(struct body *c, value_id sum, value_id v, int64_t str
 struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at,
                                    value_id mask) {
     struct loop_access_at m = {.mask = mask, .at = affine_constant(0)};
+    bool varies = false;   // some index moves with the lanes, even where the address does not
     for (uint32_t d = 0; d < rank; d++) {
         const struct index *x = graph_index(c->g, at[d]);
         int64_t stride = tensor_stride(c->g, n, d);
@@ -137,6 +138,7 @@ struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, con
         if (x->divisor == 1 || (!has_data(x) && divide_exactly(c->b->arena, &s, x->divisor))) {
             m.at = affine_add(c->b->arena, m.at, affine_scale(c->b->arena, s.at, stride));
             m.stride += s.ramp * stride;
+            varies |= s.ramp != 0;
             if (has_data(x))
                 m.offset = add_offset(c, m.offset, data_part(c, x, mask), stride);
         } else {
@@ -144,7 +146,7 @@ struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, con
         }
     }
     m.buffer = c->buffer(c->context, n);
-    if (m.stride == 0 && (!m.offset || build_type(c->b, m.offset).lanes == 1))
+    if (!varies && (!m.offset || build_type(c->b, m.offset).lanes == 1))
         m.mask = uniform_part(c, mask);
     return m;
 }

@@ -125,20 +125,21 @@ static enum dtype accumulator_of(const struct run *r) {
 
 // Where the terms' zero of a masked read is enough: a product with a factor that is read under the
 // whole mask.
-static bool read_carries_mask(struct run *r, expr_id e, bool lanes) {
+static bool read_carries_mask(struct run *r, expr_id e, bool lanes, value_id mask) {
     const struct expr *x = graph_expr(r->k->g, e);
     if (x->kind != EXPR_read)
         return false;
     for (uint32_t i = 0; i < r->body.n_bindings; i++)
         if (r->body.bindings[i].node == x->node)
             return false;
-    return !lanes || body_address(&r->body, x->node, x->n_args, x->args, 0).stride != 0;
+    return !lanes || body_address(&r->body, x->node, x->n_args, x->args, mask).stride != 0;
 }
 
-static bool product_carries_mask(struct run *r, const struct expr *x, value_id mask) {
-    bool lanes = mask && build_type(r->b, mask).lanes > 1;
+static bool product_carries_mask(struct run *r, const struct expr *x, value_id condition,
+                                 value_id mask) {
+    bool lanes = condition && build_type(r->b, condition).lanes > 1;
     for (uint32_t i = 0; i < x->n_args; i++)
-        if (read_carries_mask(r, x->args[i], lanes))
+        if (read_carries_mask(r, x->args[i], lanes, mask))
             return true;
     return false;
 }
@@ -161,7 +162,7 @@ static value_id add_term(struct run *r, value_id acc, enum dtype t, value_id mas
         const struct expr *f = graph_expr(r->k->g, x->args[i]);
         product = f->kind != EXPR_op || f->op != OP_pow;
     }
-    if (product && (!condition || product_carries_mask(r, x, condition))) {
+    if (product && (!condition || product_carries_mask(r, x, condition, mask))) {
         value_id left = body_value(&r->body, x->args[0], t, mask);
         for (uint32_t i = 1; i + 1 < x->n_args; i++)
             left = build_apply2(r->b, OP_mul, t, left, body_value(&r->body, x->args[i], t, mask));
@@ -170,8 +171,9 @@ static value_id add_term(struct run *r, value_id acc, enum dtype t, value_id mas
     }
     value_id term = build_cast(
         r->b, t, body_value(&r->body, r->node->body, dtype_is_real(t) ? r->body.real : t, mask));
-    if (condition && !(x->kind == EXPR_read &&
-                       read_carries_mask(r, r->node->body, build_type(r->b, condition).lanes > 1)))
+    if (condition &&
+        !(x->kind == EXPR_read &&
+          read_carries_mask(r, r->node->body, build_type(r->b, condition).lanes > 1, mask)))
         term = select_value(r, t, condition, term, scalar(r, t, 0));
     return build_apply2(r->b, OP_add, t, acc, term);
 }
@@ -349,10 +351,11 @@ struct reduction {
     uint32_t n_uses, n_elements;
 };
 
-// The k-th element of a tile to be stepped: the axis with the most elements goes round slowest, so that of its operands
-// one is live at a time, and all of the shorter axes'.
+// The k-th element of a tile to be stepped: the axis with the most elements goes round slowest, so
+// that of its operands one is live at a time, and all of the shorter axes'.
 static uint32_t element_in_turn(const struct run *r, uint32_t k) {
-    uint32_t within = 1, inner = 1, most = 1, all = 1;   // elements of the axes after the longest, of the longest
+    uint32_t within = 1, inner = 1, most = 1,
+             all = 1; // elements of the axes after the longest, of the longest
     for (uint32_t i = r->p->n_order; i-- > 0; all *= r->at[r->p->order[i]].count) {
         uint32_t count = r->at[r->p->order[i]].count;
         if (count > most) {

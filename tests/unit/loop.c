@@ -71,10 +71,22 @@ static double random_value(enum dtype t, uint64_t *state) {
     return dtype_is_real(t) ? ((double)(r % 33) - 16) / 8 : t == DTYPE_bool ? r % 2 : r % 9;
 }
 
+// Memory of exactly the sizes that entries may touch: a sanitizer sees every step beyond.
 struct run {
     void **slots;
     struct tensor *inputs, *outputs;
 };
+
+static void *exactly(int64_t bytes) {
+    void *at = NULL;
+    assert_int_equal(posix_memalign(&at, 64, bytes ? (size_t)bytes : 1), 0);
+    return memset(at, 0x7f, (size_t)bytes);
+}
+
+static void release(const struct run *r, const struct graph *g) {
+    for (uint32_t i = 0; i <= g->inputs.n + g->outputs.n; i++)
+        free(r->slots[i]);
+}
 
 static struct run prepare(struct arena *a, const struct graph *g, const struct loop_entry *e,
                           int64_t n) {
@@ -91,19 +103,17 @@ static struct run prepare(struct arena *a, const struct graph *g, const struct l
         for (uint32_t d = 0; d < x->rank; d++)
             t->shape[d] = value_of(x->shape[d], n);
         t->data = NEW_ARRAY(a, t->count, double);
-        r.slots[i] = NEW_ARRAY(a, t->count, double);
+        r.slots[i] = exactly(t->count * dtype_size(x->dtype));
         for (int64_t k = 0; k < t->count; k++) {
             t->data[k] = random_value(x->dtype, &state);
             put(r.slots[i], x->dtype, k, t->data[k]);
         }
     }
     for (uint32_t i = 0; i < g->outputs.n; i++) {
-        int64_t count = count_of(graph_node(g, g->outputs.at[i].node), n);
-        r.slots[g->inputs.n + i] =
-            memset(NEW_ARRAY(a, count, double), 0x7f, (size_t)count * sizeof(double));
+        const struct node *x = graph_node(g, g->outputs.at[i].node);
+        r.slots[g->inputs.n + i] = exactly(count_of(x, n) * dtype_size(x->dtype));
     }
-    r.slots[g->inputs.n + g->outputs.n] =
-        NEW_ARRAY(a, e->arena + e->arena_per_sample * n + 64, char);
+    r.slots[g->inputs.n + g->outputs.n] = exactly(e->arena + e->arena_per_sample * n);
     return r;
 }
 
@@ -167,6 +177,7 @@ static void check_graph(struct arena *a, const char *path, struct graph *g) {
                 fail_msg("%s: eval: %s", path, error);
             loop_run(a, m, m->entries.at[0], r.slots, counts[i]);
             compare(path, g, &r, counts[i], &targets[t]);
+            release(&r, g);
         }
     }
 }
@@ -214,9 +225,10 @@ static void random_graphs_mean_what_eval_says(void **state) {
                 for (int64_t k = 0; k < r.inputs[i].count; k++)
                     put(r.slots[i], graph_node(g, g->inputs.at[i])->dtype, k, r.inputs[i].data[k]);
             if (!graph_eval(a, g, &n, r.inputs, r.outputs, NULL, &error))
-                break;
+                break;   // a numeric failure
             loop_run(a, m, m->entries.at[0], r.slots, n);
             compare(name, g, &r, n, &targets[t]);
+            release(&r, g);
         }
         arena_destroy(a);
     }
