@@ -4,7 +4,7 @@
 
 // Below this many operations a kernel is not worth waking other threads for (a chunk hand-over
 // costs some microseconds).
-static const double PARALLEL_FLOPS = 2e6;
+static const double PARALLEL_FLOPS = 100e3;
 // OpenBLAS packs its operands: that pays from this many multiply-adds on; below, or for few rows,
 // the own tile is faster.
 static const double BLAS_MULTIPLIES = 1e9;
