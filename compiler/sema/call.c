@@ -560,6 +560,7 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     struct frame f = {.scope = scope_new(s, o->scope, true), .lift = caller ? caller->lift : 0};
     struct binding_run b = {.f = &f};
     f.what = intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text));
+    f.owns = owns_parameters(def->kind);
     f.function = def->text;
     f.origin = f.site = sema_origin(s, caller ? caller : &f, at);
     f.path = def->kind == AST_network                           ? o->def->name

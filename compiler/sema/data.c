@@ -165,8 +165,22 @@ static void split(struct sema *s, struct frame *f, const struct ast *n) {
     }
     sp.amount = v->number.real;
     sp.kind = tail ? SPLIT_tail : v->element == ELEMENT_int ? SPLIT_count : SPLIT_fraction;
+    for (uint32_t i = 0; s->mode == MODE_fit && i < s->program->splits.n; i++)
+        if (s->program->splits.at[i].name == sp.name)
+            diag_defined_twice(s->diags, n->at, sp.name);
     if (s->mode == MODE_fit)
         VEC_PUSH(s->program->arena, &s->program->splits, sp);
+}
+
+// Does the data have it: declared, or brought by the files (IDX comes in train and test)?
+bool sema_has_split(const struct sema *s, const char *name) {
+    const struct program *p = s->program;
+    bool found = strcmp(name, "train") == 0;
+    for (uint32_t i = 0; i < p->splits.n; i++)
+        found |= strcmp(p->splits.at[i].name, name) == 0;
+    for (uint32_t i = 0; i < p->readers.n; i++)
+        found |= strcmp(p->readers.at[i].kind, "idx") == 0 && strcmp(name, "test") == 0;
+    return found;
 }
 
 // ---- the block

@@ -551,6 +551,11 @@ static struct value *measurement(struct sema *s, struct frame *f, const struct a
     for (uint32_t split = 0; split < 3; split++) {
         if (strcmp(object->text, splits[split]) != 0)
             continue;
+        if (!sema_has_split(s, splits[split])) {
+            diag_help(diag_unknown_split(s->diags, object->at, object->text),
+                      "add `split %s = 0.2 of train` to the data block", object->text);
+            return value_poison(s);
+        }
         for (uint32_t m = 0; m < s->program->measures.n; m++)
             if (strcmp(s->program->measures.at[m].name, n->text) == 0) {
                 node_id in = sema_find_input(s, ROLE_measure, m, split);

@@ -167,6 +167,7 @@ struct frame {
     struct promised *results;    // shapes that the signature gives to results
     origin_id origin;            // of the expression under evaluation
     origin_id site;              // where this body was called
+    bool owns;                    // a layer's or network's body: `param` may stand here
     const char *what, *function; // "layer `conv`", `conv`; NULL at the top
     const char *state_key;       // instantiation path for states of functions
     const char *optimizer_path;  // in an optimizer's body: `clip_norm.adam`
@@ -362,6 +363,7 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
 
 // ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
+bool sema_has_split(const struct sema *s, const char *name);
 bool sema_train(struct sema *s, struct ast *block);
 struct value *sema_scheduled(struct sema *s, const struct ast *n); // NULL: no such argument
 void sema_output_schedules(struct sema *s, struct frame *f);       // in the rules graph

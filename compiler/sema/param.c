@@ -158,7 +158,7 @@ struct value *sema_param(struct sema *s, struct frame *f, const struct ast *own)
         return value;
     if (value->kind == VALUE_none)
         return value;
-    if (!f->path) {
+    if (!f->path || !f->owns) {
         diag_param_misplaced(s->diags, own->at, own->text);
         return value_poison(s);
     }
