@@ -128,7 +128,7 @@ static int run(struct command *c, const char *log) {
 // The linker's own words, made into ours where they are known.
 static const char *explain(struct arena *a, const char *log) {
     static const struct {
-        const char *library, *package;
+        const char *soname, *package;
     } packages[] = {
         {"openblas", "libopenblas-dev"}, {"lapacke", "liblapacke-dev"}, {"z", "zlib1g-dev"},
         {"png", "libpng-dev"},           {"jansson", "libjansson-dev"}, {"zip", "libzip-dev"},
@@ -143,7 +143,7 @@ static const char *explain(struct arena *a, const char *log) {
         char *name = missing + strlen("cannot find -l");
         name[strcspn(name, ": \n")] = 0;
         for (size_t i = 0; i < sizeof packages / sizeof packages[0]; i++)
-            if (strcmp(name, packages[i].library) == 0)
+            if (strcmp(name, packages[i].soname) == 0)
                 return arena_printf(a, "the library `%s` is missing: apt install %s", name,
                                     packages[i].package);
         return arena_printf(a, "the library `%s` is missing", name);

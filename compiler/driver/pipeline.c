@@ -61,7 +61,7 @@ static int front(struct session *s, bool check_only) {
     for (int i = 0; i < o->n_defines; i++)
         settings[i] = (struct sema_setting){o->defines[i].name, o->defines[i].value};
     struct sema_options so = {.path = o->files[0],
-                              .library = library ? library : "../stdlib",
+                              .stdlib = library ? library : "../stdlib",
                               .train = o->train,
                               .real =
                                   o->dtype && strcmp(o->dtype, "f64") == 0 ? DTYPE_f64 : DTYPE_f32,

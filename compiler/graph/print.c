@@ -40,14 +40,12 @@ static const char *const reducer_names[] = {
     [RED_min] = "min", [RED_argmax] = "argmax", [RED_argmin] = "argmin",
 };
 
-const char *text_role(enum role r) { return role_names[r]; }
 int text_find_role(const char *s) {
     for (int r = 1; r < (int)(sizeof role_names / sizeof *role_names); r++)
         if (!strcmp(role_names[r], s))
             return r;
     return -1;
 }
-const char *text_reducer(enum reducer r) { return reducer_names[r]; }
 int text_find_reducer(const char *s) {
     for (int r = 1; r < (int)(sizeof reducer_names / sizeof *reducer_names); r++)
         if (!strcmp(reducer_names[r], s))

@@ -3,9 +3,7 @@
 
 #include "tables.h"
 
-const char *text_role(enum role r);
 int text_find_role(const char *s); // -1 if unknown
-const char *text_reducer(enum reducer r);
 int text_find_reducer(const char *s); // -1 if unknown
 bool text_role_has_ref(enum role r);  // printed with its number
 bool text_role_has_ref2(enum role r);

@@ -46,16 +46,6 @@ struct loop_affine affine_shift(struct loop_affine x, int64_t by) {
     return x;
 }
 
-bool affine_equal(struct loop_affine x, struct loop_affine y) {
-    if (x.n_terms != y.n_terms || x.constant != y.constant)
-        return false;
-    for (uint32_t i = 0; i < x.n_terms; i++)
-        if (x.terms[i].variable != y.terms[i].variable ||
-            x.terms[i].coefficient != y.terms[i].coefficient)
-            return false;
-    return true;
-}
-
 bool affine_is_constant(struct loop_affine x, int64_t *value) {
     if (value)
         *value = x.constant;

@@ -44,12 +44,6 @@ uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_
     return b->kernel->params.n - 1;
 }
 
-uint32_t build_local(struct build *b, const char *name, enum dtype t, int64_t count) {
-    struct loop_local l = {name, t, count};
-    VEC_PUSH(b->arena, &b->kernel->locals, l);
-    return b->kernel->params.n + b->kernel->locals.n - 1;
-}
-
 // ---- statements
 static void key_affine(struct text *t, struct loop_affine x) {
     for (uint32_t i = 0; i < x.n_terms; i++)

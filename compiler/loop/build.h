@@ -11,7 +11,6 @@ struct loop_affine affine_value(struct arena *a, value_id v);
 struct loop_affine affine_scale(struct arena *a, struct loop_affine x, int64_t by);
 struct loop_affine affine_add(struct arena *a, struct loop_affine x, struct loop_affine y);
 struct loop_affine affine_shift(struct loop_affine x, int64_t by);
-bool affine_equal(struct loop_affine x, struct loop_affine y);
 bool affine_is_constant(struct loop_affine x, int64_t *value);
 static inline struct loop_affine affine_n(struct arena *a) { return affine_value(a, LOOP_N); }
 
@@ -26,7 +25,6 @@ struct build {
 void build_start(struct build *b, struct arena *a, const char *name, origin_id origin);
 uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_access access, bool shared);
 // as a buffer number, after the last parameter
-uint32_t build_local(struct build *b, const char *name, enum dtype t, int64_t count);
 
 // also for integer and bool types
 value_id build_number(struct build *b, struct loop_type t, double number);

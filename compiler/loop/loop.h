@@ -195,7 +195,6 @@ const char *loop_text(struct arena *a, const struct loop_module *m);
 // canonical: without names
 const char *loop_kernel_text(struct arena *a, const struct loop_kernel *k, bool canonical);
 struct loop_module *loop_parse(struct arena *a, const char *text, size_t n, struct diags *d, file_id f);
-void loop_print_verdicts(const struct loop_entry *e, FILE *to);
 
 // ---- verify.c: NULL if legal, else what is wrong (in `a`)
 const char *loop_verify(struct arena *a, const struct loop_module *m);

@@ -371,10 +371,3 @@ const char *loop_text(struct arena *a, const struct loop_module *m) {
 }
 
 void loop_print(const struct loop_module *m, FILE *to) { fputs(loop_text(m->arena, m), to); }
-
-void loop_print_verdicts(const struct loop_entry *e, FILE *to) {
-    for (uint32_t i = 0; i < e->verdicts.n; i++) {
-        const struct loop_verdict *v = &e->verdicts.at[i];
-        fprintf(to, "%s: %s\n", v->name, v->text);
-    }
-}

@@ -328,10 +328,7 @@ static struct value *unary(struct sema *s, struct frame *f, const struct ast *n)
 
 static struct value *stack(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *list = n->kid[AST_stack_values];
-    if (list->n_kids == 0) {
-        diag_empty_array(s->diags, n->at);
-        return value_poison(s);
-    }
+    CHECK(list->n_kids > 0, "an empty array parses");
     struct value **v = NEW_ARRAY(s->arena, list->n_kids, struct value *);
     expr_id *e = NEW_ARRAY(s->arena, list->n_kids, expr_id);
     for (uint32_t i = 0; i < list->n_kids; i++) {

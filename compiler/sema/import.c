@@ -54,7 +54,7 @@ static void enter(struct sema *s, struct ast *n, bool library) {
     uint32_t at;
     struct definition *old =
         map_get(&s->names, MAP_PTR(n->text), &at) ? s->definitions.at[at] : NULL;
-    if (old && old->library == library) {
+    if (old && old->in_stdlib == library) {
         diag_note(diag_defined_twice(s->diags, n->at, n->text), old->ast->at,
                   "the first definition of `%s` is here", n->text);
         return;
@@ -62,7 +62,7 @@ static void enter(struct sema *s, struct ast *n, bool library) {
     if (old && library)
         return; // the user's file wins
     struct definition *d = NEW(s->arena, struct definition);
-    *d = (struct definition){.ast = n, .name = n->text, .library = library, .hyper = -1};
+    *d = (struct definition){.ast = n, .name = n->text, .in_stdlib = library, .hyper = -1};
     map_set(&s->names, MAP_PTR(n->text), s->definitions.n);
     VEC_PUSH(s->arena, &s->definitions, d);
 }
@@ -129,9 +129,9 @@ static int by_name(const void *a, const void *b) {
 }
 
 static void read_library(struct sema *s) {
-    DIR *dir = opendir(s->options->library);
+    DIR *dir = opendir(s->options->stdlib);
     if (!dir) {
-        diag_library_missing(s->diags, (struct span){0}, s->options->library);
+        diag_library_missing(s->diags, (struct span){0}, s->options->stdlib);
         return;
     }
     VEC(const char *) names = {0};
@@ -147,7 +147,7 @@ static void read_library(struct sema *s) {
         qsort(names.at, names.n, sizeof *names.at, by_name);
     for (uint32_t i = 0; i < names.n; i++) {
         struct ast_file *f =
-            load(s, arena_printf(s->arena, "%s/%s", s->options->library, names.at[i]),
+            load(s, arena_printf(s->arena, "%s/%s", s->options->stdlib, names.at[i]),
                  arena_printf(s->arena, "<stdlib>/%s", names.at[i]), (struct span){0});
         if (!f)
             continue;

@@ -38,7 +38,6 @@ enum value_kind {
     VALUE_instance,  // a layer object
     VALUE_parts,     // a selection of parameters: the flat vector, kept in its parts
     VALUE_tuple,     // several results
-    VALUE_split,     // train, validation, test: read as SPLIT.MEASURE
     VALUE_objective, // J in an optimizer
     VALUE_batch,     // the name `batch`, as an axis
 };
@@ -82,7 +81,7 @@ struct object {
 struct definition {
     struct ast *ast;
     const char *name;
-    bool library;
+    bool in_stdlib;
     struct value *constant; // top-level `NAME = expr` and hyper, once evaluated
     bool evaluating;
     int hyper; // number of the hyperparameter, or -1
@@ -313,8 +312,6 @@ struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee,
 struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block,
                              bool last_is_value);
 struct value *sema_name(struct sema *s, struct frame *f, const struct ast *n);
-struct value *sema_pack_results(struct sema *s, struct frame *f, struct value *v,
-                                const struct ast *results, struct span at);
 
 // ---- statement.c
 struct value *sema_statement(struct sema *s, struct frame *f,

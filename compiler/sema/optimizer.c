@@ -23,10 +23,7 @@ struct value *sema_segment_input(struct sema *s, const char *name, enum role rol
 
 struct value *sema_objective(struct sema *s, struct frame *f, bool gradient, struct value *theta,
                              struct span at) {
-    if (s->mode != MODE_update) {
-        diag_objective_misplaced(s->diags, at);
-        return value_poison(s);
-    }
+    CHECK(s->mode == MODE_update, "`J` outside an optimizer");   // its name is bound there alone
     if (theta->kind != VALUE_tensor || theta->rank != 1 || theta->shape[0] != segment(s)->count) {
         diag_bad_operand(s->diags, at, "J", value_words(s, theta));
         return value_poison(s);

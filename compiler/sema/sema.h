@@ -15,7 +15,7 @@ struct sema_setting {
 
 struct sema_options {
     const char *path;    // the main file
-    const char *library; // folder of the standard library
+    const char *stdlib;  // folder of the standard library
     const char *train;   // --train NAME, or NULL
     enum dtype real;     // DTYPE_f32 or DTYPE_f64
     int64_t batch;       // --batch N, 0: the file's

@@ -126,8 +126,6 @@ const char *value_words(struct sema *s, const struct value *v) {
         return "a selection of parameters";
     case VALUE_tuple:
         return arena_printf(s->arena, "%u results", v->n);
-    case VALUE_split:
-        return "a split of the data";
     case VALUE_objective:
         return "the objective `J`";
     case VALUE_batch:

@@ -56,8 +56,8 @@ struct compiled compiled_open_program(struct arena *a, const struct program *p,
     if (!link_trainer(a, 1, &object, made.path, &link, &error))
         give_up(made.path, error);
     unlink(object);
-    made.library = dlopen(made.path, RTLD_NOW | RTLD_LOCAL);
-    if (!made.library)
+    made.handle = dlopen(made.path, RTLD_NOW | RTLD_LOCAL);
+    if (!made.handle)
         give_up(made.path, dlerror());
     unlink(made.path);
     return made;
@@ -71,13 +71,13 @@ struct compiled compiled_open(struct arena *a, const struct loop_module *m,
 compiled_entry *compiled_find(struct compiled c, const char *entry) {
     char name[200];
     snprintf(name, sizeof name, "net.%s", entry);
-    void *found = dlsym(c.library, name);
+    void *found = dlsym(c.handle, name);
     if (!found)
         give_up(name, "no such entry");
     return (compiled_entry *)(uintptr_t)found;
 }
 
-void compiled_close(struct compiled c) { dlclose(c.library); }
+void compiled_close(struct compiled c) { dlclose(c.handle); }
 
 void compiled_add_entry(struct arena *a, struct loop_module *m, const char *name, uint32_t kernel) {
     const struct loop_kernel *k = m->kernels.at[kernel];

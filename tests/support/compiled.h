@@ -7,7 +7,7 @@
 typedef void compiled_entry(void *const *slot, int64_t n);
 
 struct compiled {
-    void *library;
+    void *handle;
     const char *path;
 };
 // Ends the program with a message on any failure. `runtime`: path of libnetrt.a, NULL if nothing of

@@ -106,7 +106,7 @@ static void test_reads_back(void **state) {
     struct program *p = make_program(a);
     struct codegen_target target = compiled_target(a, 2);
     struct compiled code = compiled_open_program(a, p, make_module(a, p), &target, 2, NULL);
-    const struct nr_program *d = dlsym(code.library, "nr_program");
+    const struct nr_program *d = dlsym(code.handle, "nr_program");
     assert_non_null(d);
     assert_int_equal(d->version, NR_VERSION);
     assert_string_equal(d->name, "lenet");
