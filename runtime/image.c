@@ -45,12 +45,7 @@ bool image_read(const char *path, struct array *rgba, struct problem *p) {
         return false;
     bool good = image_parse(data, n, rgba, p);
     free(data);
-    if (!good && !strstr(p->message, path)) {
-        char *said = memory_text("%s", p->message);
-        problem_set(p, p->code, "cannot read `%s`: %s", path, said);
-        free(said);
-    }
-    return good;
+    return good || problem_of_file(p, path);
 }
 
 // One sample of a field from a picture; values 0 to 255.

@@ -74,6 +74,15 @@ bool problem_set(struct problem *p, int code, const char *fmt, ...) {
     va_end(args);
     return false;
 }
+// The message of a reader of bytes gains the file's name; its help stays.
+bool problem_of_file(struct problem *p, const char *path) {
+    if (!strstr(p->message, path)) {
+        char *said = memory_text("cannot read `%s`: %s", path, p->message);
+        snprintf(p->message, sizeof p->message, "%s", said);
+        free(said);
+    }
+    return false;
+}
 void problem_help(struct problem *p, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);

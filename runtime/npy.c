@@ -167,12 +167,7 @@ bool npy_read(const char *path, struct array *a, struct problem *p) {
         return false;
     bool good = npy_parse(data, n, a, p);
     free(data);
-    if (!good) {
-        char *said = memory_text("%s", p->message);
-        problem_set(p, p->code, "cannot read `%s`: %s", path, said);
-        free(said);
-    }
-    return good;
+    return good || problem_of_file(p, path);
 }
 
 bool npy_format(const struct array *a, char **data, int64_t *n, struct problem *p) {

@@ -72,12 +72,7 @@ bool npz_read(const char *path, struct arrays *set, struct problem *p) {
         return false;
     bool good = npz_parse(data, n, set, p);
     free(data);
-    if (!good) {
-        char *said = memory_text("%s", p->message);
-        problem_set(p, p->code, "cannot read `%s`: %s", path, said);
-        free(said);
-    }
-    return good;
+    return good || problem_of_file(p, path);
 }
 
 // ---- writing

@@ -38,6 +38,7 @@ struct problem {
 };
 // Always false, so that a reader can end with it.
 bool problem_set(struct problem *p, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+bool problem_of_file(struct problem *p, const char *path);   // always false
 void problem_help(struct problem *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NORETURN void die(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NORETURN void die_help(int code, const char *help, const char *fmt, ...) PRINTF_LIKE(3, 4);
