@@ -287,10 +287,7 @@ struct parser *parser_open(struct arena *a, const struct sources *s, file_id f, 
     p->file = f;
     p->diags = d;
     p->source = source_text(s, f, &n);
-    if (n > MAX_FILE) {
-        diag_file_too_large(d, (struct span){f, 0, 0}, n, MAX_FILE);
-        n = 0;
-    }
+    CHECK(n <= MAX_FILE, "a file of %zu bytes was read", n);   // file_read has its limit
     p->source_size = (uint32_t)n;
     if (!parse_check_text(p)) p->source_size = 0;
     p->first = true;
