@@ -120,7 +120,7 @@ void run_keep_best(struct run *r) {
         memcpy(r->best_params + P.params[i].offset * real_bytes(), model_param(r->m, i),
                (size_t)(P.params[i].count * real_bytes()));
     for (int64_t i = 0; i < P.n_states; i++)
-        memcpy(r->best_states + P.states[i].offset * 8, model_state(r->m, i),
+        memcpy(r->best_states + state_place(i), model_state(r->m, i),
                (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
     r->best_epoch = r->epoch;
     r->best_written = false;
@@ -131,7 +131,7 @@ void run_use_best(struct run *r) {
         memcpy(model_param(r->m, i), r->best_params + P.params[i].offset * real_bytes(),
                (size_t)(P.params[i].count * real_bytes()));
     for (int64_t i = 0; i < P.n_states; i++)
-        memcpy(model_state(r->m, i), r->best_states + P.states[i].offset * 8,
+        memcpy(model_state(r->m, i), r->best_states + state_place(i),
                (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
 }
 
@@ -142,7 +142,7 @@ static void collect_best(const struct run *r, struct arrays *set, const char *pr
     for (int64_t i = 0; i < P.n_params; i++)
         set->at[from + i].data = r->best_params + P.params[i].offset * real_bytes();
     for (int64_t i = 0; i < P.n_states; i++)
-        set->at[from + P.n_params + i].data = r->best_states + P.states[i].offset * 8;
+        set->at[from + P.n_params + i].data = r->best_states + state_place(i);
 }
 
 static void release(struct arrays *set) {

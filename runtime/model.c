@@ -55,6 +55,17 @@ static void make_rule_states(struct model *m) {
         }
 }
 
+// A family of networks is one tensor for the graphs, so its members stay on the same side.
+static bool cuts_family(const struct model *m, const struct nr_slot *s) {
+    bool cut = false;
+    if (s->role != NR_param)
+        return false;
+    int64_t end = P.params[s->ref].offset + slot_count(s, 1);
+    for (int64_t i = s->ref + 1; i < P.n_params && P.params[i].offset < end; i++)
+        cut |= m->segment_of[i] != m->segment_of[s->ref];
+    return cut;
+}
+
 static void find_segments(struct model *m) {
     m->segment_side = memory_get(P.n_segments, 1);
     m->segment_of = memory_get(P.n_params, sizeof(int64_t));
@@ -70,6 +81,9 @@ static void find_segments(struct model *m) {
                 P.params[i].offset < P.segments[s].offset + P.segments[s].count)
                 m->segment_of[i] = s;
     }
+    for (int64_t g = 0; g < P.n_graphs; g++)
+        for (int64_t i = 0; i < P.graphs[g].n_inputs; i++)
+            m->segments_overlap |= cuts_family(m, &P.graphs[g].slots[i]);
 }
 
 struct model *model_create(uint64_t seed) {
@@ -181,7 +195,7 @@ void *model_param(const struct model *m, int64_t i) {
     }
     return param_base(m, segment) + P.params[i].offset * real;
 }
-void *model_state(const struct model *m, int64_t i) { return m->state + P.states[i].offset * 8; }
+void *model_state(const struct model *m, int64_t i) { return m->state + state_place(i); }
 
 static void *value_place(struct model *m, const struct nr_graph *g, const struct nr_slot *s,
                          int64_t n) {
@@ -224,7 +238,7 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
         return m->gradient + P.params[s->ref].offset * real;
     case NR_state:
         return (output && g->kind != NR_init ? m->state_next : m->state) +
-               P.states[s->ref].offset * 8;
+               state_place(s->ref);
     case NR_theta:
         return (output ? m->params[m->segments_overlap || !m->segment_side[s->ref]]
                        : param_base(m, s->ref)) +
@@ -392,9 +406,9 @@ static void accept(struct model *m, const struct nr_graph *g) {
         const struct nr_slot *s = &g->slots[i];
         int64_t cell = s->ref * P.n_segments + s->ref2;
         if (s->role == NR_state) {
-            int64_t at = P.states[s->ref].offset * 8;
+            int64_t at = state_place(s->ref);
             memcpy(m->state + at, m->state_next + at,
-                   (size_t)(P.states[s->ref].count * dtype_bytes(P.states[s->ref].dtype)));
+                   (size_t)(slot_count(s, 1) * dtype_bytes(s->dtype)));
         } else if (s->role == NR_theta && m->segments_overlap) {
             int64_t at = P.segments[s->ref].offset * real;
             memcpy(m->params[0] + at, m->params[1] + at, (size_t)(P.segments[s->ref].count * real));

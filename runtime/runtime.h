@@ -244,6 +244,11 @@ void model_run(struct model *m, const struct nr_graph *g, int64_t n);
 void model_init(struct model *m); // draws parameters, resets all states
 void *model_param(const struct model *m, int64_t i);
 void *model_state(const struct model *m, int64_t i);
+// Bytes from the start of the state buffer: states are real, and those of a family of networks lie
+// side by side.
+static inline int64_t state_place(int64_t i) {
+    return nr_program.states[i].offset * (nr_program.real == NR_f64 ? 8 : 4);
+}
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n);
 void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
 void model_fit(struct model *m, const struct dataset *d);

@@ -44,6 +44,12 @@ struct program_tensor {           // parameters, states, fitted values
     int64_t shape[MAX_RANK];
     int64_t count, offset;        // in elements of its kind's flat buffer
     struct span at;
+    // A member of a family of networks: the members of one tensor are rows of the table and lie in the buffer one
+    // after the other, so that graphs see them as one tensor with an axis in front for each family; `ref` is the first.
+    const char *family;           // `Member[].dense_1.b`, or NULL
+    int64_t member, members;
+    uint32_t n_replicas;
+    int64_t replicas[3];          // members of each family in the path
 };
 struct program_segment { int64_t offset, count; };   // of the flat parameter buffer
 struct program_rule_state { const char *name; double initial; };   // `momentum.v`; zero or a constant

@@ -62,13 +62,12 @@ static struct value *definition_value(struct sema *s, struct frame *f, struct de
     case AST_constant:
         return constant_value(s, d, at);
     case AST_network: {
-        if (d->ast->kid[AST_network_replicas]) {
-            return sema_not_compiled(s, f, at, "`network M[n]`, a family of networks");
-        }
         struct value *v = template_of(s, d, 0);
+        const struct ast *count = d->ast->kid[AST_network_replicas];
+        struct frame top = top_frame(s);
         v->kind = VALUE_network;
         v->object->path = d->name;
-        return v;
+        return !count || sema_add_replica(s, &top, v->object, d->name, count) ? v : value_poison(s);
     }
     case AST_procedure:
         return sema_not_compiled(s, f, at, "a call of a `procedure`");
@@ -563,11 +562,15 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     f.owns = owns_parameters(def->kind);
     f.function = def->text;
     f.origin = f.site = sema_origin(s, caller ? caller : &f, at);
-    f.path = def->kind == AST_network                           ? o->def->name
+    f.path = def->kind == AST_network                           ? (o->path ? o->path : o->def->name)
              : path                                             ? path
              : def->kind == AST_layer && caller && caller->path ? count_layer(s, caller, def->text)
              : caller                                           ? caller->path
                                                                 : NULL;
+    if (def->kind == AST_network || path)
+        f.replicas = o->replicas;
+    else if (caller)
+        f.replicas = caller->replicas;
     if (def->kind == AST_layer && !f.path) {
         diag_layer_outside(s->diags, at, def->text);
         return value_poison(s);
@@ -598,7 +601,7 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
         last = NULL;
     struct value *v = last && value_is_bad(last) ? last : results(s, &b, def, last, at);
     if (def->kind == AST_layer || def->kind == AST_network)
-        note_layer(s, f.path, v, at);
+        note_layer(s, sema_shown_path(s, f.path, &f.replicas), v, at);
     return v;
 }
 
@@ -726,6 +729,12 @@ struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee,
         return sema_run_rule(s, f, callee, n, args, at);
     if (callee->kind == VALUE_objective && n == 1)
         return sema_objective(s, f, false, args[0].value, at);
+    if (sema_is_family(callee)) {
+        const struct replicas *r = &callee->object->replicas;
+        diag_family_index_missing(s->diags, at, r->at[r->n - 1].name,
+                                  (long long)r->at[r->n - 1].count);
+        return value_poison(s);
+    }
     if (callee->kind == VALUE_template && always_template(callee->object->def->ast->kind))
         return make_template(s, callee, n, args);
     if (callee->kind == VALUE_template || callee->kind == VALUE_network ||

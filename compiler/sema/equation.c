@@ -54,6 +54,8 @@ static void infer_element(struct sema *s, struct frame *f, const struct ast *n,
         w->failed = true;
         return;
     }
+    if (sema_is_family(v) && list->kid[0]->kind == AST_name && list->kid[0]->text == w->letter)
+        note_range(s, w, sema_family_range(v), list->kid[0]->at);
     if (v->kind != VALUE_tensor)
         return;
     for (uint32_t i = 0, axis = 0; i < list->n_kids && axis < v->rank; i++) {

@@ -523,17 +523,27 @@ static struct value *pipe(struct sema *s, struct frame *f, const struct ast *n) 
 
 // ---- members: LeNet.*.W, table.E, validation.loss
 
-static const char *member_path(struct sema *s, struct frame *f, const struct ast *n) {
-    if (n->kind == AST_name) {
+const char *sema_member_path(struct sema *s, struct frame *f, const struct ast *n,
+                             struct replicas *r) {
+    const struct ast *array = n->kind == AST_element ? n->kid[AST_element_array] : NULL;
+    if (array && array->kind == AST_member) { // Net[2].head[0]
+        const char *head = sema_member_path(s, f, array, r);
+        return head && sema_path_index(s, f, n, array->text, r)
+                   ? arena_printf(s->arena, "%s[]", head)
+                   : NULL;
+    }
+    if (n->kind == AST_name || n->kind == AST_element) {
         struct value *v = sema_expr(s, f, n);
-        if (v->kind == VALUE_network || v->kind == VALUE_instance)
+        if (v->kind == VALUE_network || v->kind == VALUE_instance) {
+            *r = v->object->replicas;
             return v->object->path;
+        }
         if (!value_is_bad(v))
-            diag_no_members(s->diags, n->at, value_words(s, v), n->text);
+            diag_no_members(s->diags, n->at, value_words(s, v), ast_spelling(s->arena, n));
         return NULL;
     }
     if (n->kind == AST_member) {
-        const char *head = member_path(s, f, n->kid[AST_member_object]);
+        const char *head = sema_member_path(s, f, n->kid[AST_member_object], r);
         return head ? arena_printf(s->arena, "%s.%s", head, n->text) : NULL;
     }
     diag_no_members(s->diags, n->at, ast_kind_words(n->kind), ast_spelling(s->arena, n));
@@ -580,8 +590,9 @@ static struct value *member(struct sema *s, struct frame *f, const struct ast *n
         if (m)
             return m;
     }
-    const char *path = member_path(s, f, n);
-    return path ? sema_selection(s, f, path, n->at) : value_poison(s);
+    struct replicas which = {0};
+    const char *path = sema_member_path(s, f, n, &which);
+    return path ? sema_selection(s, f, path, &which, n->at) : value_poison(s);
 }
 
 // ---- the rest
@@ -612,7 +623,7 @@ static struct value *number(struct sema *s, const struct ast *n) {
 
 origin_id sema_origin(struct sema *s, const struct frame *f, struct span at) {
     origin_id o = origin_add(s->program->origins, at, f->what, f->site);
-    s->program->origins->at.at[o].path = f->path;
+    s->program->origins->at.at[o].path = sema_shown_path(s, f->path, &f->replicas);
     return o;
 }
 

@@ -218,9 +218,12 @@ struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
         return array;
     if (array->kind == VALUE_none) // a parameter that was left out reads as 0
         return value_number(s, number_int(0), 0);
-    if (array->kind == VALUE_network || array->kind == VALUE_instance) {
-        diag_not_compiled(s->diags, n->at, "an index over networks or instances");
-        return value_poison(s);
+    if (array->kind == VALUE_network || array->kind == VALUE_instance)
+        return sema_member(s, f, n, array);
+    if (array->kind == VALUE_parts && n->kid[AST_element_array]->kind == AST_member) {
+        struct replicas which = {0};
+        const char *path = sema_member_path(s, f, n, &which);
+        return path ? sema_selection(s, f, path, &which, n->at) : value_poison(s);
     }
     const struct ast *indices = n->kid[AST_element_indices];
     bool only_rest = indices->n_kids == 1 && indices->kid[0]->kind == AST_rest;

@@ -64,12 +64,25 @@ struct value {
     struct value **at;
 };
 
+// Where a body stands in families of networks and instances, outermost first: which member it is.
+enum { MAX_REPLICAS = 3 };
+struct replica {
+    const char *name; // `Member`, `head`
+    int64_t count;
+    index_id index; // 0: not given yet
+};
+struct replicas {
+    uint32_t n;
+    struct replica at[MAX_REPLICAS];
+};
+
 struct definition;
 struct object {
     struct definition *def; // NULL: a built-in
     int builtin;            // enum builtin_id
     struct scope *scope;    // where a local fn was defined
-    const char *path;       // network, instance: its parameter path
+    const char *path;       // network, instance: its parameter path, `[]` after a family's name
+    struct replicas replicas;
     uint32_t n_given;       // template: arguments given so far, after the first parameter
     struct given {
         const char *name;
@@ -101,7 +114,8 @@ struct scope {
     struct binding *first;
     bool is_function; // the body of a definition: `<-` on outer names stops here
 };
-// A state of a layer, an optimizer or a rule: its current value in the graph under construction.
+// A state of a layer, an optimizer or a rule: its current value in the graph under construction;
+// of a family the stacked one, with an axis in front for each family.
 struct state_slot {
     const char *path;
     enum role role;
@@ -154,6 +168,7 @@ struct frame {
     struct letter *letters;
     struct reduction *reduction;
     const char *path; // parameters made here: `LeNet`, `LeNet.conv_1`; NULL where none may be made
+    struct replicas replicas; // of the families in the path
     struct counter *counters; // layers of a kind so far, in this path
     uint32_t rest_rank;       // what `..` stands for: its axes
     bool has_rest;
@@ -332,11 +347,42 @@ struct value *sema_param(struct sema *s, struct frame *f, const struct ast *own)
 void sema_state(struct sema *s, struct frame *f, const struct ast *own);
 struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribution, uint32_t rank,
                         const extent *shape, const char *const *axis, struct span at);
-struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern, struct span at);
+struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern,
+                             const struct replicas *which, struct span at);
+// `<-` on a state: all of it, or a member's share.
+void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, struct value *v,
+                      struct span at);
 struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *name);
 node_id sema_find_input(struct sema *s, enum role role, uint32_t ref, uint32_t ref2);
 
-bool sema_path_matches(const char *pattern, const char *path);
+
+// ---- replica.c: families of networks and instances
+bool sema_add_replica(struct sema *s, struct frame *f, struct object *o, const char *name,
+                      const struct ast *count);
+bool sema_path_index(struct sema *s, struct frame *f, const struct ast *n, const char *name,
+                     struct replicas *r);
+struct value *sema_member(struct sema *s, struct frame *f, const struct ast *n,
+                          struct value *family);
+bool sema_is_family(const struct value *v); // an index is to come
+int64_t sema_family_range(const struct value *v);
+// Member `member` of a tensor of a family: `Member[].dense_1.b` -> `Member[3].dense_1.b`.
+void sema_name_member(struct sema *s, struct program_tensor *t, const char *family,
+                      const struct replicas *r, int64_t member);
+int64_t sema_members(const struct replicas *r);
+uint32_t sema_find_tensor(const struct program_tensor *at, uint32_t n, const char *path);
+struct value *sema_member_read(struct sema *s, struct value *stacked, const struct replicas *r);
+bool sema_path_matches(const char *pattern, const struct program_tensor *t);
+// The pattern's families as those of a tensor, with the indices that the pattern gives.
+struct replicas sema_replicas_of(struct sema *s, const struct program_tensor *t,
+                                 const struct replicas *given);
+bool sema_members_exist(struct sema *s, const struct replicas *r);
+// Does the parameter belong to the selection? Indices are known when compiling.
+bool sema_selects(struct sema *s, const char *pattern, const struct replicas *given,
+                  const struct program_tensor *t);
+const char *sema_member_path(struct sema *s, struct frame *f, const struct ast *n,
+                             struct replicas *r); // expr.c; NULL after an error
+bool sema_below(const char *shown, const struct program_tensor *t); // t lies below the shown path
+const char *sema_shown_path(struct sema *s, const char *path, const struct replicas *r);
 bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, const struct object *o,
                      struct span at);
 bool sema_bind_demanded(struct sema *s, struct frame *f, const struct ast *result, uint32_t rank,

@@ -195,14 +195,9 @@ static bool part_has(struct sema *s, const struct ast *part, struct frame *f, ui
     if (!over)
         return true;
     for (uint32_t i = 0; i < over->n_kids; i++) {
-        const struct ast *e = over->kid[i];
-        const char *pattern = ast_spelling(s->arena, e);
-        if (e->kind == AST_name) {
-            struct value *v = sema_expr(s, f, e);
-            if (v->kind == VALUE_network || v->kind == VALUE_instance)
-                pattern = v->object->path;
-        }
-        if (sema_path_matches(pattern, s->program->params.at[param].name))
+        struct replicas which = {0};
+        const char *pattern = sema_member_path(s, f, over->kid[i], &which);
+        if (pattern && sema_selects(s, pattern, &which, &s->program->params.at[param]))
             return true;
     }
     return false;
@@ -230,7 +225,7 @@ static void add_segment(struct sema *s, int64_t offset, int64_t count) {
 }
 
 // Places the parameters of one owner: those whose size fills whole vectors first, so that they stay
-// aligned.
+// aligned. Members of a family have one size and stay side by side.
 static int64_t place(struct sema *s, const int *owner, int p, int64_t offset) {
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < s->program->params.n; i++) {
@@ -241,6 +236,38 @@ static int64_t place(struct sema *s, const int *owner, int p, int64_t offset) {
             offset += t->count;
         }
     return offset;
+}
+
+// Does a part take some members of a family and leave others? Then no part is one range of the
+// buffer.
+static bool cuts_family(struct sema *s, const int *owner) {
+    const struct program_tensor *at = s->program->params.at;
+    for (uint32_t i = 1; i < s->program->params.n; i++)
+        if (at[i].member > 0 && owner[i] != owner[i - 1])
+            return true;
+    return false;
+}
+
+static int64_t range(struct sema *s, const int *owner, int p) {
+    int64_t n = 0;
+    for (uint32_t i = 0; i < s->program->params.n; i++)
+        n += owner[i] == p ? s->program->params.at[i].count : 0;
+    return n;
+}
+
+// Does the rule, or one inside it, look at all parameters as one vector?
+static bool over_all(struct sema *s, const struct ast *n) {
+    if (!n)
+        return false;
+    if (n->kind == AST_name) {
+        const struct definition *d = sema_find_definition(s, n->text);
+        if (d && d->ast->kind == AST_optimizer && d->ast->flags & AST_over_all)
+            return true;
+    }
+    for (uint32_t i = 0; i < n->n_kids; i++)
+        if (over_all(s, n->kid[i]))
+            return true;
+    return false;
 }
 
 void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
@@ -257,17 +284,28 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
         return;
     check_parts(s, parts, f, owner);
     int64_t offset = 0;
+    bool cut = cuts_family(s, owner);
+    if (cut) { // one range for all, a segment for each parameter
+        int *all = NEW_ARRAY(s->arena, p->params.n + 1, int);
+        place(s, all, 0, 0);
+    }
     for (uint32_t k = 0; k < parts->n_kids; k++)
         find_schedules(s, parts->kid[k]->kid[AST_part_rule]);
     for (uint32_t k = 0; k < parts->n_kids && diags_errors(s->diags) == 0; k++) {
         int64_t from = offset;
-        offset = place(s, owner, (int)k, offset);
+        offset = cut ? from + range(s, owner, (int)k) : place(s, owner, (int)k, offset);
         uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
         s->segment = first;
         s->needs_shape = false;
         add_segment(s, from, offset - from);
         update_graph(s, parts->kid[k], f);
-        if (!s->needs_shape || diags_errors(s->diags))
+        if (cut && (s->uses_objective || over_all(s, parts->kid[k])) && !diags_errors(s->diags)) {
+            diag_not_compiled(s->diags, parts->kid[k]->at,
+                              "an optimizer that needs `J` or all parameters at once, `over` some "
+                              "members of a family,");
+            return;
+        }
+        if ((!s->needs_shape && !cut) || diags_errors(s->diags))
             continue;
         p->graphs.n = n_graphs; // again, a segment for each parameter
         p->rule_states.n = n_states;
@@ -279,5 +317,6 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
                 update_graph(s, parts->kid[k], f);
             }
     }
-    place(s, owner, -1, offset); // constants: the rest of the buffer
+    if (!cut)
+        place(s, owner, -1, offset); // constants: the rest of the buffer
 }

@@ -26,13 +26,6 @@ struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *nam
 
 // ---- parameters and layer states: tables of the program
 
-static uint32_t find_tensor(const struct program_tensor *at, uint32_t n, const char *path) {
-    for (uint32_t i = 0; i < n; i++)
-        if (at[i].name == path)
-            return i;
-    return UINT32_MAX;
-}
-
 static bool own_shape(struct sema *s, struct frame *f, const struct ast *own,
                       const struct value *value, struct value *shape) {
     if (own->kid[AST_own_type]) {
@@ -52,10 +45,12 @@ struct other_graph {
     enum mode mode;
     uint32_t next_letter, next_draw;
     struct state_slot *states;
+    extent letter_bound[64];
 };
 
 static struct other_graph enter_init(struct sema *s) {
-    struct other_graph old = {s->graph, s->mode, s->next_letter, s->next_draw, s->states};
+    struct other_graph old = {s->graph, s->mode, s->next_letter, s->next_draw, s->states, {0}};
+    memcpy(old.letter_bound, s->letter_bound, sizeof old.letter_bound);
     s->graph = s->init;
     s->next_draw = s->next_init_draw;
     s->mode = MODE_init;
@@ -70,6 +65,26 @@ static void leave_init(struct sema *s, struct other_graph old) {
     s->mode = old.mode;
     s->next_letter = old.next_letter;
     s->states = old.states;
+    memcpy(s->letter_bound, old.letter_bound, sizeof old.letter_bound);
+}
+
+// All members of a family side by side: the letters of the families become axes in front.
+static node_id stacked_node(struct sema *s, struct frame *f, struct value *v, uint32_t n,
+                            const uint32_t *letters) {
+    struct value full = *v;
+    index_id by[64] = {0};
+    memmove(full.shape + n, full.shape, full.rank * sizeof *full.shape);
+    memset(full.axis, 0, sizeof full.axis);
+    for (uint32_t k = 0; k < full.rank; k++)
+        by[k] = index_axis(s->graph, n + k);
+    for (uint32_t k = 0; k < n; k++) {
+        by[letters[k]] = index_axis(s->graph, k);
+        full.shape[k] = s->letter_bound[letters[k]];
+    }
+    full.rank += n;
+    full.index = 0;
+    full.expr = expr_substitute(s->graph, full.expr, LETTER_END, by);
+    return value_plain_node(s, f, &full);
 }
 
 // The initial value, as an output of the init graph.
@@ -80,6 +95,11 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
         .scope = f->scope, .origin = f->origin, .site = f->site, .what = f->what, .path = f->path};
     struct value *v = value;
     bool fits = true;
+    uint32_t letters[MAX_REPLICAS];
+    for (uint32_t k = 0; k < f->replicas.n; k++) { // each member draws its own
+        letters[k] = sema_new_letter(s, f->replicas.at[k].count);
+        inner.lift |= (uint64_t)1 << letters[k];
+    }
     s->foreign = false;
     if (own->flags & AST_drawn)
         v = sema_draw(s, &inner, value, shape->rank, shape->shape, shape->axis, own->at);
@@ -102,7 +122,8 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
         }
         full->element = ELEMENT_real;
         if (fits)
-            graph_output(s->graph, path, value_plain_node(s, &inner, full), role, ref, 0);
+            graph_output(s->graph, path, stacked_node(s, &inner, full, f->replicas.n, letters),
+                         role, ref, 0);
     }
     if (s->foreign) {
         diag_initial_value(s->diags, own->at, own->text,
@@ -113,8 +134,8 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
     return fits;
 }
 
-static struct program_tensor new_tensor(struct sema *s, const char *path, const struct value *shape,
-                                        struct span at) {
+static struct program_tensor new_tensor(struct sema *s, const struct frame *f, const char *path,
+                                        const struct value *shape, struct span at) {
     struct program_tensor t = {
         .name = path, .dtype = s->program->real, .rank = shape->rank, .count = 1, .at = at};
     for (uint32_t k = 0; k < shape->rank; k++) {
@@ -125,6 +146,15 @@ static struct program_tensor new_tensor(struct sema *s, const char *path, const 
             break;
         }
     }
+    int64_t all, members = sema_members(&f->replicas);
+    if (f->replicas.n + shape->rank > MAX_RANK) {
+        diag_rank_too_high(s->diags, at, MAX_RANK);
+        t.count = 0;
+    } else if (!mul_i64(t.count, members, &all) || all > ((int64_t)1 << 40)) {
+        diag_tensor_too_large(s->diags, at, path, shape_text(s, shape->rank, shape->shape));
+        t.count = 0;
+    }
+    t.members = members;
     return t;
 }
 
@@ -132,13 +162,17 @@ static struct value *tensor_input(struct sema *s, const struct program_tensor *t
                                   uint32_t ref, const struct value *shape) {
     node_id in = sema_find_input(s, role, ref, 0);
     extent extents[MAX_RANK];
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < t->n_replicas; k++)
+        extents[n++] = t->replicas[k];
     for (uint32_t k = 0; k < t->rank; k++)
-        extents[k] = t->shape[k];
+        extents[n++] = t->shape[k];
     if (!in)
-        in = graph_input(s->graph, t->name, role, ref, 0, t->dtype, t->rank, extents);
+        in = graph_input(s->graph, t->family ? t->family : t->name, role, ref, 0, t->dtype, n,
+                         extents);
     struct value *v = value_of_node(s, in, false, ELEMENT_real);
     if (shape)
-        memcpy(v->axis, shape->axis, sizeof v->axis);
+        memcpy(v->axis + t->n_replicas, shape->axis, t->rank * sizeof *v->axis);
     return v;
 }
 
@@ -165,18 +199,23 @@ struct value *sema_param(struct sema *s, struct frame *f, const struct ast *own)
     if (!own_shape(s, f, own, value, &shape))
         return value_poison(s);
     const char *path = intern(arena_printf(s->arena, "%s.%s", f->path, own->text));
-    uint32_t ref = find_tensor(p->params.at, p->params.n, path);
+    uint32_t ref = sema_find_tensor(p->params.at, p->params.n, path);
     if (ref == UINT32_MAX) {
         ref = p->params.n;
-        struct program_tensor t = new_tensor(s, path, &shape, own->at);
-        VEC_PUSH(p->arena, &p->params, t);
+        struct program_tensor t = new_tensor(s, f, path, &shape, own->at);
+        for (int64_t i = 0; i < t.members; i++) {
+            sema_name_member(s, &t, path, &f->replicas, i);
+            VEC_PUSH(p->arena, &p->params, t);
+        }
         if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_param, ref, path))
             return value_poison(s);
     } else if (!shape_is(&p->params.at[ref], &shape)) {
-        diag_param_shape(s->diags, own->at, path, shape_text(s, shape.rank, shape.shape));
+        diag_param_shape(s->diags, own->at, sema_shown_path(s, path, &f->replicas),
+                         shape_text(s, shape.rank, shape.shape));
         return value_poison(s);
     }
-    return tensor_input(s, &p->params.at[ref], ROLE_param, ref, &shape);
+    return sema_member_read(s, tensor_input(s, &p->params.at[ref], ROLE_param, ref, &shape),
+                            &f->replicas);
 }
 
 // ---- states
@@ -207,13 +246,17 @@ static struct state_slot *layer_state(struct sema *s, struct frame *f, const str
     struct state_slot *slot = find_state(s, path);
     if (slot)
         return slot;
-    uint32_t ref = find_tensor(p->states.at, p->states.n, path);
+    uint32_t ref = sema_find_tensor(p->states.at, p->states.n, path);
     if (ref == UINT32_MAX) {
         ref = p->states.n;
-        struct program_tensor t = new_tensor(s, path, &shape, own->at);
-        if (ref)
-            t.offset = p->states.at[ref - 1].offset + p->states.at[ref - 1].count;
-        VEC_PUSH(p->arena, &p->states, t);
+        struct program_tensor t = new_tensor(s, f, path, &shape, own->at);
+        for (int64_t i = 0; i < t.members; i++) {
+            if (p->states.n)
+                t.offset = p->states.at[p->states.n - 1].offset +
+                           p->states.at[p->states.n - 1].count;
+            sema_name_member(s, &t, path, &f->replicas, i);
+            VEC_PUSH(p->arena, &p->states, t);
+        }
         if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_state, ref, path))
             return NULL;
     }
@@ -277,6 +320,49 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
                      value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
 }
 
+// The stacked value with a member's share replaced: where the index is a letter, each place takes
+// its own; where it is a number, that place alone.
+static struct value *with_member(struct sema *s, struct frame *f, struct value *old,
+                                 struct value *v, struct span at) {
+    const struct replicas *r = &f->replicas;
+    struct value *out = value_shape_like(s, old);
+    index_id by[64] = {0};
+    struct guard here[2 * MAX_REPLICAS];
+    uint32_t n_here = 0, letter;
+    for (uint32_t k = 0; k < r->n; k++) {
+        index_id axis = index_axis(s->graph, k);
+        int64_t c;
+        if (index_is_constant(s->graph, r->at[k].index, &c)) {
+            here[n_here++] = (struct guard){
+                index_add(s->graph, axis, index_constant(s->graph, -c)), 1};
+        } else if (index_is_axis(s->graph, r->at[k].index, &letter)) {
+            by[letter] = axis;
+            if (s->letter_bound[letter] != r->at[k].count)
+                here[n_here++] = (struct guard){axis, s->letter_bound[letter]};
+        } else {
+            diag_family_state(s->diags, at, r->at[k].name);
+            return value_poison(s);
+        }
+    }
+    for (uint32_t k = 0; k + r->n < out->rank; k++)
+        by[k] = index_axis(s->graph, r->n + k);
+    expr_id new = expr_substitute(s->graph, value_expr(s, v), LETTER_END, by);
+    out->expr = new;
+    if (n_here)
+        out->expr =
+            expr_op3(s->graph, OP_select,
+                     expr_bracket(s->graph, n_here, here, expr_const(s->graph, 1)), new, old->expr);
+    return value_settle(s, f, out);
+}
+
+void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, struct value *v,
+                      struct span at) {
+    slot->value = f->replicas.n && slot->role == ROLE_state
+                      ? with_member(s, f, value_settle(s, f, slot->value), v, at)
+                      : v;
+    slot->changed = true;
+}
+
 void sema_state(struct sema *s, struct frame *f, const struct ast *own) {
     struct value *value = sema_expr(s, f, own->kid[AST_own_value]);
     struct state_slot *slot = NULL;
@@ -290,52 +376,38 @@ void sema_state(struct sema *s, struct frame *f, const struct ast *own) {
         else
             diag_state_misplaced(s->diags, own->at, own->text);
     }
-    scope_bind(s, f->scope, own->text, slot ? slot->value : value_poison(s), own->at);
+    struct value *v = slot ? slot->value : value_poison(s);
+    if (slot && slot->role == ROLE_state)
+        v = sema_member_read(s, value_settle(s, f, v), &f->replicas);
+    scope_bind(s, f->scope, own->text, v, own->at);
     if (slot)
         f->scope->first->state = slot;
 }
 
 // ---- selections: LeNet.*.W, table.E; one parameter is the tensor, several are their parts
 
-static bool path_matches(const char *pattern, const char *path) {
-    if (*pattern == 0)
-        return *path == 0;
-    const char *dot = strchr(pattern, '.');
-    size_t n = dot ? (size_t)(dot - pattern) : strlen(pattern);
-    const char *rest = dot ? dot + 1 : pattern + n;
-    if (n == 1 && *pattern == '*') { // any number of parts
-        if (!dot)
-            return true;
-        for (const char *p = path; p; p = strchr(p, '.') ? strchr(p, '.') + 1 : NULL)
-            if (path_matches(rest, p))
-                return true;
-        return false;
-    }
-    if (strncmp(pattern, path, n) != 0 || (path[n] != 0 && path[n] != '.'))
-        return false;
-    if (!dot)
-        return true; // a whole network or layer
-    return path[n] == '.' && path_matches(rest, path + n + 1);
-}
-
-bool sema_path_matches(const char *pattern, const char *path) {
-    return path_matches(pattern, path);
-}
-
-struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern, struct span at) {
+struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern,
+                             const struct replicas *which, struct span at) {
     (void)f;
     const struct program *p = s->program;
     struct value *v = value_new(s, VALUE_parts);
     v->text = intern(pattern);
     v->at = NEW_ARRAY(s->arena, p->params.n + 1, struct value *);
     for (uint32_t i = 0; i < p->params.n; i++) {
-        if (p->params.at[i].name == v->text)
-            return tensor_input(s, &p->params.at[i], ROLE_param, i, NULL);
-        if (path_matches(pattern, p->params.at[i].name))
-            v->at[v->n++] = tensor_input(s, &p->params.at[i], ROLE_param, i, NULL);
+        const struct program_tensor *t = &p->params.at[i];
+        if (t->member || !sema_path_matches(pattern, t))
+            continue;
+        struct replicas r = sema_replicas_of(s, t, which);
+        if (!sema_members_exist(s, &r))
+            continue;
+        struct value *part = sema_member_read(s, tensor_input(s, t, ROLE_param, i, NULL), &r);
+        if (t->name == v->text || t->family == v->text)
+            return part;
+        v->at[v->n++] = part;
     }
     if (v->n)
         return v;
+    pattern = sema_shown_path(s, pattern, which);
     const char **names = NEW_ARRAY(s->arena, p->params.n + 1, const char *);
     for (uint32_t i = 0; i < p->params.n; i++)
         names[i] = p->params.at[i].name;

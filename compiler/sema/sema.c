@@ -179,10 +179,8 @@ static void finish(struct sema *s) {
     p->layers = s->layers.at.at;
     p->n_layers = s->layers.at.n;
     for (uint32_t i = 0; i < p->n_layers; i++) {
-        size_t n = strlen(p->layers[i].path);
         for (uint32_t k = 0; k < p->params.n; k++)
-            if (strncmp(p->params.at[k].name, p->layers[i].path, n) == 0 &&
-                p->params.at[k].name[n] == '.')
+            if (sema_below(p->layers[i].path, &p->params.at[k]))
                 p->layers[i].params += p->params.at[k].count;
     }
     uint64_t h = hash_bytes(p->name, strlen(p->name), 1);

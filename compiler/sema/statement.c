@@ -219,17 +219,12 @@ static void update(struct sema *s, struct frame *f, const struct ast *n) {
             v = value_poison(s);
         } else if (rank_of(v) == 0 && rank_of(b->value) > 0)
             v = filled(s, v, b->value->rank, b->value->shape, b->value->axis);
-        b->state->value = v;
-        b->state->changed = true;
+        sema_state_write(s, f, b->state, v, n->at);
     }
     b->value = v;
 }
 
 static void instance(struct sema *s, struct frame *f, const struct ast *n) {
-    if (n->kid[AST_instance_replicas]) {
-        diag_not_compiled(s->diags, n->at, "`instance name[n]`, a family of layers");
-        return;
-    }
     if (!name_is_free(s, f, n->text, n->at))
         return;
     struct value *v = sema_expr(s, f, n->kid[AST_instance_value]);
@@ -244,7 +239,9 @@ static void instance(struct sema *s, struct frame *f, const struct ast *n) {
         made->object = arena_copy(s->arena, v->object, sizeof *v->object);
         made->object->path =
             intern(f->path ? arena_printf(s->arena, "%s.%s", f->path, n->text) : n->text);
-        v = made;
+        made->object->replicas = f->replicas;
+        const struct ast *count = n->kid[AST_instance_replicas];
+        v = !count || sema_add_replica(s, f, made->object, n->text, count) ? made : value_poison(s);
     }
     scope_bind(s, f->scope, n->text, v, n->at);
 }

@@ -109,20 +109,90 @@ static node_id param_node(struct sema *s, uint32_t ref) {
     return sema_find_input(s, ROLE_param, ref, 0);
 }
 
+// Which members of a family does the loss read? A letter as index reads them all.
+struct member_reads {
+    node_id stacked;
+    const struct program_tensor *of;
+    bool *read; // of->members
+};
+static expr_id see_member(struct graph *g, expr_id e, void *context) {
+    struct member_reads *c = context;
+    const struct expr *x = graph_expr(g, e);
+    if (x->kind != EXPR_read || x->node != c->stacked)
+        return e;
+    int64_t at[3] = {-1, -1, -1};
+    for (uint32_t k = 0; k < c->of->n_replicas; k++)
+        if (!index_is_constant(g, x->args[k], &at[k]))
+            at[k] = -1;
+    bool *here = c->read;
+    for (int64_t i = 0; i < c->of->members; i++) {
+        bool hit = true;
+        int64_t rest = i;
+        for (uint32_t k = c->of->n_replicas; k-- > 0; rest /= c->of->replicas[k])
+            hit = hit && (at[k] < 0 || at[k] == rest % c->of->replicas[k]);
+        here[i] |= hit;
+    }
+    return e;
+}
+
+static void members_read(struct sema *s, node_id stacked, node_id loss,
+                         const struct program_tensor *of, bool *read) {
+    struct member_reads c = {stacked, of, read};
+    for (node_id i = 1; i <= loss; i++) {
+        const struct node *n = graph_node(s->graph, i);
+        if (i != loss && !graph_reaches(s->graph, i, loss))
+            continue;
+        for (uint32_t k = 0; n->kind == NODE_op && k < n->n_inputs; k++)
+            if (n->inputs[k] == stacked)
+                memset(read, true, (size_t)of->members);
+        if (n->kind == NODE_comp)
+            expr_rewrite(s->graph, n->body, see_member, &c);
+    }
+}
+
+// A member's part of the gradient of a stacked tensor.
+static node_id member_part(struct sema *s, node_id stacked, const struct program_tensor *t) {
+    struct comp c = {.reducer = RED_none, .dtype = t->dtype, .n_out = t->rank};
+    index_id at[MAX_RANK];
+    int64_t rest = t->member;
+    for (uint32_t k = t->n_replicas; k-- > 0; rest /= t->replicas[k])
+        at[k] = index_constant(s->graph, rest % t->replicas[k]);
+    for (uint32_t k = 0; k < t->rank; k++) {
+        c.extents[k] = t->shape[k];
+        at[t->n_replicas + k] = index_axis(s->graph, k);
+    }
+    c.body = expr_read(s->graph, stacked, t->n_replicas + t->rank, at);
+    return graph_comp(s->graph, &c);
+}
+
 static void output_gradients(struct sema *s, struct frame *f, node_id loss, bool note_reached) {
     const char *error = NULL;
     uint32_t n_params = s->program->params.n;
     if (note_reached)
         s->reached = NEW_ARRAY(s->arena, n_params + 1, bool);
     s->graph->here = f->origin;
-    for (uint32_t i = 0; i < n_params; i++) {
+    for (uint32_t i = 0; i < n_params; i += (uint32_t)s->program->params.at[i].members) {
+        const struct program_tensor *t = &s->program->params.at[i];
         node_id in[2] = {loss, param_node(s, i)};
         if (!in[1] || !graph_reaches(s->graph, in[1], loss))
             continue;
-        s->reached[i] = true;
+        bool *read = NEW_ARRAY(s->arena, t->members, bool), all = true;
+        if (t->family)
+            members_read(s, in[1], loss, t, read);
+        else
+            read[0] = true;
+        for (int64_t k = 0; k < t->members; k++) {
+            s->reached[i + k] |= read[k];
+            all = all && read[k];
+        }
         node_id g = graph_op(s->graph, OP_gradient, 2, in, 0, NULL, &error);
         CHECK(g, "gradient of the loss: %s", error ? error : "");
-        graph_output(s->graph, s->program->params.at[i].name, g, ROLE_gradient, i, 0);
+        if (all)
+            graph_output(s->graph, t->family ? t->family : t->name, g, ROLE_gradient, i, 0);
+        for (uint32_t k = 0; !all && k < t->members; k++)
+            if (read[k])
+                graph_output(s->graph, t[k].name, member_part(s, g, &t[k]), ROLE_gradient, i + k,
+                             0);
     }
 }
 

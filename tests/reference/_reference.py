@@ -86,6 +86,20 @@ def read_safetensors(path):
             for name, t in header.items() if name != "__metadata__"}
 
 
+def write_safetensors(path, tensors):
+    """A plain weights file: f32 or f64 arrays by name."""
+    import numpy
+    header, body = {}, b""
+    for name, a in tensors.items():
+        a = numpy.ascontiguousarray(a)
+        kind = {"float64": "F64", "float32": "F32"}[str(a.dtype)]
+        header[name] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [len(body), len(body) + a.nbytes]}
+        body += a.tobytes()
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
 def parameters(path):
     """The network's parameters of a weights file; fitted values, DATA.NAME, stay out by being asked for by name."""
     return dict(read_safetensors(path))

@@ -30,12 +30,12 @@ static struct program *make_program(struct arena *a) {
     VEC_PUSH(a, &p->fields,
              ((struct program_field){"label", DTYPE_i32, 10, 0, {0}, 2, true, false}));
     VEC_PUSH(a, &p->splits, ((struct program_split){"validation", "train", SPLIT_fraction, 0.25}));
-    VEC_PUSH(a, &p->fitted, ((struct program_tensor){"fashion.m", DTYPE_f64, 1, {28}, 28, 0, {0}}));
+    VEC_PUSH(a, &p->fitted, ((struct program_tensor){"fashion.m", DTYPE_f64, 1, {28}, 28, 0, {0}, NULL, 0, 1, 0, {0}}));
     VEC_PUSH(a, &p->params,
-             ((struct program_tensor){"Net.dense.W", DTYPE_f32, 2, {10, 5}, 50, 0, {0}}));
+             ((struct program_tensor){"Net.dense.W", DTYPE_f32, 2, {10, 5}, 50, 0, {0}, NULL, 0, 1, 0, {0}}));
     VEC_PUSH(a, &p->params,
-             ((struct program_tensor){"Net.dense.b", DTYPE_f32, 1, {10}, 10, 50, {0}}));
-    VEC_PUSH(a, &p->states, ((struct program_tensor){"Net.norm.mu", DTYPE_f32, 1, {5}, 5, 0, {0}}));
+             ((struct program_tensor){"Net.dense.b", DTYPE_f32, 1, {10}, 10, 50, {0}, NULL, 0, 1, 0, {0}}));
+    VEC_PUSH(a, &p->states, ((struct program_tensor){"Net.norm.mu", DTYPE_f32, 1, {5}, 5, 0, {0}, NULL, 0, 1, 0, {0}}));
     VEC_PUSH(a, &p->segments, ((struct program_segment){50, 10}));
     VEC_PUSH(a, &p->rule_states, ((struct program_rule_state){"momentum.v", 0.5}));
     VEC_PUSH(a, &p->measures, ((struct program_measure){"loss"}));
