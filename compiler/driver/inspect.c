@@ -51,14 +51,18 @@ static const char *shape_words(struct arena *a, uint32_t rank, const int64_t *sh
 
 static void layers(struct text *t, const struct program *p, const struct loop_entry *forward) {
     size_t real = p->real == DTYPE_f64 ? 8 : 4;
-    text_printf(t, "%-28s %-18s %12s %12s %12s\n", "layer", "output", "parameters", "FLOP",
+    int width = 28;
+    for (uint32_t i = 0; i < p->n_layers; i++)
+        if ((int)strlen(p->layers[i].path) > width)
+            width = (int)strlen(p->layers[i].path);
+    text_printf(t, "%-*s %-18s %12s %12s %12s\n", width, "layer", "output", "parameters", "FLOP",
                 "bytes");
     for (uint32_t i = 0; i < p->n_layers; i++) {
         const struct program_layer *l = &p->layers[i];
         int64_t count = (int64_t)real;
         for (uint32_t k = 0; k < l->rank; k++)
             count *= l->shape[k];
-        text_printf(t, "%-28s %-18s %12lld %12s %12s\n", l->path,
+        text_printf(t, "%-*s %-18s %12lld %12s %12s\n", width, l->path,
                     shape_words(t->arena, l->rank, l->shape), (long long)l->params,
                     with_unit(t->arena, layer_work(p, forward, l->path)),
                     with_unit(t->arena, (double)count));

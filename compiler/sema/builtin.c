@@ -210,6 +210,7 @@ static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct 
     r->shape[0] = total;
     r->axis[0] = NULL;
     r->index = 0;
+    r->n = 0;
     r->expr = sum;
     return value_settle(s, f, r);
 }

@@ -167,6 +167,8 @@ struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *
         struct value *v = sema_statement(s, f, n);
         if (!v)
             continue;
+        if (n->kind == AST_require)
+            return v;
         last = v;
         if (!value_is_bad(v) && i + 1 < block->n_kids && n->kind == AST_value && last_is_value) {
             bool effect = n->kid[0]->n_kids == 1 && n->kid[0]->kid[0]->kind == AST_conditional;
@@ -536,11 +538,7 @@ static const char *count_layer(struct sema *s, struct frame *f, const char *kind
     return intern(arena_printf(s->arena, "%s.%s_%u", f->path, kind, ++c->n));
 }
 
-static void note_layer(struct sema *s, const char *path, struct value *v, struct span at) {
-    if (value_is_bad(v) || v->kind != VALUE_tensor)
-        return;
-    struct layer_value lv = {path, v, at};
-    VEC_PUSH(s->arena, &s->layer_values, lv);
+static void add_row(struct sema *s, const char *path, const struct value *v, struct span at) {
     for (uint32_t i = 0; i < s->layers.at.n; i++)
         if (s->layers.at.at[i].path == path)
             return;
@@ -548,6 +546,28 @@ static void note_layer(struct sema *s, const char *path, struct value *v, struct
     for (uint32_t k = 0; k < v->rank; k++)
         l.shape[k] = v->shape[k];
     VEC_PUSH(s->arena, &s->layers.at, l);
+}
+
+static void note_layer(struct sema *s, const char *path, struct value *v, struct span at) {
+    if (v->kind == VALUE_tuple && v->n > 0 && v->at[0]->kind == VALUE_tensor)
+        add_row(s, path, v->at[0], at); // of several results the first
+    if (value_is_bad(v) || v->kind != VALUE_tensor)
+        return;
+    struct layer_value lv = {path, v, at};
+    VEC_PUSH(s->arena, &s->layer_values, lv);
+    add_row(s, path, v, at);
+}
+
+// Functions that change the shape of their first argument, pooling among them, have a row as well.
+static void note_function(struct sema *s, const char *row, const struct value *in,
+                          const struct value *out, struct span at) {
+    if (!in || in->kind != VALUE_tensor || out->kind != VALUE_tensor)
+        return;
+    bool same = in->rank == out->rank;
+    for (uint32_t k = 0; same && k < out->rank; k++)
+        same = in->shape[k] == out->shape[k];
+    if (!same)
+        add_row(s, row, out, at);
 }
 
 static bool owns_parameters(enum ast_kind k) { return k == AST_layer || k == AST_network; }
@@ -561,6 +581,8 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     f.what = intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text));
     f.owns = owns_parameters(def->kind);
     f.function = def->text;
+    if (def->kind == AST_function && caller)
+        f.row = caller->owns && caller->path ? count_layer(s, caller, def->text) : caller->row;
     f.origin = f.site = sema_origin(s, caller ? caller : &f, at);
     f.path = def->kind == AST_network                           ? (o->path ? o->path : o->def->name)
              : path                                             ? path
@@ -602,6 +624,8 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     struct value *v = last && value_is_bad(last) ? last : results(s, &b, def, last, at);
     if (def->kind == AST_layer || def->kind == AST_network)
         note_layer(s, sema_shown_path(s, f.path, &f.replicas), v, at);
+    else if (f.row && caller->owns && params && params->n_kids)
+        note_function(s, sema_shown_path(s, f.row, &f.replicas), slot[0].value, v, at);
     return v;
 }
 

@@ -343,8 +343,9 @@ static struct value *stack(struct sema *s, struct frame *f, const struct ast *n)
         return value_poison(s);
     bool numbers = true;
     for (uint32_t i = 0; i < list->n_kids; i++)
-        numbers = numbers && v[i]->kind == VALUE_number;
-    if (numbers) { // an array that is also a list of compile-time numbers: reshape(x, [1, 28, 28])
+        numbers = numbers && (v[i]->kind == VALUE_number || v[i]->n > 0);
+    if (numbers) { // an array that is also a list of compile-time numbers (or of such lists):
+                   // reshape(x, [1, 28, 28]), depths[level]
         r->n = list->n_kids;
         r->at = v;
     }
@@ -623,7 +624,8 @@ static struct value *number(struct sema *s, const struct ast *n) {
 
 origin_id sema_origin(struct sema *s, const struct frame *f, struct span at) {
     origin_id o = origin_add(s->program->origins, at, f->what, f->site);
-    s->program->origins->at.at[o].path = sema_shown_path(s, f->path, &f->replicas);
+    const char *path = f->row ? f->row : f->path;
+    s->program->origins->at.at[o].path = sema_shown_path(s, path, &f->replicas);
     return o;
 }
 

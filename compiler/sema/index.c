@@ -167,8 +167,10 @@ static bool place_rest(struct sema *s, struct frame *f, const struct ast *n,
     return true;
 }
 
+// `first`: the value of the first index, evaluated already, or NULL.
 static struct value *selected(struct sema *s, struct frame *f, const struct ast *n,
-                              struct value *array, uint32_t *n_outside, struct guard *outside) {
+                              struct value *array, struct value *first, uint32_t *n_outside,
+                              struct guard *outside) {
     const struct ast *list = n->kid[AST_element_indices];
     uint32_t rest = 0, given = 0;
     for (uint32_t i = 0; i < list->n_kids; i++)
@@ -178,7 +180,7 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
         return value_poison(s);
     }
     struct element_axes e = {.result = value_shape_like(s, array)};
-    e.result->rank = 0;
+    e.result->rank = e.result->n = 0;
     e.result->index = 0;
     uint32_t axis = 0;
     for (uint32_t i = 0; i < list->n_kids; i++) {
@@ -189,7 +191,7 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
             continue;
         }
         bool data;
-        struct value *v = sema_expr(s, f, at);
+        struct value *v = i == 0 && first ? first : sema_expr(s, f, at);
         index_id index = to_index(s, f, v, at->at, &data);
         if (!index ||
             !check_bounds(s, f, n, at, index, data, v, array->shape[axis], n_outside, outside))
@@ -209,6 +211,28 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
     if (x->kind == EXPR_index && e.result->rank == 0)
         e.result->index = x->index;
     return e.result;
+}
+
+// depths[level]: a compile-time number of a list of them. NULL: the list is an array like others.
+// *first: the value of the first index, which is evaluated once.
+static struct value *of_list(struct sema *s, struct frame *f, const struct ast *n,
+                             struct value *list, struct value **first) {
+    const struct ast *indices = n->kid[AST_element_indices];
+    for (uint32_t i = 0; i < indices->n_kids; i++) {
+        const struct ast *at = indices->kid[i];
+        int64_t whole;
+        if (list->kind != VALUE_tensor || list->n == 0 || at->kind == AST_rest)
+            return NULL;
+        struct value *v = sema_expr(s, f, at);
+        if (i == 0)
+            *first = v;
+        if (v->kind != VALUE_number || !number_is_whole(v->number, &whole) || whole < 0 ||
+            whole >= list->n)
+            return NULL;
+        s->structural |= v->taint;
+        list = list->at[whole];
+    }
+    return list;
 }
 
 struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
@@ -233,9 +257,12 @@ struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
         diag_not_an_array(s->diags, n->at, value_words(s, array));
         return value_poison(s);
     }
+    struct value *first = NULL, *chosen = of_list(s, f, n, array, &first);
+    if (chosen)
+        return chosen;
     if (array->graph != s->graph || graph_expr(s->graph, array->expr)->kind != EXPR_read)
         array = value_settle(s, f, array);
-    return selected(s, f, n, array, n_outside, outside);
+    return selected(s, f, n, array, first, n_outside, outside);
 }
 
 // x[i-1] else d

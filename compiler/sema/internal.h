@@ -60,7 +60,7 @@ struct value {
     // template, network, instance, objective
     struct object *object;
     // parts, tuple
-    uint32_t n;
+    uint32_t n; // also of an array written as [a, b, c] of compile-time numbers: the list of them
     struct value **at;
 };
 
@@ -169,6 +169,7 @@ struct frame {
     struct reduction *reduction;
     const char *path; // parameters made here: `LeNet`, `LeNet.conv_1`; NULL where none may be made
     struct replicas replicas; // of the families in the path
+    const char *row;  // a function called in a layer's body: its row in the table of layers
     struct counter *counters; // layers of a kind so far, in this path
     uint32_t rest_rank;       // what `..` stands for: its axes
     bool has_rest;

@@ -115,6 +115,8 @@ static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32
                               v->kind == VALUE_tensor && v->rank ? (int)v->shape[0] : 1);
         return value_poison(s);
     }
+    if (v->n == n) // a list of compile-time numbers
+        return v->at[i];
     struct value *r = value_shape_like(s, v);
     index_id by[MAX_RANK] = {index_constant(s->graph, i)};
     for (uint32_t k = 1; k < v->rank; k++) {
@@ -265,30 +267,38 @@ static struct value *unroll(struct sema *s, struct frame *f, const struct ast *n
     return NULL;
 }
 
-// `memory` is 1272
-static void tell_numbers(struct sema *s, struct frame *f, const struct ast *n, struct diag *d) {
+// `memory` is 1272; each name once
+static void tell_numbers(struct sema *s, struct frame *f, const struct ast *n, struct diag *d,
+                         struct scope *told) {
     if (!n)
         return;
     struct binding *b = n->kind == AST_name ? scope_find(f->scope, n->text, false) : NULL;
-    if (b && b->value->kind == VALUE_number)
+    if (b && b->value->kind == VALUE_number && !scope_find(told, n->text, false)) {
         diag_help(d, "`%s` is %s", n->text,
                   b->value->number.real < 1e15
                       ? arena_printf(s->arena, "%.10g", b->value->number.real)
                       : "very large");
+        scope_bind(s, told, n->text, b->value, n->at);
+    }
     for (uint32_t i = 0; i < n->n_kids; i++)
-        tell_numbers(s, f, n->kid[i], d);
+        tell_numbers(s, f, n->kid[i], d, told);
 }
 
-static void require(struct sema *s, struct frame *f, const struct ast *n) {
+// False if the condition does not hold: what follows in the block counts on it.
+static bool require(struct sema *s, struct frame *f, const struct ast *n) {
     struct value *v = sema_expr(s, f, n->kid[AST_require_condition]);
     if (value_is_bad(v))
-        return;
+        return true;
     s->structural |= v->taint;
     if (v->kind != VALUE_truth && v->kind != VALUE_number)
         diag_not_compile_time(s->diags, n->at, "what `require` asks", value_words(s, v));
     else if (v->number.real == 0)
         tell_numbers(s, f, n->kid[0],
-                     diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0])));
+                     diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0])),
+                     scope_new(s, NULL, true));
+    else
+        return true;
+    return false;
 }
 
 static struct value *values(struct sema *s, struct frame *f, const struct ast *n) {
@@ -367,8 +377,7 @@ struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *
     case AST_for:
         return unroll(s, f, n);
     case AST_require:
-        require(s, f, n);
-        return NULL;
+        return require(s, f, n) ? NULL : value_poison(s);
     case AST_scan:
         return sema_not_compiled(s, f, n->at, "`scan`");
     case AST_repeat:
