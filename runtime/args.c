@@ -43,6 +43,7 @@ static const struct {
     [CMD_check_gradients] = {"check-gradients", "",
                              "compare the gradients with central differences"},
     [CMD_bench] = {"bench", "", "measure the training step on synthetic data"},
+    [CMD_report] = {"report", "", "write report.html and curves.svg of a run once more"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -85,12 +86,25 @@ static bool same_flag(const char *given, size_t n, const char *name) { // `-` an
     return true;
 }
 
+// An option's name as it is written: `no_report` is --no-report.
+static const char *spelled(int id) {
+    static char text[32];
+    snprintf(text, sizeof text, "%s", options[id].name);
+    for (char *c = text; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    return text;
+}
+
 static NORETURN void unknown_option(enum command c, const char *given) {
     const char *best = NULL;
     int least = 99;
     for (int i = 0; i < N_OPTIONS; i++)
-        if (options[i].commands & 1u << c)
-            consider(given, options[i].name, &best, &least);
+        if (options[i].commands & 1u << c) {
+            const char *before = best;
+            consider(given, spelled(i), &best, &least);
+            if (best != before)
+                best = memory_text("%s", best);
+        }
     for (int64_t i = 0; i < nr_program.n_hypers; i++)
         consider(given, nr_program.hypers[i].name, &best, &least);
     char *help = best ? memory_text("did you mean `--%s`?", best)
@@ -164,6 +178,12 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
         break;
     case OPT_overwrite:
         o->overwrite = true;
+        break;
+    case OPT_run:
+        o->run = value;
+        break;
+    case OPT_no_report:
+        o->no_report = true;
         break;
     case OPT_quiet:
         o->quiet = true;
@@ -317,7 +337,7 @@ void args_help(enum command c, const char *program) {
     for (int i = 0; i < N_OPTIONS; i++) {
         if (!(options[i].commands & 1u << c))
             continue;
-        char *left = memory_text("--%s%s%s", options[i].name, options[i].metavar ? " " : "",
+        char *left = memory_text("--%s%s%s", spelled(i), options[i].metavar ? " " : "",
                                  options[i].metavar ? options[i].metavar : "");
         print_columns(left, options[i].help);
         free(left);

@@ -13,33 +13,14 @@
 #define P nr_program
 #define FORMAT "netc checkpoint 1"
 
-void text_add(struct text *t, const char *fmt, ...) {
-    va_list args, again;
-    va_start(args, fmt);
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    va_end(args);
-    if (t->n + n + 1 > t->capacity) {
-        int64_t capacity = 2 * t->capacity + n + 4096;
-        char *more = memory_get(capacity, 1);
-        if (t->n)
-            memcpy(more, t->at, (size_t)t->n);
-        free(t->at);
-        t->at = more;
-        t->capacity = capacity;
-    }
-    vsnprintf(t->at + t->n, (size_t)n + 1, fmt, again);
-    va_end(again);
-    t->n += n;
-}
-
 char *run_path(const struct run *r, const char *name) {
     return memory_text("%s/%s", r->folder, name);
 }
 
 // ---- the folder
-static const char *const run_files[] = {"checkpoint", "config.json", "metrics.csv",
-                                        "best.safetensors", "last.safetensors"};
+static const char *const run_files[] = {
+    "checkpoint", "config.json",  "metrics.csv", "best.safetensors",        "last.safetensors",
+    "curves.svg", "results.json", "report.html", "events.out.tfevents.netc"};
 enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
 
 bool run_exists(const char *folder) {
@@ -78,7 +59,7 @@ void run_clear_folder(const struct run *r) {
     }
 }
 
-void run_write_config(const struct run *r) {
+json_t *run_config(const struct run *r) {
     json_t *hypers = json_object(), *splits = json_object();
     for (int64_t i = 0; i < P.n_hypers; i++)
         json_object_set_new(hypers, P.hypers[i].name,
@@ -96,7 +77,16 @@ void run_write_config(const struct run *r) {
                                (json_int_t)r->batch, "epochs", (json_int_t)r->epochs, "steps",
                                (json_int_t)r->total, "hyperparameters", hypers, "data", P.data_name,
                                "data_folder", r->data_folder, "data_hash", data, "splits", splits);
-    char *text = config ? json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL,
+    free(hash);
+    free(data);
+    if (!config)
+        die(EXIT_environment, "out of memory for the run's configuration");
+    return config;
+}
+
+void run_write_config(const struct run *r) {
+    json_t *config = run_config(r);
+    char *text = json_dumps(config, JSON_INDENT(2) | JSON_REAL_PRECISION(17)),
          *path = run_path(r, "config.json");
     struct problem p;
     if (!text)
@@ -108,8 +98,6 @@ void run_write_config(const struct run *r) {
     free(text);
     free(line);
     free(path);
-    free(hash);
-    free(data);
 }
 
 // ---- the kept weights

@@ -185,6 +185,23 @@ bool nf_save(const char *path, const void *data, size_t n, struct problem *p) {
     return nf_commit(f, p);
 }
 
+bool nf_append(const char *path, int64_t at, const void *data, size_t n, struct problem *p) {
+    struct file f = {.path = (char *)(uintptr_t)path};
+    do
+        f.fd = CALL(open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    while (f.fd < 0 && errno == EINTR);
+    if (f.fd < 0)
+        return refuse(p, "write", path);
+    int cut;
+    do
+        cut = CALL(ftruncate(f.fd, at));
+    while (cut < 0 && errno == EINTR);
+    bool good = (cut == 0 && lseek(f.fd, at, SEEK_SET) == at) || refuse(p, "write", path);
+    good = good && nf_write(&f, data, n, p) && (sync_fd(f.fd) == 0 || refuse(p, "write", path));
+    close(f.fd);
+    return good;
+}
+
 bool nf_make_folder(const char *path, struct problem *p) {
     char *copy = memory_text("%s", path);
     bool good = true;

@@ -55,6 +55,8 @@ static int run(const struct options *o) {
         return command_check_gradients(o);
     case CMD_bench:
         return command_bench(o);
+    case CMD_report:
+        return command_report(o);
     case CMD_none:
         break;
     }

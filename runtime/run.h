@@ -26,14 +26,20 @@ struct run {
     double start, spent,
         written;         // clock; seconds of earlier sessions; clock of the last checkpoint
     struct text metrics; // metrics.csv
+    json_t *results;     // of the `report` lines at the end
 };
 
+// ---- text.c
 void text_add(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void text_put(struct text *t, const void *data, int64_t n); // any bytes; a NUL follows
+void text_free(struct text *t);
+// ---- checkpoint.c
 char *run_path(const struct run *r, const char *name);
 bool run_exists(const char *folder);
 void run_check_folder(struct run *r); // refuses an existing run unless told otherwise
 void run_create_folder(struct run *r);
 void run_clear_folder(const struct run *r); // of the run that --overwrite replaces
+json_t *run_config(const struct run *r);
 void run_write_config(const struct run *r);
 void run_keep_best(struct run *r); // the weights of now become the kept ones
 void run_use_best(struct run *r);
@@ -42,6 +48,9 @@ void run_save(struct run *r); // all files; the checkpoint last
 json_t *report_values(struct model *m, int64_t unit, int64_t count); // name -> number or list
 void print_report(json_t *report, const char *before);
 void run_outputs(struct run *r, int64_t unit, int64_t count);
+// ---- report.c: pictures of the run
+void run_draw(const struct run *r, bool at_end); // curves.svg, the event file
+void run_report(const struct run *r);            // results.json, report.html
 // Two steps of a resume: what decides how the data is read and split, then the state itself.
 struct checkpoint {
     struct arrays set;

@@ -84,6 +84,8 @@ void nf_abandon(struct file *f);                   // NULL is allowed
 void nf_clean(const char *folder);                 // temporary files of processes that are gone
 bool nf_make_folder(const char *path, struct problem *p); // and its parents
 bool nf_save(const char *path, const void *data, size_t n, struct problem *p);
+// For a file that is read while it grows: what stands from byte `at` on becomes `data`.
+bool nf_append(const char *path, int64_t at, const void *data, size_t n, struct problem *p);
 // The data ends with a NUL that n does not count.
 bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p);
 
@@ -297,13 +299,14 @@ enum command {
     CMD_init,
     CMD_trace,
     CMD_check_gradients,
-    CMD_bench
+    CMD_bench,
+    CMD_report
 };
 struct options {
     enum command command;
     const char *program; // argv[0]
-    const char *data, *out, *weights, *split, *input, *output;
-    bool resume, overwrite, quiet, json, profile, has_seed;
+    const char *data, *out, *weights, *split, *input, *output, *run;
+    bool resume, overwrite, quiet, json, profile, no_report, has_seed;
     enum color color;
     int64_t epochs, batch, threads, steps; // 0: not given
     uint64_t seed;
@@ -326,6 +329,7 @@ int command_init(const struct options *o);
 int command_trace(const struct options *o);
 int command_check_gradients(const struct options *o);
 int command_bench(const struct options *o);
+int command_report(const struct options *o);
 void synthetic_fields(struct model *m, int64_t n); // bench.c: a batch without data
 
 // ---- evaluate.c: a split, batch by batch, into m->measures; and what commands have in common

@@ -252,6 +252,7 @@ static void print_results(struct run *r) {
         if (r->d->splits[s].exists)
             evaluate_split(r->m, r->d, s, r->batch);
     json_t *report = report_values(r->m, NR_at_end, 0);
+    r->results = json_incref(report);
     run_outputs(r, NR_at_end, 0);
     if (r->o->json) {
         json_object_set_new(result, "run", json_string(r->folder));
@@ -279,11 +280,14 @@ int command_train(const struct options *given) {
     progress_start(&bar, r.step, r.total, r.per_epoch, r.epochs);
     while (r.step < r.total && !r.stopped && !caught) {
         run_epoch(&r, &bar);
-        if (log_clock() - r.written > 1 && r.position == 0)
+        if (log_clock() - r.written > 1 && r.position == 0) {
             run_save(&r);
+            run_draw(&r, false);
+        }
     }
     progress_clear();
     run_save(&r);
+    run_draw(&r, true);
     if (caught && r.step < r.total && !r.stopped) {
         print_resume_command(&r);
         return 128 + caught;
@@ -295,5 +299,6 @@ int command_train(const struct options *given) {
     if (!r.best_epoch)
         run_keep_best(&r);
     print_results(&r);
+    run_report(&r);
     return EXIT_done;
 }

@@ -42,7 +42,8 @@ def test_train():
     check(p.stdout.startswith("test.accuracy = "), p.stdout)
     check(p.stderr.count("epoch ") == 5, p.stderr)
     files = sorted(f.name for f in (FOLDER / "runs/toy").iterdir())
-    check(files == ["best.safetensors", "checkpoint", "config.json", "last.safetensors", "metrics.csv"], files)
+    check(files == ["best.safetensors", "checkpoint", "config.json", "curves.svg", "events.out.tfevents.netc", "last.safetensors",
+                    "metrics.csv", "report.html", "results.json"], files)
     header = metrics("runs/toy/metrics.csv")[0]
     check(header == "epoch,step,train.loss,train.accuracy,train.gradient,validation.loss,validation.accuracy,kept", header)
     config = json.loads((FOLDER / "runs/toy/config.json").read_text())
