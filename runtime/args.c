@@ -35,7 +35,7 @@ static const struct {
     [CMD_train] = {"train", "", "train on the data and write the run's folder"},
     [CMD_eval] = {"eval", "--weights FILE", "print the measurements of a split"},
     [CMD_predict] = {"predict", "--weights FILE INPUT...",
-                     "predict for pictures (.png), arrays (.npy, .npz) or rows of numbers"},
+                     "predict for pictures (.png, .jpg), arrays (.npy, .npz) or rows of numbers"},
     [CMD_info] = {"info", "", "print parameters, hyperparameters and data fields"},
     [CMD_init] = {"init", "--output FILE", "write freshly drawn parameters"},
     [CMD_trace] = {"trace", "--weights FILE --input FILE --output FILE",

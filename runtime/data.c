@@ -250,8 +250,8 @@ static const struct {
     const char *kind;
     void (*read)(struct reading *);
 } readers[] = {
-    {"idx", read_idx},     {"csv", read_table}, {"tsv", read_table},
-    {"table", read_table}, {"npy", read_npy},   {"cifar", read_cifar},
+    {"idx", read_idx}, {"csv", read_table},   {"tsv", read_table},         {"table", read_table},
+    {"npy", read_npy}, {"cifar", read_cifar}, {"pictures", read_pictures},
 };
 
 static void read_one(struct reading *r) {
@@ -260,10 +260,7 @@ static void read_one(struct reading *r) {
         const struct nr_argument *a = &reader->arguments[i];
         if (i == 0 && !a->name && a->text)
             r->name = a->text;
-        else if (a->name)
-            die(EXIT_content, "argument `%s` of reader `%s` is not compiled yet", a->name,
-                reader->kind);
-        else
+        else if (!a->name)
             die(EXIT_content, "reader `%s` takes one argument, the name of its file", reader->kind);
     }
     if (!r->name)
@@ -308,6 +305,8 @@ void data_hash(struct dataset *d) {
     uint64_t h = 0x9E3779B97F4A7C15u;
     for (int64_t i = 0; i < nr_program.n_raw; i++) {
         const struct array *a = &d->raw[i];
+        if (d->late[i])
+            h = pictures_hash(d->late[i], h);
         int64_t bytes = a->count * dtype_bytes(a->dtype),
                 blocks = (bytes + HASH_BLOCK - 1) / HASH_BLOCK;
         uint64_t *sums = memory_get(blocks, sizeof *sums);
@@ -324,6 +323,7 @@ void data_hash(struct dataset *d) {
 void data_read(struct dataset *d, const char *folder) {
     int64_t rows[NR_n_splits] = {0};
     *d = (struct dataset){.raw = memory_get(nr_program.n_raw, sizeof *d->raw),
+                          .late = memory_get(nr_program.n_raw, sizeof *d->late),
                           .classes = memory_get(nr_program.n_raw, sizeof *d->classes)};
     if (nr_program.n_readers == 0)
         die(EXIT_content, "data block `%s` reads no files: `generate` is not compiled yet",
@@ -411,12 +411,36 @@ void data_shuffle(const struct split *s, uint64_t seed, int64_t epoch, int64_t *
     permute(order, s->n, seed, (uint32_t)epoch, STREAM_shuffle);
 }
 
-void data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw) {
-    for (int64_t f = 0; f < nr_program.n_raw; f++) {
-        const struct array *a = &d->raw[f];
-        int64_t bytes = dtype_bytes(a->dtype) * shape_count(a->rank - 1, a->shape + 1);
-        for (int64_t i = 0; i < n; i++)
-            memcpy((char *)raw[f] + i * bytes, (const char *)a->data + rows[i] * bytes,
-                   (size_t)bytes);
-    }
+bool data_is_decoded_late(const struct dataset *d) {
+    for (int64_t f = 0; f < nr_program.n_raw; f++)
+        if (d->late[f])
+            return true;
+    return false;
+}
+
+static bool gather_field(const struct dataset *d, int64_t f, const int64_t *rows, int64_t n,
+                         void *to, struct problem *p) {
+    const struct array *a = &d->raw[f];
+    int64_t bytes = dtype_bytes(a->dtype) * shape_count(a->rank - 1, a->shape + 1);
+    if (d->late[f])
+        return pictures_gather(d->late[f], &nr_program.raw[f], rows, n, to, p);
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)to + i * bytes, (const char *)a->data + rows[i] * bytes, (size_t)bytes);
+    return true;
+}
+
+bool data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw,
+                 struct problem *p) {
+    for (int64_t f = 0; f < nr_program.n_raw; f++)
+        if (!gather_field(d, f, rows, n, raw[f], p))
+            return false;
+    return true;
+}
+
+void data_sample(const struct dataset *d, int64_t field, int64_t row, struct array *a) {
+    const struct nr_field *f = &nr_program.raw[field];
+    struct problem p;
+    if (!array_make(a, f->dtype, f->rank, f->shape, &p) ||
+        !gather_field(d, field, &row, 1, a->data, &p))
+        die_problem(&p);
 }

@@ -1,11 +1,13 @@
 // Where a data set lies. A name in a .net file is relative and stays below the folder it is looked
-// for in: the one of `--data NAME=DIR` (which may also be an extracted package), or else the program's
-// own folder, `data/` there and in the current folder, and the places where Debian's packages put
-// their data. A data set that is not found names its package and the command that brings it.
+// for in: the one of `--data NAME=DIR` (which may also be an extracted package), or else the
+// program's own folder, `data/` there and in the current folder, and the places where Debian's
+// packages put their data. A data set that is not found names its package and the command that
+// brings it.
 #include "runtime.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SKLEARN "usr/lib/python3/dist-packages/sklearn/datasets/data"
@@ -122,6 +124,31 @@ static bool missing(const char *name, const char *folder, struct problem *p) {
         problem_help(p, "give the folder that holds its files with `--data %s=DIR`",
                      nr_program.data_name);
     return false;
+}
+
+bool locate_directory(const char *name, const char *folder, char **path, struct problem *p) {
+    if (!locate_name_is_safe(name, p))
+        return false;
+    const char *own = program_folder();
+    char *at[4] = {0};
+    if (folder) {
+        at[0] = memory_text("%s/%s", folder, name);
+        at[1] = memory_text("%s", folder);
+    } else {
+        at[0] = memory_text("%s/%s", own, name);
+        at[1] = memory_text("%s/data/%s", own, name);
+        at[2] = memory_text("data/%s", name);
+        at[3] = memory_text("/" DATASETS "/%s", name);
+    }
+    *path = NULL;
+    for (int i = 0; i < 4; i++) {
+        struct stat s;
+        if (!*path && at[i] && stat(at[i], &s) == 0 && S_ISDIR(s.st_mode))
+            *path = at[i];
+        else
+            free(at[i]);
+    }
+    return *path || missing(name, folder, p);
 }
 
 // candidates: the file names to try in each folder, NULL at the end. `name` is what the .net file

@@ -86,6 +86,16 @@ static void find_segments(struct model *m) {
             m->segments_overlap |= cuts_family(m, &P.graphs[g].slots[i]);
 }
 
+static void make_slots(struct model *m) {
+    m->slots = memory_get(P.n_graphs, sizeof(void **));
+    int64_t most = 1;
+    for (int64_t g = 0; g < P.n_graphs; g++) {
+        m->slots[g] = memory_get(P.graphs[g].n_inputs + P.graphs[g].n_outputs + 2, sizeof(void *));
+        most = P.graphs[g].n_outputs > most ? P.graphs[g].n_outputs : most;
+    }
+    m->values = memory_get(most, sizeof *m->values);
+}
+
 struct model *model_create(uint64_t seed) {
     struct model *m = memory_get(1, sizeof *m);
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params),
@@ -113,13 +123,7 @@ struct model *model_create(uint64_t seed) {
     m->raw = memory_get(P.n_raw, sizeof(void *));
     m->fields = memory_get(P.n_fields, sizeof(void *));
     m->fields_next = memory_get(P.n_fields, sizeof(void *));
-    m->slots = memory_get(P.n_graphs, sizeof(void **));
-    int64_t most = 1;
-    for (int64_t g = 0; g < P.n_graphs; g++) {
-        m->slots[g] = memory_get(P.graphs[g].n_inputs + P.graphs[g].n_outputs + 2, sizeof(void *));
-        most = P.graphs[g].n_outputs > most ? P.graphs[g].n_outputs : most;
-    }
-    m->values = memory_get(most, sizeof *m->values);
+    make_slots(m);
     return m;
 }
 
@@ -148,11 +152,61 @@ int64_t model_bytes(int64_t n) {
     int64_t bytes = count * real * (4 + 2 * P.n_rule_states) + arena_for(n, false);
     if (model_graph(NR_objective))
         bytes += arena_for(n, true);
+    return bytes + model_set_bytes(n);
+}
+
+void model_make_set(int64_t n, void ***raw, void ***fields) {
+    *raw = memory_get(P.n_raw, sizeof(void *));
+    *fields = memory_get(P.n_fields, sizeof(void *));
+    for (int64_t i = 0; i < P.n_raw; i++)
+        (*raw)[i] = memory_get(n, field_bytes(&P.raw[i]));
+    for (int64_t i = 0; i < P.n_fields; i++)
+        (*fields)[i] = is_alias(&P.fields[i]) ? (*raw)[P.fields[i].raw - 1]
+                                              : memory_get(n, field_bytes(&P.fields[i]));
+}
+
+int64_t model_set_bytes(int64_t n) {
+    int64_t bytes = 0;
     for (int64_t i = 0; i < P.n_raw; i++)
         bytes += field_bytes(&P.raw[i]) * n;
     for (int64_t i = 0; i < P.n_fields; i++)
         bytes += is_alias(&P.fields[i]) ? 0 : field_bytes(&P.fields[i]) * n;
     return bytes;
+}
+
+static int64_t helper_arena(int64_t n) {
+    int64_t most = 64;
+    for (int64_t i = 0; i < P.n_graphs; i++) {
+        const struct nr_graph *g = &P.graphs[i];
+        int64_t bytes = g->arena + g->arena_per_sample * n;
+        if ((g->kind == NR_prepare || g->kind == NR_augment) && bytes > most)
+            most = bytes;
+    }
+    return most;
+}
+
+int64_t model_helper_bytes(int64_t n) {
+    int64_t bytes = helper_arena(n);
+    for (int64_t i = 0; i < P.n_fields && model_graph(NR_augment); i++)
+        bytes += field_bytes(&P.fields[i]) * n;
+    return bytes;
+}
+
+struct model *model_helper(const struct model *m, int64_t n) {
+    struct model *h = memory_get(1, sizeof *h);
+    *h = *m;
+    h->raw = h->fields = NULL; // exchanged with those of a set
+    h->fields_next = memory_get(P.n_fields, sizeof(void *));
+    for (int64_t i = 0; i < P.n_fields && model_graph(NR_augment); i++)
+        h->fields_next[i] = memory_get(n, field_bytes(&P.fields[i]));
+    h->arena[0] = h->arena[1] = NULL;
+    h->arena_bytes[0] = h->arena_bytes[1] = 0;
+    need_arena(h, 0, helper_arena(n));
+    h->batch_measures = memory_get(P.n_measures + 1, 8);
+    h->graph_seconds = NULL;
+    h->n_values = 0;
+    make_slots(h);
+    return h;
 }
 
 void model_batch(struct model *m, int64_t n) {
@@ -237,8 +291,7 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
     case NR_gradient:
         return m->gradient + P.params[s->ref].offset * real;
     case NR_state:
-        return (output && g->kind != NR_init ? m->state_next : m->state) +
-               state_place(s->ref);
+        return (output && g->kind != NR_init ? m->state_next : m->state) + state_place(s->ref);
     case NR_theta:
         return (output ? m->params[m->segments_overlap || !m->segment_side[s->ref]]
                        : param_base(m, s->ref)) +
@@ -354,8 +407,18 @@ void model_prepare_raw(struct model *m, int64_t n) {
         model_run(m, g, n);
 }
 
+// Ends the process, or goes back to who made the batch ahead.
+static NORETURN void fail(struct model *m, const struct problem *p) {
+    if (!m->trap)
+        die_problem(p);
+    m->trap->problem = *p;
+    longjmp(m->trap->back, 1);
+}
+
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n) {
-    data_gather(d, rows, n, m->raw);
+    struct problem p;
+    if (!data_gather(d, rows, n, m->raw, &p))
+        fail(m, &p);
     model_prepare_raw(m, n);
 }
 
@@ -377,7 +440,9 @@ void model_fit(struct model *m, const struct dataset *d) {
         m->raw[i] = memory_get(train->n, field_bytes(&P.raw[i]));
     m->arena[0] = NULL;
     m->arena_bytes[0] = 0;
-    data_gather(d, train->rows, train->n, m->raw);
+    struct problem p;
+    if (!data_gather(d, train->rows, train->n, m->raw, &p))
+        die_problem(&p);
     model_run(m, g, train->n);
     for (int64_t i = 0; i < P.n_raw; i++)
         free(m->raw[i]);
@@ -565,7 +630,9 @@ void nr_objective_gradient(void *context, const void *theta, void *gradient) {
 }
 
 void nr_fail(void *context, const char *what, const char *line) {
-    const struct model *m = context;
-    die(EXIT_numeric, "%s at %s, in step %.0f (epoch %.0f)", what, line, m->now.step + 1,
-        m->now.epoch + 1);
+    struct model *m = context;
+    struct problem p = {0};
+    problem_set(&p, EXIT_numeric, "%s at %s, in step %.0f (epoch %.0f)", what, line,
+                m->now.step + 1, m->now.epoch + 1);
+    fail(m, &p);
 }

@@ -294,8 +294,11 @@ static void add_values(struct text *t, const struct dataset *d, int64_t row, int
             continue;
         text_add(t, first ? "" : "; ");
         first = false;
+        struct array sample;
+        data_sample(d, i, row, &sample);
         for (int64_t k = 0; k < n && k < MAX_VALUES; k++)
-            text_add(t, "%s%.4g", k ? ", " : "", array_value(&d->raw[i], row * n + k));
+            text_add(t, "%s%.4g", k ? ", " : "", array_value(&sample, k));
+        array_free(&sample);
         text_add(t, n > MAX_VALUES ? ", &#8230;" : "");
     }
 }

@@ -125,8 +125,11 @@ void picture_sample(struct text *t, const struct dataset *d, int64_t raw, int64_
     picture_shape(f->rank, f->shape, &p);
     int64_t n = p.channels * p.height * p.width;
     p.at = memory_raw(n, sizeof *p.at);
+    struct array sample;
+    data_sample(d, raw, row, &sample);
     for (int64_t i = 0; i < n; i++)
-        p.at[i] = array_value(&d->raw[raw], row * n + i) / (f->dtype == NR_u8 ? 255 : 1);
+        p.at[i] = array_value(&sample, i) / (f->dtype == NR_u8 ? 255 : 1);
+    array_free(&sample);
     if (f->dtype != NR_u8)
         scale(p.at, n);
     shrink(&p);

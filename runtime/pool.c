@@ -99,6 +99,8 @@ static void *worker(void *unused) {
     return NULL;
 }
 
+void pool_stay_out(void) { busy = true; }
+
 void nr_parallel(nr_body *body, void *const *context, int64_t n, int64_t chunk) {
     if (n <= 0)
         return;

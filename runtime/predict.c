@@ -1,8 +1,8 @@
-// `predict`: inputs are pictures (.png), arrays of one sample or many (.npy, .npz by field name) or
-// text files with the numbers of a sample on each line. Each sample goes through the data block's
-// preprocessing, with the statistics of the weights file, and the predict graph. Items that are one
-// number a sample are printed, with the class name where one is known; the others are written as
-// DIR/ITEM.npy, like all items under --output DIR.
+// `predict`: inputs are pictures (.png, .jpg), arrays of one sample or many (.npy, .npz by field
+// name) or text files with the numbers of a sample on each line. Each sample goes through the data
+// block's preprocessing, with the statistics of the weights file, and the predict graph. Items that
+// are one number a sample are printed, with the class name where one is known; the others are
+// written as DIR/ITEM.npy, like all items under --output DIR.
 #include "runtime.h"
 
 #include <math.h>
@@ -55,13 +55,21 @@ static void make_field(struct sample_set *s, int64_t raw) {
         die_problem(&p);
 }
 
+// As the reader of the field resizes its pictures.
+static int64_t picture_size(int64_t raw) {
+    for (int64_t i = 0; i < P.n_readers; i++)
+        if (P.readers[i].first_field == raw && strcmp(P.readers[i].kind, "pictures") == 0)
+            return pictures_size(&P.readers[i]);
+    return 0;
+}
+
 static void read_picture(struct sample_set *s, int64_t raw) {
     struct array rgba;
     struct problem p;
     s->n = 1;
     make_field(s, raw);
     if (!image_read(s->path, &rgba, &p) ||
-        !image_to_field(&rgba, &P.raw[raw], s->raw[raw].data, s->path, &p))
+        !pictures_place(&rgba, picture_size(raw), &P.raw[raw], s->raw[raw].data, s->path, &p))
         die_problem(&p);
     array_free(&rgba);
 }
@@ -146,7 +154,7 @@ static void read_input(struct sample_set *s, const char *path) {
             "the program predicts from several fields: give an .npz file with an array for each, "
             "not `%s`",
             path);
-    } else if (ends_with(path, ".png")) {
+    } else if (ends_with(path, ".png") || ends_with(path, ".jpg") || ends_with(path, ".jpeg")) {
         read_picture(s, raw);
     } else if (ends_with(path, ".npy")) {
         if (!npy_read(path, &a, &p))

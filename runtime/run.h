@@ -13,6 +13,7 @@ struct run {
     const struct options *o;
     struct model *m;
     struct dataset *d;
+    struct feed *feed;
     const char *folder, *data_folder;
     int64_t batch, per_epoch, epochs, total; // total: steps
     int64_t epoch, position, step;           // position: steps done in this epoch

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <setjmp.h>
 #include <jansson.h>
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -38,7 +39,7 @@ struct problem {
 };
 // Always false, so that a reader can end with it.
 bool problem_set(struct problem *p, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-bool problem_of_file(struct problem *p, const char *path);   // always false
+bool problem_of_file(struct problem *p, const char *path); // always false
 void problem_help(struct problem *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NORETURN void die(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 NORETURN void die_help(int code, const char *help, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -138,6 +139,9 @@ bool image_parse(const void *data, int64_t n, struct array *rgba, struct problem
 bool image_read(const char *path, struct array *rgba, struct problem *p);
 bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path,
                     struct problem *p);
+// A picture of any size: its shorter side becomes `size`, then the middle is taken.
+bool image_fit(const struct array *rgba, int64_t size, const struct nr_field *f, void *to,
+               const char *path, struct problem *p);
 bool safetensors_read(const char *path, struct arrays *set, json_t **metadata, struct problem *p);
 bool safetensors_parse(const char *data, int64_t n, struct arrays *set, json_t **metadata,
                        struct problem *p);
@@ -147,7 +151,8 @@ bool safetensors_write(const char *path, const struct arrays *set, json_t *metad
 // ---- cifar.c: one file of CIFAR
 enum cifar_form { CIFAR_binary_10, CIFAR_binary_100, CIFAR_png };
 bool cifar_count(const char *path, enum cifar_form form, int64_t *rows, struct problem *p);
-// pixels: u8[rows, 3, 32, 32]; labels: a byte a row, two for CIFAR-100 (coarse, fine), none for PNG.
+// pixels: u8[rows, 3, 32, 32]; labels: a byte a row, two for CIFAR-100 (coarse, fine), none for
+// PNG.
 bool cifar_read(const char *path, enum cifar_form form, int64_t rows, uint8_t *pixels,
                 uint8_t *labels, struct problem *p);
 bool cifar_read_labels(const char *path, int64_t rows, uint8_t *labels, struct problem *p);
@@ -172,9 +177,26 @@ bool table_number(const char *cell, double *v);
 // ---- locate.c: where a data set lies
 bool locate(const char *name, const char *const *candidates, const char *folder, char **path,
             struct problem *p);
+// A folder of that name, or the one of --data itself.
+bool locate_directory(const char *name, const char *folder, char **path, struct problem *p);
 bool locate_name_is_safe(const char *name, struct problem *p);
 const char *locate_folder(const char *path); // of a file: a new text
 const char *const *locate_class_names(const char *data_set, int64_t *n);
+
+// ---- pictures.c: pictures that are decoded when their batch is read
+struct pictures {
+    const char *root;
+    int64_t n, size; // size: of the shorter side, 0: pictures have the field's shape
+    char **paths;    // below the root
+    int32_t *classes;
+};
+int64_t pictures_size(const struct nr_reader *reader); // its argument `size`, checked; 0: none
+// One sample of a field from a decoded picture.
+bool pictures_place(const struct array *rgba, int64_t size, const struct nr_field *f, void *to,
+                    const char *path, struct problem *p);
+bool pictures_gather(const struct pictures *set, const struct nr_field *f, const int64_t *rows,
+                     int64_t n, void *to, struct problem *p);
+uint64_t pictures_hash(const struct pictures *set, uint64_t h);
 
 // ---- data.c: the data block: read, joined, checked, split
 struct split {
@@ -188,7 +210,8 @@ struct names {
 };
 struct dataset {
     int64_t rows;
-    struct array *raw; // [rows, ..] for each raw field
+    struct array *raw;      // [rows, ..] for each raw field; no data where `late` has it
+    struct pictures **late; // of each raw field, NULL: held in `raw`
     struct split splits[NR_n_splits];
     struct names *classes; // for each raw field
     uint64_t hash;
@@ -197,16 +220,26 @@ extern const char *const split_names[NR_n_splits];
 void data_read(struct dataset *d, const char *folder);
 void data_hash(struct dataset *d);
 void data_split(struct dataset *d, uint64_t seed);
-void data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw);
+bool data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw,
+                 struct problem *p);
+void data_sample(const struct dataset *d, int64_t field, int64_t row, struct array *a); // one
+bool data_is_decoded_late(const struct dataset *d);
 void data_shuffle(const struct split *s, uint64_t seed, int64_t epoch, int64_t *order);
 
 // ---- pool.c, gemm.c
 void pool_start(int64_t threads);
+void pool_stay_out(void); // the calling thread runs its nr_parallel alone
 int64_t pool_threads(void);
 int64_t pool_cores(void);
 void floating_point_setup(void);
 void gemm_setup(int64_t batch); // pins OpenBLAS to one thread; the work is split here
 void gemm_thread_setup(void);   // in every thread of the pool
+
+// Where a failure of a batch that is made ahead goes, in place of ending the process.
+struct trap {
+    jmp_buf back;
+    struct problem problem;
+};
 
 // ---- model.c: the trainer's memory, and how graphs are run on it
 struct builtins {
@@ -245,7 +278,8 @@ struct model {
     double *graph_seconds; // time spent in each graph, NULL: not measured
     bool has_fitted;       // fitted values are there
     uint8_t stop, keep;
-    void ***slots; // of each graph
+    void ***slots;     // of each graph
+    struct trap *trap; // NULL: failures end the process
 };
 struct model *model_create(uint64_t seed);
 int64_t model_bytes(int64_t n);                   // what a trainer with batches of n will ask for
@@ -264,11 +298,24 @@ void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows
 void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
 void model_fit(struct model *m, const struct dataset *d);
 void model_augment(struct model *m, int64_t n);
+// A model that prepares and augments batches of n beside `m`, with which it shares all that is read
+// only; and the buffers of a batch, which are exchanged.
+struct model *model_helper(const struct model *m, int64_t n);
+void model_make_set(int64_t n, void ***raw, void ***fields);
+int64_t model_helper_bytes(int64_t n);
+int64_t model_set_bytes(int64_t n);
 void model_step(struct model *m, int64_t n); // gradient and update graphs in order
 bool model_rules(struct model *m);           // stop and keep; false: the program has no rules
 double model_norm(const struct model *m);    // of the gradient
 // A loss that is not finite: names step and layer.
 NORETURN void model_diagnose(struct model *m, int64_t n);
+
+// ---- feed.c: batches of the training split, made beside the computation
+struct feed *feed_open(struct model *m, const struct dataset *d, int64_t batch);
+// The batches of `rows` from number `from` on; `now` holds for that one and its step counts on.
+void feed_start(struct feed *f, const int64_t *rows, int64_t n, int64_t from,
+                const struct builtins *now);
+int64_t feed_next(struct feed *f); // the next batch becomes the model's: its number of samples
 
 // ---- weights.c: parameters, states and fitted values as named tensors
 struct weights {

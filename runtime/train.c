@@ -89,12 +89,8 @@ static void set_builtins(struct run *r) {
 
 static void run_step(struct run *r) {
     struct model *m = r->m;
-    const struct split *train = &r->d->splits[NR_train];
-    int64_t at = r->position * r->batch, n = train->n - at < r->batch ? train->n - at : r->batch;
     set_builtins(r);
-    model_prepare(m, r->d, r->order + at, n);
-    model_augment(m, n);
-    model_step(m, n);
+    model_step(m, feed_next(r->feed));
     for (int64_t k = 0; k < P.n_measures; k++)
         r->sums[k] += m->batch_measures[k];
     r->sums[P.n_measures] += m->gradient_norm;
@@ -147,6 +143,8 @@ static void run_epoch(struct run *r, struct progress *bar) {
         memcpy(r->order, train->rows, (size_t)train->n * sizeof *r->order);
     else
         data_shuffle(train, r->m->seed, r->epoch, r->order);
+    set_builtins(r);
+    feed_start(r->feed, r->order, train->n, r->position, &r->m->now);
     while (r->position < r->per_epoch && r->step < r->total) {
         run_step(r);
         progress_step(bar, r->step, r->m->loss);
@@ -195,6 +193,18 @@ static void check_program(void) {
         die(EXIT_content, "the program minimizes nothing, so there is nothing to train");
 }
 
+// Some readers bring splits or do not, as their files have it.
+static void check_splits(const struct dataset *d) {
+    for (int64_t i = 0; i < P.n_graphs; i++)
+        for (int64_t k = 0; k < P.graphs[i].n_inputs; k++) {
+            const struct nr_slot *s = &P.graphs[i].slots[k];
+            if (s->role == NR_measure && !d->splits[s->ref2].exists)
+                die_help(EXIT_content, "add its files, or `split` some rows of another one",
+                         "the program reads `%s.%s`, and the data has no split `%s`",
+                         split_names[s->ref2], P.measures[s->ref].name, split_names[s->ref2]);
+        }
+}
+
 static void start_run(struct run *r, struct options *o) {
     struct checkpoint c = {0};
     r->folder = o->out ? o->out : memory_text("runs/%s", P.name);
@@ -205,6 +215,7 @@ static void start_run(struct run *r, struct options *o) {
     data_hash(r->d);
     r->data_folder = o->data ? realpath(o->data, NULL) : NULL;
     data_split(r->d, o->seed);
+    check_splits(r->d);
     run_create_folder(r);
     r->m = model_open(o, NULL);
     plan(r);
@@ -212,6 +223,7 @@ static void start_run(struct run *r, struct options *o) {
     r->start = log_clock();
     r->written = r->start;
     model_batch(r->m, r->batch);
+    r->feed = feed_open(r->m, r->d, r->batch);
     if (o->resume) {
         checkpoint_restore(r, &c);
         if (r->total < r->step)

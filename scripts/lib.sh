@@ -37,7 +37,7 @@ llvm_package() {
 # compiler, generators and libraries that netc and its trainers are built from
 build_packages() {
     echo gcc libc6-dev cmake ninja-build flex bison "$(llvm_package)" libopenblas-dev liblapacke-dev \
-         zlib1g-dev libpng-dev libjansson-dev libzip-dev libutf8proc-dev
+         zlib1g-dev libpng-dev libjpeg-dev libjansson-dev libzip-dev libutf8proc-dev
 }
 
 refresh_lists() {

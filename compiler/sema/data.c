@@ -9,16 +9,26 @@
 
 // ---- read
 
-// bytes: real fields are kept as u8; test: the files bring a test split
+// bytes: real fields are kept as u8; brings: the splits that its files may bring besides train;
+// arguments: what it takes by name
 static const struct reader {
     const char *name;
-    bool compiled, bytes, test;
+    bool compiled, bytes;
+    const char *brings[3], *arguments[3];
 } reader_kinds[] = {
-    {"idx", true, true, true},        {"csv", true, false, false},
-    {"table", true, false, false},    {"npy", true, false, false},
-    {"cifar", true, true, true},      {"wav", false, false, false},
-    {"lines", false, false, false},   {"pictures", false, false, false},
-    {"windows", false, false, false},
+    {.name = "idx", .compiled = true, .bytes = true, .brings = {"test"}},
+    {.name = "csv", .compiled = true},
+    {.name = "table", .compiled = true},
+    {.name = "npy", .compiled = true},
+    {.name = "cifar", .compiled = true, .bytes = true, .brings = {"test"}},
+    {.name = "pictures",
+     .compiled = true,
+     .bytes = true,
+     .brings = {"validation", "test"},
+     .arguments = {"size", "list"}},
+    {.name = "wav"},
+    {.name = "lines"},
+    {.name = "windows"},
 };
 enum { N_READERS = sizeof reader_kinds / sizeof *reader_kinds };
 
@@ -38,8 +48,22 @@ static void unknown_reader(struct sema *s, const struct ast *call) {
                               : ast_spelling(s->arena, call);
     struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
     const char *near = near_name(spelled, names, N_READERS);
-    diag_help(d, near ? "did you mean `%s`?" : "the readers are idx, cifar, csv, table, npy%s",
-              near ? near : "");
+    diag_help(
+        d, near ? "did you mean `%s`?" : "the readers are idx, cifar, csv, npy, pictures, table%s",
+        near ? near : "");
+}
+
+static bool knows_argument(struct sema *s, const struct ast *a, const char *reader) {
+    const char *const *known = find_reader(reader)->arguments;
+    size_t n = 0;
+    for (; known[n]; n++)
+        if (strcmp(known[n], a->text) == 0)
+            return true;
+    struct diag *d = diag_unknown_argument(s->diags, a->at, a->text, reader);
+    const char *near = near_name(a->text, known, n);
+    if (near)
+        diag_help(d, "did you mean `%s`?", near);
+    return false;
 }
 
 static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *call,
@@ -50,7 +74,7 @@ static bool reader_arguments(struct sema *s, struct frame *f, const struct ast *
     for (uint32_t i = 0; i < list->n_kids; i++) {
         const struct ast *a = list->kid[i];
         struct value *v = sema_expr(s, f, a->kind == AST_argument ? a->kid[0] : a);
-        if (value_is_bad(v))
+        if (value_is_bad(v) || (a->kind == AST_argument && !knows_argument(s, a, r->kind)))
             return false;
         s->structural |= v->taint;
         struct program_argument *to = &r->arguments[i];
@@ -190,7 +214,8 @@ bool sema_has_split(const struct sema *s, const char *name) {
     for (uint32_t i = 0; i < p->splits.n; i++)
         found |= strcmp(p->splits.at[i].name, name) == 0;
     for (uint32_t i = 0; i < p->readers.n; i++)
-        found |= find_reader(p->readers.at[i].kind)->test && strcmp(name, "test") == 0;
+        for (const char *const *at = find_reader(p->readers.at[i].kind)->brings; *at; at++)
+            found |= strcmp(*at, name) == 0;
     return found;
 }
 

@@ -1,5 +1,6 @@
 // Sets of several files. CIFAR: a small set is written in its binary form and in the packaged PNG
 // form, by this file's own code, and both are read to the same samples; damaged files are refused.
+// JPEG: pictures are written by libjpeg at its best quality and read back, whole and damaged.
 // With NETC_CIFAR=DIR the real package in DIR is read, too (60,000 pictures of 10 even classes).
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,11 +9,12 @@
 
 #include "runtime.h"
 
-#include <png.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <png.h>
+#include <jpeglib.h>
 
 enum { ROWS = 7, FILES = 6 }; // samples of each file
 
@@ -200,6 +202,108 @@ static void test_damaged_cifar(void **state) {
     free(pixels);
 }
 
+// ---- JPEG
+enum { JPEG_HEIGHT = 21, JPEG_WIDTH = 34 };
+
+static int smooth(int64_t i, int64_t j, int64_t c) { return (int)(60 + 5 * i - j + 20 * c); }
+
+static unsigned char *write_jpeg(int components, J_COLOR_SPACE space, bool progressive,
+                                 unsigned long *n) {
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned char *data = NULL, line[JPEG_WIDTH * 4];
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    *n = 0;
+    jpeg_mem_dest(&jpeg, &data, n);
+    jpeg.image_width = JPEG_WIDTH;
+    jpeg.image_height = JPEG_HEIGHT;
+    jpeg.input_components = components;
+    jpeg.in_color_space = space;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, 100, TRUE);
+    if (progressive)
+        jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    for (int64_t i = 0; i < JPEG_HEIGHT; i++) {
+        unsigned char *at = line;
+        for (int64_t j = 0; j < JPEG_WIDTH; j++)
+            for (int64_t c = 0; c < components; c++) // CMYK: inverted, the black at 200
+                *at++ = c == 3 ? 200 : (unsigned char)smooth(i, j, components == 1 ? 1 : c);
+        at = line;
+        jpeg_write_scanlines(&jpeg, &at, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    return data;
+}
+
+static void check_jpeg(int components, J_COLOR_SPACE space, bool progressive) {
+    unsigned long n;
+    unsigned char *data = write_jpeg(components, space, progressive, &n);
+    struct array rgba;
+    struct problem p;
+    if (!image_parse(data, (int64_t)n, &rgba, &p))
+        fail_msg("%s", p.message);
+    assert_int_equal(rgba.shape[0], JPEG_HEIGHT);
+    assert_int_equal(rgba.shape[1], JPEG_WIDTH);
+    const uint8_t *at = rgba.data;
+    for (int64_t i = 0; i < JPEG_HEIGHT; i++)
+        for (int64_t j = 0; j < JPEG_WIDTH; j++)
+            for (int64_t c = 0; c < 4; c++, at++) {
+                int wanted = c == 3 ? 255 : smooth(i, j, components == 1 ? 1 : c);
+                if (components == 4 && c < 3)
+                    wanted = wanted * 200 / 255;
+                if (abs(*at - wanted) > 3)
+                    fail_msg("(%d, %d, %d): %d, not %d", (int)i, (int)j, (int)c, *at, wanted);
+            }
+    array_free(&rgba);
+    for (unsigned long cut = 3; cut < n; cut += 1 + n / 40) { // ends too early: never a picture
+        unsigned char *part = memory_raw((int64_t)cut, 1);
+        memcpy(part, data, cut);
+        assert_false(image_parse(part, (int64_t)cut, &rgba, &p));
+        assert_null(rgba.data);
+        free(part);
+    }
+    free(data);
+}
+
+static void test_jpeg(void **state) {
+    check_jpeg(3, JCS_RGB, false);
+    check_jpeg(3, JCS_RGB, true);
+    check_jpeg(1, JCS_GRAYSCALE, false);
+    check_jpeg(4, JCS_CMYK, false);
+}
+
+// The resized picture of a plane is the plane: a triangle filter keeps what is linear, away from
+// the borders.
+static void test_resizing_keeps_slopes(void **state) {
+    static const int64_t shape[] = {1, 8, 8};
+    struct nr_field f = {.name = "x", .dtype = NR_f64, .rank = 3, .shape = shape};
+    struct array rgba;
+    struct problem p;
+    double out[64];
+    if (!array_make(&rgba, NR_u8, 3, (const int64_t[]){60, 80, 4}, &p))
+        fail_msg("%s", p.message);
+    for (int64_t i = 0; i < 60; i++)
+        for (int64_t j = 0; j < 80; j++) {
+            uint8_t v = (uint8_t)(2 * i + j), pixel[] = {v, v, v, 255};
+            memcpy((uint8_t *)rgba.data + (i * 80 + j) * 4, pixel, 4);
+        }
+    assert_true(
+        image_fit(&rgba, 20, &f, out, "x.png", &p)); // a third: 20 x 26, rows 6 on, columns 9 on
+    for (int64_t i = 0; i < 8; i++)
+        for (int64_t j = 0; j < 8; j++) {
+            double y = (6 + (double)i + 0.5) * 3 - 0.5, x = (9 + (double)j + 0.5) * 80 / 26 - 0.5;
+            assert_true(out[i * 8 + j] - (2 * y + x) < 0.7 && out[i * 8 + j] - (2 * y + x) > -0.7);
+        }
+    static const int64_t wide[] = {1, 8, 30};
+    f.shape = wide;
+    assert_false(image_fit(&rgba, 20, &f, out, "x.png", &p));
+    assert_non_null(strstr(p.message, "26x20 pixels after resizing to 20, field `x` is 30x8"));
+    array_free(&rgba);
+}
+
 static void test_the_package(void **state) {
     const char *package = getenv("NETC_CIFAR");
     struct dataset d;
@@ -226,6 +330,8 @@ int main(void) {
         cmocka_unit_test(test_cifar_10),
         cmocka_unit_test(test_cifar_100),
         cmocka_unit_test(test_damaged_cifar),
+        cmocka_unit_test(test_jpeg),
+        cmocka_unit_test(test_resizing_keeps_slopes),
         cmocka_unit_test(test_the_package),
     };
     return cmocka_run_group_tests(tests, make_folder, NULL) || remove_folder(NULL);
