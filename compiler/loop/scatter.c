@@ -203,7 +203,10 @@ void scatter_emit(struct build *b, const struct graph *g, node_id n, uint32_t la
     memcpy(extents + s.n->rank, s.n->red, s.n->n_red * sizeof *extents);
     e->body.extents = extents;
     uint32_t last = s.n->rank - 1;
-    if (lanes > 1 && last != s.axis && s.n->shape[last] >= lanes / 2) {
+    uint64_t where = expr_axes(g, s.data); // axes on which the place depends: not in lanes
+    for (uint32_t i = 0; i < s.n->n_guards; i++)
+        where |= index_axes(g, s.n->guards[i].index);
+    if (lanes > 1 && last != s.axis && !(where >> last & 1) && s.n->shape[last] >= lanes / 2) {
         e->lane = (int)last;
         e->lanes = lanes;
     }
