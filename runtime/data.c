@@ -305,6 +305,8 @@ void data_hash(struct dataset *d) {
     uint64_t h = 0x9E3779B97F4A7C15u;
     for (int64_t i = 0; i < nr_program.n_raw; i++) {
         const struct array *a = &d->raw[i];
+        if (nr_program.raw[i].made)
+            continue;
         if (d->late[i])
             h = pictures_hash(d->late[i], h);
         int64_t bytes = a->count * dtype_bytes(a->dtype),
@@ -318,6 +320,15 @@ void data_hash(struct dataset *d) {
         free(sums);
     }
     d->hash = h;
+}
+
+// A field that the fit graph makes: one row for each sample, 0 outside the training split.
+static void make_raw(const struct nr_field *f, struct array *a, int64_t rows) {
+    struct problem p;
+    int64_t shape[MAX_RANK] = {rows};
+    shape_copy(shape + 1, f->rank, f->shape);
+    if (!array_make(a, f->dtype, f->rank + 1, shape, &p))
+        die_problem(&p);
 }
 
 void data_read(struct dataset *d, const char *folder) {
@@ -347,6 +358,9 @@ void data_read(struct dataset *d, const char *folder) {
         for (int64_t i = 0; i < rows[s]; i++)
             split->rows[i] = d->rows++;
     }
+    for (int64_t i = 0; i < nr_program.n_raw; i++)
+        if (nr_program.raw[i].made)
+            make_raw(&nr_program.raw[i], &d->raw[i], d->rows);
 }
 
 // ---- splits
@@ -416,6 +430,21 @@ bool data_is_decoded_late(const struct dataset *d) {
         if (d->late[f])
             return true;
     return false;
+}
+
+bool data_is_made(void) {
+    for (int64_t i = 0; i < nr_program.n_raw; i++)
+        if (nr_program.raw[i].made)
+            return true;
+    return false;
+}
+
+// What the fit graph made for the samples of a split, into their rows.
+void data_scatter(const struct dataset *d, int64_t field, const struct split *s, const void *made) {
+    const struct array *a = &d->raw[field];
+    int64_t bytes = dtype_bytes(a->dtype) * shape_count(a->rank - 1, a->shape + 1);
+    for (int64_t i = 0; i < s->n; i++)
+        memcpy((char *)a->data + s->rows[i] * bytes, (const char *)made + i * bytes, (size_t)bytes);
 }
 
 static bool gather_field(const struct dataset *d, int64_t f, const int64_t *rows, int64_t n,

@@ -46,8 +46,15 @@ struct model *model_open(const struct options *o, struct weights *w) {
 }
 
 // `gradient` is a measurement of the training steps alone.
+// So is the loss, where it depends on what a procedure made for the training split.
 bool measure_is_evaluated(int64_t k) {
-    return strcmp(nr_program.measures[k].name, "gradient") != 0;
+    const struct nr_graph *g = model_graph(NR_evaluate);
+    for (int64_t i = 0; g && i < g->n_outputs; i++) {
+        const struct nr_slot *s = &g->slots[g->n_inputs + i];
+        if ((s->role == NR_loss && k == 0) || (s->role == NR_measure && s->ref == k))
+            return true;
+    }
+    return false;
 }
 
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {

@@ -106,6 +106,8 @@ static void print_fields(const char *title, int64_t n, const struct nr_field *fi
                shape_text(shape, fields[i].rank, fields[i].shape), dtype_name(fields[i].dtype));
         if (fields[i].classes > 0)
             printf("  class(%lld)", (long long)fields[i].classes);
+        if (fields[i].made)
+            printf("  made for the training split");
         putchar('\n');
     }
 }

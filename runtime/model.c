@@ -444,8 +444,11 @@ void model_fit(struct model *m, const struct dataset *d) {
     if (!data_gather(d, train->rows, train->n, m->raw, &p))
         die_problem(&p);
     model_run(m, g, train->n);
-    for (int64_t i = 0; i < P.n_raw; i++)
+    for (int64_t i = 0; i < P.n_raw; i++) {
+        if (P.raw[i].made)
+            data_scatter(d, i, train, m->raw[i]);
         free(m->raw[i]);
+    }
     free(m->raw);
     free(m->arena[0]);
     m->raw = batch;

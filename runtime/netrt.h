@@ -50,7 +50,7 @@ struct nr_reader {
     int64_t n_arguments; const struct nr_argument *arguments;
     int64_t first_field, n_fields;
 };
-struct nr_field { const char *name; int64_t dtype, classes, rank; const int64_t *shape; int64_t raw, used, for_predict; };
+struct nr_field { const char *name; int64_t dtype, classes, rank; const int64_t *shape; int64_t raw, used, for_predict, made; };   // made, raw: the fit graph gives it, for the training split
 struct nr_split_rule { const char *name, *from; int64_t kind; double amount; };   // kind: 0 count, 1 fraction, 2 tail
 struct nr_tensor { const char *name; int64_t dtype, rank; const int64_t *shape; int64_t count, offset; };
 struct nr_segment { int64_t offset, count; };

@@ -28,7 +28,8 @@ static bool is_wanted(int64_t raw) {
     bool marked = false;
     for (int64_t i = 0; i < P.n_raw; i++)
         marked |= P.raw[i].for_predict != 0;
-    return marked ? P.raw[raw].for_predict != 0 : P.raw[raw].classes == 0;
+    return !P.raw[raw].made &&
+           (marked ? P.raw[raw].for_predict != 0 : P.raw[raw].classes == 0);
 }
 static int64_t only_wanted(void) { // -1: several
     int64_t found = -1;

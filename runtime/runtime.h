@@ -224,6 +224,8 @@ bool data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *
                  struct problem *p);
 void data_sample(const struct dataset *d, int64_t field, int64_t row, struct array *a); // one
 bool data_is_decoded_late(const struct dataset *d);
+bool data_is_made(void); // does a procedure make a field?
+void data_scatter(const struct dataset *d, int64_t field, const struct split *s, const void *made);
 void data_shuffle(const struct split *s, uint64_t seed, int64_t epoch, int64_t *order);
 
 // ---- pool.c, gemm.c

@@ -99,7 +99,7 @@ static void run_step(struct run *r) {
 }
 
 static bool keep_by_default(struct run *r) {
-    if (!r->d->splits[NR_validation].exists)
+    if (!r->d->splits[NR_validation].exists || !measure_is_evaluated(0))
         return true;
     double loss = measure(r, 0, NR_validation);
     if (!(loss < r->best_loss))
@@ -225,6 +225,8 @@ static void start_run(struct run *r, struct options *o) {
     model_batch(r->m, r->batch);
     r->feed = feed_open(r->m, r->d, r->batch);
     if (o->resume) {
+        if (data_is_made())
+            model_fit(r->m, r->d); // what procedures made for each sample is not in the checkpoint
         checkpoint_restore(r, &c);
         if (r->total < r->step)
             die(EXIT_usage, "`--epochs %lld`: the run has done %lld steps, which is more",

@@ -113,6 +113,7 @@ static void put_fields(struct row *r, uint32_t n, const struct program_field *fi
         put_int(&w, f->raw);
         put_int(&w, f->used);
         put_int(&w, f->for_predict);
+        put_int(&w, f->made);
     }
     put_array(r, n, sizeof(struct nr_field), &w);
 }

@@ -34,6 +34,7 @@ struct program_field {
     uint32_t raw;                 // field: 1 + index of the raw field it is unchanged, else 0 (made by the prepare graph)
     bool used;                    // false: no graph needs it
     bool for_predict;             // predict's graph needs it
+    bool made;                    // raw: by a procedure of the data block, for the training split alone. field: depends on such a one
 };
 enum split_amount { SPLIT_count, SPLIT_fraction, SPLIT_tail };
 struct program_split { const char *name, *from; enum split_amount kind; double amount; };

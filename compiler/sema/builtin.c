@@ -108,10 +108,22 @@ static struct value *from_node(struct sema *s, node_id n, const struct operand *
     return v;
 }
 
+// Has it the samples of the split as an axis, as in a procedure?
+static bool whole_split(const struct value *v) {
+    for (uint32_t k = 0; v->kind == VALUE_tensor && k < v->rank; k++)
+        if (v->shape[k] < 0)
+            return true;
+    return false;
+}
+
 static struct value *structural(struct sema *s, struct frame *f, enum op op, struct value *v,
                                 struct value *second, int64_t part, bool has_part, struct span at) {
     struct operand a, b;
     const char *error = NULL;
+    if (whole_split(v) || (second && whole_split(second)))
+        return sema_not_compiled(s, f, at,
+                                 arena_printf(s->arena, "`%s` of all samples at once",
+                                              op_table[op].name));
     to_operand(s, f, v, &a);
     node_id in[2] = {a.node, 0};
     if (second) {
@@ -133,6 +145,8 @@ static struct value *reshape(struct sema *s, struct frame *f, struct value *v, s
     extent shape[MAX_RANK];
     uint32_t rank;
     int64_t count = 1, want = 1;
+    if (whole_split(v))
+        return sema_not_compiled(s, f, at, "`reshape` of all samples at once");
     if (to->kind == VALUE_number || to->kind == VALUE_truth) {
         rank = 1;
         if (!value_whole(s, f, to, at, "an extent", &shape[0]))
@@ -188,6 +202,8 @@ static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct 
     expr_id sum = expr_const(s->graph, 0);
     for (uint32_t i = 0; i < n; i++) {
         struct value *v = args[i].value;
+        if (whole_split(v) && v->shape[0] < 0)
+            return sema_not_compiled(s, f, at, "`concat` of samples");
         bool fits = v->kind == VALUE_tensor && v->rank > 0 && v->rank == r->rank;
         for (uint32_t k = 1; fits && k < v->rank; k++)
             fits = v->shape[k] == r->shape[k];
@@ -254,8 +270,17 @@ static struct value *gradient(struct sema *s, struct frame *f, struct value *fn,
     return r;
 }
 
-static struct value *shape_of(struct sema *s, struct value *v) {
+static struct value *shape_of(struct sema *s, struct frame *f, struct value *v, struct span at) {
     int64_t n = 1;
+    if (whole_split(v)) {
+        struct value *size = value_number(s, number_int(1), 0);
+        for (uint32_t k = 0; k < v->rank; k++)
+            size = sema_binary(s, f, "*", size,
+                               v->shape[k] < 0 ? sema_symbol(s, v->shape[k])
+                                               : value_number(s, number_int(v->shape[k]), 0),
+                               at);
+        return size;
+    }
     for (uint32_t k = 0; v->kind == VALUE_tensor && k < v->rank; k++)
         n *= v->shape[k];
     return value_number(s, number_int(n), 0);
@@ -310,7 +335,7 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
     case BI_reshape:
         return v->kind == VALUE_parts ? bad(s, at, id, v) : reshape(s, f, v, w, at);
     case BI_size:
-        return shape_of(s, v);
+        return shape_of(s, f, v, at);
     case BI_argsort:
         return structural(s, f, OP_argsort, v, NULL, 0, false, at);
     case BI_eigh:

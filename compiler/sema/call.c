@@ -70,7 +70,9 @@ static struct value *definition_value(struct sema *s, struct frame *f, struct de
         return !count || sema_add_replica(s, &top, v->object, d->name, count) ? v : value_poison(s);
     }
     case AST_procedure:
-        return sema_not_compiled(s, f, at, "a call of a `procedure`");
+        if (s->mode != MODE_fit && s->mode != MODE_prepare)
+            return sema_not_compiled(s, f, at, "a `procedure` outside a data block");
+        return template_of(s, d, 0);
     default:
         return template_of(s, d, 0);
     }
@@ -206,7 +208,9 @@ static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *pa
         return false;
     }
     if (dim->kind == AST_name && !scope_find(b->f->scope, dim->text, true)) {
-        scope_bind(s, b->f->scope, dim->text, value_number(s, number_int(v->shape[axis]), 0),
+        scope_bind(s, b->f->scope, dim->text,
+                   v->shape[axis] < 0 ? sema_symbol(s, v->shape[axis])
+                                      : value_number(s, number_int(v->shape[axis]), 0),
                    dim->at);
         if (b->n_dims < MAX_AXES) {
             b->dims[b->n_dims] = dim->text;
@@ -216,6 +220,9 @@ static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *pa
         return true;
     }
     struct value *e = sema_expr(s, b->f, dim);
+    extent symbol;
+    if (sema_is_symbol(s, e, &symbol) && symbol == v->shape[axis])
+        return true;
     if (!value_whole(s, b->f, e, dim->at, "an extent", &want))
         return false;
     if (want != v->shape[axis]) {
@@ -576,7 +583,9 @@ static bool owns_parameters(enum ast_kind k) { return k == AST_layer || k == AST
 static struct value *run_body(struct sema *s, struct frame *caller, struct object *o,
                               const char *path, struct given *slot, struct span at) {
     const struct ast *def = o->def->ast, *params = params_of(def), *body = body_of(def);
-    struct frame f = {.scope = scope_new(s, o->scope, true), .lift = caller ? caller->lift : 0};
+    bool procedure = def->kind == AST_procedure;
+    struct frame f = {.scope = scope_new(s, o->scope, true),
+                      .lift = caller && !procedure ? caller->lift : 0};
     struct binding_run b = {.f = &f};
     f.what = intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text));
     f.owns = owns_parameters(def->kind);
@@ -607,6 +616,8 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
         struct span where = v ? slot[i].at : params->kid[i]->at;
         if (!v)
             v = sema_expr(s, &f, params->kid[i]->kid[AST_param_value]);
+        if (procedure)
+            v = sema_whole_split(s, params->kid[i], v, where);
         if (!bind_param(s, &b, params->kid[i], v, where))
             return value_poison(s);
     }
@@ -729,7 +740,14 @@ static struct value *invoke_definition(struct sema *s, struct frame *f, struct v
         s->depth--;
         return value_poison(s);
     }
-    struct value *v = run(s, f, o, callee->kind == VALUE_instance ? o->path : NULL, slot, at);
+    bool procedure = def->kind == AST_procedure, outermost = procedure && !s->in_procedure;
+    struct value *v = outermost ? sema_stored_results(s, f, o->def) : NULL;
+    s->in_procedure += procedure;
+    if (!v)
+        v = run(s, f, o, callee->kind == VALUE_instance ? o->path : NULL, slot, at);
+    s->in_procedure -= procedure;
+    if (outermost && s->mode == MODE_fit)
+        v = sema_procedure_results(s, f, o->def, v, at);
     s->depth--;
     return v;
 }

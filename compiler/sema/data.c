@@ -251,6 +251,17 @@ static void statement(struct sema *s, struct frame *f, const struct ast *n) {
     }
 }
 
+// Does it depend on what a procedure made for the training split?
+static bool depends_on_made(struct sema *s, node_id n) {
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++) {
+        const struct node *in = graph_node(s->graph, s->graph->inputs.at[i]);
+        if (in->role == ROLE_raw && s->program->raw.at[in->ref].made &&
+            graph_reaches(s->graph, s->graph->inputs.at[i], n))
+            return true;
+    }
+    return false;
+}
+
 static void add_fields(struct sema *s, struct frame *f) {
     struct program *p = s->program;
     uint32_t n = 0;
@@ -274,9 +285,11 @@ static void add_fields(struct sema *s, struct frame *f) {
                                       .raw = is_raw ? raw + 1 : 0};
         for (uint32_t k = 0; k < v->rank; k++)
             field.shape[k] = v->shape[k];
-        if (!is_raw)
-            graph_output(s->graph, field.name, value_plain_node(s, f, v), ROLE_field, p->fields.n,
-                         0);
+        if (!is_raw) {
+            node_id n = value_plain_node(s, f, v);
+            graph_output(s->graph, field.name, n, ROLE_field, p->fields.n, 0);
+            field.made = depends_on_made(s, n);
+        }
         VEC_PUSH(p->arena, &p->fields, field);
         VEC_PUSH(s->arena, &s->field_values, v);
     }
@@ -290,7 +303,9 @@ void sema_data(struct sema *s, struct ast *block) {
                          false);
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
-        s->n_fitted = s->n_raw = 0;
+        s->n_fitted = s->n_raw = s->n_calls = 0;
+        if (!round)
+            s->calls.n = 0;
         s->program->real =
             round ? s->options->real : DTYPE_f64; // statistics of many samples: always wide
         for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)

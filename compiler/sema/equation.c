@@ -189,6 +189,8 @@ static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, en
     for (uint32_t i = 0; r && i < r->n_guards; i++)
         p.comp.guards[p.comp.n_guards++] = (struct guard){
             index_substitute(s->graph, r->guards[i].index, LETTER_END, p.by), r->guards[i].bound};
+    if (sema_pairs_of_samples(s, f, p.comp.n_out, p.comp.extents))
+        return 0;
     p.comp.body = expr_substitute(s->graph, body, LETTER_END, p.by);
     s->graph->here = f->origin;
     return planned_read(s, &p, graph_comp(s->graph, &p.comp), shape->rank);
@@ -348,8 +350,6 @@ static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const
     return false;
 }
 
-static struct value *fitted(struct sema *s, struct value *shape);
-
 static struct value *reduce_over(struct sema *s, struct frame *f, const char *reducer,
                                  struct value *v, const bool *own, bool batch, struct span at) {
     uint32_t before = s->next_letter, n_axes = 0, axes[MAX_AXES];
@@ -360,6 +360,11 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
     v = value_is_tensor(v) && v->kind != VALUE_tensor
             ? value_scalar(s, value_expr(s, v), v->element)
             : v;
+    if (batch && s->in_procedure) {
+        diag_help(diag_bad_axis(s->diags, at, "batch", "a procedure"),
+                  "a procedure sees the samples as an axis of its arrays: `over = n`");
+        return value_poison(s);
+    }
     if (batch && (value_batched(s, v) || s->mode == MODE_fit))
         axes[n_axes++] = LETTER_BATCH;
     for (uint32_t k = 0; k < v->rank; k++) {
@@ -381,7 +386,7 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
         diag_arg_axes(s->diags, at, reducer, (int)n_axes);
         out = value_poison(s);
     } else if (batch && s->mode == MODE_prepare) {
-        out = fitted(s, &inner);
+        out = sema_fitted(s, &inner);
     } else if (n_axes == 0) {
         out = value_shape_like(s, &inner);
     } else {
@@ -390,7 +395,7 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
             out = value_settle(s, f, out);
             graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
                          value_plain_node(s, f, out), ROLE_fitted, s->n_fitted, 0);
-            fitted(s, out);
+            sema_fitted(s, out);
         }
     }
     s->next_letter = before;
@@ -399,7 +404,7 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
 
 // The next fitted value of the data block: registered in the fit graph, read in the prepare graph.
 // Both graphs evaluate the block in the same order, so counting identifies them.
-static struct value *fitted(struct sema *s, struct value *shape) {
+struct value *sema_fitted(struct sema *s, struct value *shape) {
     uint32_t k = s->n_fitted++;
     if (k == s->program->fitted.n) {
         struct program_tensor t = {.dtype = s->program->real, .rank = shape->rank, .count = 1};

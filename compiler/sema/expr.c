@@ -566,6 +566,10 @@ static struct value *measurement(struct sema *s, struct frame *f, const struct a
         }
         for (uint32_t m = 0; m < s->program->measures.n; m++)
             if (strcmp(s->program->measures.at[m].name, n->text) == 0) {
+                if (split && m == 0 && s->made_objective) {
+                    diag_made_field(s->diags, n->at, s->made_objective, ast_spelling(s->arena, n));
+                    return value_poison(s);
+                }
                 node_id in = sema_find_input(s, ROLE_measure, m, split);
                 if (!in)
                     in = graph_input(s->graph,

@@ -106,6 +106,8 @@ bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *o
     struct value *v = sema_expr(s, f, e);
     if (value_is_bad(v))
         return false;
+    if (sema_is_symbol(s, v, out))
+        return true;
     if (v->kind != VALUE_number) {
         diag_not_compile_time(s->diags, e->at, "an extent", value_words(s, v));
         return false;

@@ -207,6 +207,15 @@ struct layer_value {
     struct value *value;
     struct span at;
 };
+// What a procedure's call in the data block gave: shapes, and where each result is kept.
+struct call_results {
+    uint32_t n;
+    struct call_result {
+        struct value like; // of one sample, if per_sample
+        bool per_sample;
+        uint32_t ref; // raw or fitted
+    } * at;
+};
 struct sema {
     struct arena *arena;
     struct sources *sources;
@@ -229,6 +238,9 @@ struct sema {
     struct state_slot *states; // of the graph under construction
     uint64_t structural;       // hyperparameters that shapes, counts or choices depend on
     uint32_t n_fitted, n_raw;  // data: batch reductions, fields read so far
+    uint32_t n_calls;          // data: procedure calls so far
+    VEC(struct call_results) calls; // their results, as the fit graph found them
+    uint32_t in_procedure;
     const char *naming;        // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
     struct scope *data_scope; // fields of the data block
@@ -240,6 +252,7 @@ struct sema {
     VEC(struct value *) field_values;     // like program.fields: element, bounds, axis names
     VEC(struct schedule) schedules;       // arguments of optimizers that read measurements
     VEC(const char *) memory_keys;        // like program.memories: the call that owns each
+    const char *made_objective;           // a field made for the training split that J depends on
     bool *reached;                        // parameters that the objective depends on
     bool needs_shape;                     // the optimizer just evaluated is not elementwise
     bool foreign;                         // an initial value that depends on another graph's values
@@ -270,6 +283,8 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
 node_id value_plain_node(struct sema *s, struct frame *f,
                          struct value *v); // batch and own axes only
 enum dtype value_dtype(struct sema *s, const struct value *v);
+bool sema_pairs_of_samples(struct sema *s, const struct frame *f, uint32_t n,
+                           const extent *extents); // an error was reported
 bool value_whole(struct sema *s, struct frame *f, struct value *v, struct span at, const char *what,
                  int64_t *out);
 uint64_t value_letters(struct sema *s, const struct value *v);
@@ -314,6 +329,7 @@ struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i,
 void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
                    const struct ast *type, const struct ast *value, bool update);
 struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *n);
+struct value *sema_fitted(struct sema *s, struct value *shape);
 struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body,
                           struct value *where, uint32_t n_axes, const uint32_t *axes,
@@ -356,6 +372,15 @@ void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, 
 struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *name);
 node_id sema_find_input(struct sema *s, enum role role, uint32_t ref, uint32_t ref2);
 
+
+// ---- procedure.c: calls of procedures; the split's size as an extent
+struct value *sema_symbol(struct sema *s, extent symbol);
+bool sema_is_symbol(struct sema *s, const struct value *v, extent *symbol);
+struct value *sema_whole_split(struct sema *s, const struct ast *param, struct value *v,
+                               struct span at);
+struct value *sema_procedure_results(struct sema *s, struct frame *f, const struct definition *d,
+                                     struct value *v, struct span at);
+struct value *sema_stored_results(struct sema *s, struct frame *f, const struct definition *d);
 
 // ---- replica.c: families of networks and instances
 bool sema_add_replica(struct sema *s, struct frame *f, struct object *o, const char *name,
@@ -409,6 +434,7 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
 void sema_data(struct sema *s, struct ast *block);
 bool sema_has_split(const struct sema *s, const char *name);
 bool sema_train(struct sema *s, struct ast *block);
+const char *sema_made_field(struct sema *s, node_id n);
 struct value *sema_scheduled(struct sema *s, const struct ast *n); // NULL: no such argument
 void sema_output_schedules(struct sema *s, struct frame *f);       // in the rules graph
 void sema_update(struct sema *s, struct frame *f,

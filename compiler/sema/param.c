@@ -430,7 +430,7 @@ static expr_id element_number(struct sema *s, struct frame *f, uint32_t rank, co
     int64_t stride = 1;
     for (uint32_t k = rank; k-- > 0;) {
         e = index_add(s->graph, e, index_scale(s->graph, index_axis(s->graph, k), stride));
-        stride *= shape[k];
+        stride *= graph_extent_max(s->graph, shape[k]);
     }
     for (uint32_t a = LETTER_END; a-- > LETTER_BATCH;)
         if (f->lift >> a & 1) {

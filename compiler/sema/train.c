@@ -79,6 +79,29 @@ static bool needs_samples(struct sema *s, struct value *v) {
     return false;
 }
 
+// The field made by a procedure that the value depends on, or NULL: it exists on the training split
+// alone.
+const char *sema_made_field(struct sema *s, node_id n) {
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++) {
+        const struct node *in = graph_node(s->graph, s->graph->inputs.at[i]);
+        if (in->role == ROLE_field && s->program->fields.at[in->ref].made &&
+            graph_reaches(s->graph, s->graph->inputs.at[i], n))
+            return in->name;
+    }
+    return NULL;
+}
+
+// A value that is asked for on other splits, or without any.
+static bool reads_made(struct sema *s, struct frame *f, struct value *v, struct span at,
+                       const char *where) {
+    const char *made = v->kind == VALUE_tensor && !(value_letters(s, v) >> LETTER_FIRST)
+                           ? sema_made_field(s, value_plain_node(s, f, v))
+                           : NULL;
+    if (made)
+        diag_made_field(s->diags, at, made, where);
+    return made != NULL;
+}
+
 static void output_measures(struct sema *s, struct frame *f, const struct train *t) {
     const struct ast *body = t->block->kid[0];
     for (uint32_t i = 0, ref = 1; i < body->n_kids; i++) {
@@ -93,6 +116,8 @@ static void output_measures(struct sema *s, struct frame *f, const struct train 
                 diag_bad_operand(s->diags, items->kid[k]->at, "measure", value_words(s, v));
                 continue;
             }
+            if (reads_made(s, f, v, items->kid[k]->at, "measure"))
+                continue;
             if (v->kind == VALUE_tensor && !value_batched(s, v) && needs_samples(s, v)) {
                 diag_not_compiled(s->diags, items->kid[k]->at, "`over = batch` in a `measure`");
                 continue;
@@ -227,6 +252,7 @@ static void gradient_graph(struct sema *s, const struct train *t) {
     struct value *loss = objective(s, &f, t);
     if (!value_is_bad(loss)) {
         node_id n = output_loss(s, &f, loss);
+        s->made_objective = sema_made_field(s, n);
         output_gradients(s, &f, n, true);
         output_measures(s, &f, t);
         if (s->graph->outputs.n && s->program->params.n == 0)
@@ -253,8 +279,9 @@ static void evaluate_graph(struct sema *s, const struct train *t) {
     sema_begin_graph(s, GRAPH_evaluate, "evaluate", MODE_sample, false);
     struct frame f = run_definitions(s, t);
     struct value *loss = objective(s, &f, t);
-    if (!value_is_bad(loss)) {
-        output_loss(s, &f, loss);
+    if (!value_is_bad(loss)) { // not where the objective is one of training samples alone
+        if (!sema_made_field(s, value_plain_node(s, &f, loss)))
+            output_loss(s, &f, loss);
         output_measures(s, &f, t);
     }
     sema_end_graph(s);
@@ -309,7 +336,7 @@ static void predict_graph(struct sema *s, const struct train *t) {
                 continue;
             if (!value_is_tensor(v))
                 diag_bad_operand(s->diags, items->kid[k]->at, "predict", value_words(s, v));
-            else
+            else if (!reads_made(s, &f, v, items->kid[k]->at, "predict"))
                 output_value(s, &f, item_name(s, items->kid[k]), v);
         }
     }
@@ -363,7 +390,7 @@ static struct value *default_keep(struct sema *s, struct frame *f, struct span a
     bool has_validation = false;
     for (uint32_t i = 0; i < s->program->splits.n; i++)
         has_validation |= strcmp(s->program->splits.at[i].name, "validation") == 0;
-    if (!d || !has_validation)
+    if (!d || !has_validation || s->made_objective)
         return NULL;
     struct value *lowest = value_new(s, VALUE_template);
     lowest->object = NEW(s->arena, struct object);
@@ -470,7 +497,7 @@ static void save_graphs(struct sema *s, const struct train *t) {
                 continue;
             if (!value_is_tensor(v))
                 diag_bad_operand(s->diags, items->kid[k]->at, "save", value_words(s, v));
-            else
+            else if (!reads_made(s, &f, v, items->kid[k]->at, "save"))
                 output_value(s, &f, item_name(s, items->kid[k]), v);
         }
         sema_end_graph(s);

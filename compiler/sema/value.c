@@ -321,13 +321,32 @@ static expr_id guard_read(struct graph *g, expr_id e, void *context) {
     return n ? expr_bracket(g, n, guards, e) : e;
 }
 
+static node_id too_many_axes_said(struct sema *s, uint32_t *n_letters) {
+    *n_letters = 0;
+    return graph_constant(s->graph, s->program->real, 0);
+}
+
 static node_id too_many_axes(struct sema *s, const struct frame *f, uint32_t *n_letters) {
     struct span at = s->train_block->at;
     if (f && f->origin)
         at = s->program->origins->at.at[f->origin].at;
     diag_rank_too_high(s->diags, at, MAX_RANK);
-    *n_letters = 0;
-    return graph_constant(s->graph, s->program->real, 0);
+    return too_many_axes_said(s, n_letters);
+}
+
+// In a procedure: samples on two axes would be stored at their planned maximum.
+bool sema_pairs_of_samples(struct sema *s, const struct frame *f, uint32_t n,
+                           const extent *extents) {
+    uint32_t symbols = 0;
+    for (uint32_t k = 0; k < n; k++)
+        symbols += extents[k] < 0;
+    if (symbols < 2)
+        return false;
+    struct span at = s->data_block->at;
+    if (f && f->origin)
+        at = s->program->origins->at.at[f->origin].at;
+    diag_not_compiled(s->diags, at, "an array over pairs of samples");
+    return true;
 }
 
 node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters,
@@ -362,6 +381,8 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
         by[a] = index_axis(s->graph, c.n_out);
         c.extents[c.n_out++] = shaped.shape[a];
     }
+    if (sema_pairs_of_samples(s, f, c.n_out, c.extents))
+        return too_many_axes_said(s, n_letters);
     c.body = expr_substitute(s->graph, hoist_parts(s, shaped.expr), LETTER_END, by);
     s->graph->here = f ? f->origin : 0;
     return graph_comp(s->graph, &c);

@@ -1,0 +1,218 @@
+// Calls of procedures in a data block.
+//
+// A procedure sees the whole training split: an argument that has one axis less than its parameter
+// gets the samples as the first axis, with the split's size N as an extent. It runs once, in the
+// fit graph. A result whose first axis is the split's is a value of each training sample, kept like
+// a field that was read (program_field.made); any other is stored like a fitted value. The prepare
+// graph takes both as they were made.
+#include "internal.h"
+
+#include <string.h>
+
+// ---- the split's size
+
+struct value *sema_symbol(struct sema *s, extent symbol) {
+    struct value *v = value_new(s, VALUE_tensor);
+    v->element = ELEMENT_int;
+    v->low = 1;
+    v->high = graph_extent_max(s->graph, symbol);
+    v->index = index_symbol(s->graph, symbol);
+    v->expr = expr_index(s->graph, v->index);
+    return v;
+}
+
+bool sema_is_symbol(struct sema *s, const struct value *v, extent *symbol) {
+    if (v->kind != VALUE_tensor || v->rank || !v->index || v->graph != s->graph)
+        return false;
+    const struct index *x = graph_index(s->graph, v->index);
+    bool is = x->n_terms == 1 && x->terms[0].kind == TERM_symbol && x->terms[0].coefficient == 1 &&
+              x->constant == 0 && x->divisor == 1;
+    if (is)
+        *symbol = -(extent)x->terms[0].ref;
+    return is;
+}
+
+// ---- arguments
+
+static int64_t axes_of(const struct ast *param) {
+    const struct ast *type = param->kid[AST_param_type];
+    const struct ast *shape = type ? type->kid[AST_type_shape] : NULL;
+    int64_t n = 0;
+    for (uint32_t i = 0; shape && i < shape->kid[AST_shape_dims]->n_kids; i++) {
+        if (shape->kid[AST_shape_dims]->kid[i]->kind == AST_rest)
+            return -1;
+        n++;
+    }
+    return shape ? n : type ? 0 : -1;
+}
+
+// A value of each sample, as an array with the samples first.
+struct value *sema_whole_split(struct sema *s, const struct ast *param, struct value *v,
+                               struct span at) {
+    if (value_is_bad(v) || !value_batched(s, v))
+        return v;
+    if (axes_of(param) != (int64_t)v->rank + 1) {
+        struct diag *d = diag_procedure_argument(s->diags, at, param->text, value_words(s, v));
+        diag_note(d, param->at, "`%s` is declared here", param->text);
+        return value_poison(s);
+    }
+    if (v->rank == MAX_RANK) {
+        diag_rank_too_high(s->diags, at, MAX_RANK);
+        return value_poison(s);
+    }
+    struct value *whole = value_shape_like(s, value_settle(s, NULL, v));
+    index_id by[64] = {0};
+    for (uint32_t k = 0; k < v->rank; k++) {
+        by[k] = index_axis(s->graph, k + 1);
+        whole->shape[k + 1] = v->shape[k];
+        whole->axis[k + 1] = v->axis[k];
+    }
+    by[LETTER_BATCH] = index_axis(s->graph, 0);
+    whole->shape[0] = s->batch;
+    whole->axis[0] = NULL;
+    whole->rank++;
+    whole->index = 0;
+    whole->expr = expr_substitute(s->graph, whole->expr, LETTER_END, by);
+    return whole;
+}
+
+// ---- results
+
+// The first axis, the split's, becomes the batch again.
+static struct value *of_sample(struct sema *s, struct value *v) {
+    struct value *r = value_shape_like(s, v);
+    index_id by[MAX_RANK] = {index_axis(s->graph, LETTER_BATCH)};
+    for (uint32_t k = 1; k < v->rank; k++) {
+        by[k] = index_axis(s->graph, k - 1);
+        r->shape[k - 1] = v->shape[k];
+        r->axis[k - 1] = v->axis[k];
+    }
+    r->rank--;
+    r->axis[r->rank] = NULL;
+    r->expr = expr_substitute(s->graph, value_expr(s, v), v->rank, by);
+    return r;
+}
+
+// `times.count`; of several results, which the text unpacks, `pca.W`.
+static const char *result_name(struct sema *s, const struct definition *d, uint32_t i) {
+    const struct ast *list = d->ast->kid[AST_function_results];
+    const char *name = list && i < list->n_kids ? list->kid[i]->text : NULL;
+    return intern(arena_printf(s->arena, "%s.%s", s->naming ? s->naming : d->name,
+                               name ? name : d->name));
+}
+
+// A field that is made: `times.count`.
+static uint32_t keep_field(struct sema *s, struct frame *f, const char *name, struct value *v) {
+    struct program *p = s->program;
+    struct program_field raw = {.name = name,
+                                .rank = v->rank - 1,
+                                .dtype = v->element == ELEMENT_real ? s->options->real
+                                                                    : value_dtype(s, v),
+                                .classes = v->element == ELEMENT_class ? v->high + 1 : 0,
+                                .made = true};
+    memcpy(raw.shape, v->shape + 1, raw.rank * sizeof *raw.shape);
+    enum dtype real = p->real;
+    p->real = s->options->real; // as the trainer computes
+    node_id n = value_plain_node(s, f, v);
+    if (graph_node(s->graph, n)->dtype != raw.dtype) {
+        struct comp c = {.reducer = RED_none, .dtype = raw.dtype, .n_out = v->rank};
+        index_id at[MAX_RANK];
+        for (uint32_t k = 0; k < v->rank; k++) {
+            c.extents[k] = v->shape[k];
+            at[k] = index_axis(s->graph, k);
+        }
+        c.body = expr_read(s->graph, n, v->rank, at);
+        n = graph_comp(s->graph, &c);
+    }
+    p->real = real;
+    graph_output(s->graph, name, n, ROLE_raw, s->n_raw, 0);
+    VEC_PUSH(p->arena, &p->raw, raw);
+    return s->n_raw++;
+}
+
+static bool has_split_axis(const struct value *v, uint32_t from) {
+    for (uint32_t k = from; k < v->rank; k++)
+        if (v->shape[k] < 0)
+            return true;
+    return false;
+}
+
+// One result of a call in the fit graph: kept, and as the data block sees it.
+static struct value *keep_result(struct sema *s, struct frame *f, const struct definition *d,
+                                 uint32_t i, struct value *v, struct call_result *kept,
+                                 struct span at) {
+    if (value_is_bad(v))
+        return v;
+    if (v->kind == VALUE_number || v->kind == VALUE_truth)
+        v = value_scalar(s, value_expr(s, v), v->element);
+    if (v->kind != VALUE_tensor || has_split_axis(v, 1)) {
+        diag_procedure_result(s->diags, at, d->name, value_words(s, v));
+        return value_poison(s);
+    }
+    v = value_settle(s, f, v);
+    kept->per_sample = v->rank > 0 && v->shape[0] < 0;
+    if (kept->per_sample) {
+        kept->ref = keep_field(s, f, result_name(s, d, i), v);
+        v = of_sample(s, v);
+    } else {
+        const char *outer = s->naming;
+        s->naming = result_name(s, d, i);
+        kept->ref = s->n_fitted;
+        graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
+                     value_plain_node(s, f, v), ROLE_fitted, s->n_fitted, 0);
+        sema_fitted(s, v);
+        s->naming = outer;
+        s->program->fitted.at[kept->ref].dtype =
+            graph_node(s->graph, s->graph->outputs.at[s->graph->outputs.n - 1].node)->dtype;
+    }
+    kept->like = *v;
+    return v;
+}
+
+struct value *sema_procedure_results(struct sema *s, struct frame *f, const struct definition *d,
+                                     struct value *v, struct span at) {
+    struct call_results results = {.n = v->kind == VALUE_tuple ? v->n : 1};
+    results.at = NEW_ARRAY(s->arena, results.n + 1, struct call_result);
+    if (v->kind == VALUE_tuple) {
+        struct value *all = value_shape_like(s, v);
+        all->at = NEW_ARRAY(s->arena, v->n + 1, struct value *);
+        for (uint32_t i = 0; i < v->n; i++)
+            all->at[i] = keep_result(s, f, d, i, v->at[i], &results.at[i], at);
+        v = all;
+    } else
+        v = keep_result(s, f, d, 0, v, &results.at[0], at);
+    VEC_PUSH(s->arena, &s->calls, results);
+    return v;
+}
+
+// In the prepare graph: what the call gave. NULL: it is to be run.
+struct value *sema_stored_results(struct sema *s, struct frame *f, const struct definition *d) {
+    (void)f;
+    (void)d;
+    if (s->mode != MODE_prepare)
+        return NULL;
+    CHECK(s->n_calls < s->calls.n, "a procedure's call that the fit graph has not");
+    const struct call_results *results = &s->calls.at[s->n_calls++];
+    struct value *all = value_new(s, VALUE_tuple);
+    all->n = results->n;
+    all->at = NEW_ARRAY(s->arena, all->n + 1, struct value *);
+    for (uint32_t i = 0; i < results->n; i++) {
+        const struct call_result *r = &results->at[i];
+        struct value like = r->like;
+        if (r->per_sample) {
+            const struct program_field *raw = &s->program->raw.at[r->ref];
+            extent shape[MAX_RANK] = {s->batch};
+            memcpy(shape + 1, like.shape, like.rank * sizeof *shape);
+            node_id in = graph_input(s->graph, raw->name, ROLE_raw, s->n_raw++, 0, raw->dtype,
+                                     like.rank + 1, shape);
+            all->at[i] = value_of_node(s, in, true, like.element);
+        } else {
+            all->at[i] = sema_fitted(s, &like);
+            all->at[i]->element = like.element;
+        }
+        all->at[i]->low = like.low;
+        all->at[i]->high = like.high;
+        memcpy(all->at[i]->axis, like.axis, sizeof like.axis);
+    }
+    return all->n == 1 ? all->at[0] : all;
+}
