@@ -569,6 +569,8 @@ struct place {
     uint32_t n;
     uint32_t axes[MAX_RANK]; // letters of the left side, in order
     const char *names[MAX_RANK];
+    bool fixed[MAX_RANK]; // the variable of a `for` around: one place, not a letter
+    int64_t at[MAX_RANK];
 };
 
 static const struct promised *promise(const struct frame *f, const char *name) {
@@ -610,9 +612,34 @@ static bool left_letter(struct sema *s, struct frame *outer, struct frame *f, co
     return true;
 }
 
+// `alpha[m] <- ..` inside `for m < 8`: the place m of that axis.
+static bool left_place(struct sema *s, const struct ast *e, const struct value *number,
+                       extent bound, bool update, struct place *place) {
+    if (!update || !bound) {
+        diag_loop_place(s->diags, e->at, e->text);
+        return false;
+    }
+    int64_t at;
+    if (!number_is_whole(number->number, &at) || at >= bound) {
+        diag_index_outside(s->diags, e->at, e->text, (long long)at, (long long)at,
+                           (long long)bound);
+        return false;
+    }
+    place->fixed[place->n] = true;
+    place->at[place->n] = at;
+    place->names[place->n] = NULL;
+    place->axes[place->n++] = sema_new_letter(s, bound);
+    return true;
+}
+
+static const struct value *loop_variable(struct frame *f, const struct ast *e) {
+    const struct binding *b = e->kind == AST_name ? scope_find(f->scope, e->text, true) : NULL;
+    return b && b->is_loop ? b->value : NULL;
+}
+
 static bool left_side(struct sema *s, struct frame *outer, struct frame *f,
                       const struct ast *target, const struct ast *value, const struct promised *p,
-                      struct place *place) {
+                      bool update, struct place *place) {
     const struct ast *list = target->kid[AST_element_indices];
     uint32_t n = list->n_kids, axis = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -633,8 +660,10 @@ static bool left_side(struct sema *s, struct frame *outer, struct frame *f,
             diag_rank_too_high(s->diags, target->at, MAX_RANK);
             return false;
         }
-        if (!left_letter(s, outer, f, list->kid[i], value, p && axis < p->rank ? p->shape[axis] : 0,
-                         place))
+        extent bound = p && axis < p->rank ? p->shape[axis] : 0;
+        const struct value *loop = loop_variable(outer, list->kid[i]);
+        if (loop ? !left_place(s, list->kid[i], loop, bound, update, place)
+                 : !left_letter(s, outer, f, list->kid[i], value, bound, place))
             return false;
         axis++;
     }
@@ -677,6 +706,41 @@ static struct value *gather(struct sema *s, struct frame *f, struct value *v,
     return value_settle(s, f, out);
 }
 
+// `A[i, j] <- ..`: the new array; where a place is named, the old one but for that place.
+static void change(struct sema *s, struct frame *f, struct binding *old, struct value *v,
+                   const struct place *place, struct span at) {
+    struct guard here[MAX_RANK];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < place->n; i++)
+        if (place->fixed[i])
+            here[n++] = (struct guard){index_add(s->graph, index_axis(s->graph, i),
+                                                 index_constant(s->graph, -place->at[i])),
+                                       1};
+    bool array = old->value->kind == VALUE_tensor && v->kind == VALUE_tensor;
+    if (array && (old->state || n) &&
+        (v->rank != old->value->rank ||
+         memcmp(v->shape, old->value->shape, v->rank * sizeof *v->shape) != 0)) {
+        diag_result_shape(s->diags, at, value_words(s, old->value), value_words(s, v));
+        v = value_poison(s);
+    } else if (array && n) {
+        expr_id inside = expr_bracket(s->graph, n, here, expr_const(s->graph, 1));
+        struct value *both = value_shape_like(s, v);
+        both->expr = expr_op3(s->graph, OP_select, inside, value_expr(s, v),
+                              value_expr(s, old->value));
+        both->element = v->element == old->value->element ? v->element : ELEMENT_real;
+        both->low = v->low < old->value->low ? v->low : old->value->low;
+        both->high = v->high > old->value->high ? v->high : old->value->high;
+        if (v->low > v->high || old->value->low > old->value->high) {
+            both->low = 0;
+            both->high = -1;
+        }
+        v = value_settle(s, f, both);
+    }
+    if (old->state && !value_is_bad(v))
+        sema_state_write(s, f, old->state, v, at);
+    old->value = v;
+}
+
 void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
                    const struct ast *type, const struct ast *value, bool update) {
     const struct ast *name = target->kid[AST_element_array];
@@ -704,7 +768,7 @@ void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
     uint32_t before = s->next_letter;
     struct value *v = NULL;
     inner.reduction = &r;
-    if (left_side(s, f, &inner, target, value, p, &place)) {
+    if (left_side(s, f, &inner, target, value, p, update, &place)) {
         for (uint32_t i = 0; i < place.n; i++)
             inner.lift |= (uint64_t)1 << place.axes[i];
         v = sema_expr(s, &inner, value);
@@ -717,7 +781,7 @@ void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
     v = v && !value_is_bad(v) ? gather(s, f, v, &place, &r, target->at) : value_poison(s);
     s->next_letter = before;
     if (old) {
-        old->value = v;
+        change(s, f, old, v, &place, target->at);
         return;
     }
     if (update) {

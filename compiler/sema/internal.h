@@ -106,6 +106,7 @@ struct binding {
     struct value *value;
     struct span at;
     bool is_state; // `<-` writes through to the state `state`
+    bool is_loop;  // the variable of a `for`
     struct state_slot *state;
     struct binding *next;
 };

@@ -261,6 +261,7 @@ static struct value *unroll(struct sema *s, struct frame *f, const struct ast *n
         struct scope *outer = f->scope;
         f->scope = scope_new(s, outer, false);
         scope_bind(s, f->scope, n->text, value_number(s, number_int(i), 0), n->at);
+        f->scope->first->is_loop = true;
         sema_run_block(s, f, n->kid[AST_for_body], false);
         f->scope = outer;
     }
