@@ -426,7 +426,7 @@ void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows
 void model_fit(struct model *m, const struct dataset *d) {
     const struct nr_graph *g = model_graph(NR_fit);
     const struct split *train = &d->splits[NR_train];
-    if (!g)
+    if (!g || P.n_fitted == 0)
         return;
     void **batch = m->raw;
     int64_t bytes = g->arena + g->arena_per_sample * train->n;

@@ -298,7 +298,7 @@ int command_predict(const struct options *o) {
         die(EXIT_content, "the program has no `predict` line");
     weights_open(&w, o->weights);
     struct model *m = model_open(o, &w);
-    if (model_graph(NR_fit) && !m->has_fitted)
+    if (P.n_fitted > 0 && !m->has_fitted)
         die_help(EXIT_content, "use a file that `train` wrote",
                  "`%s` lacks the statistics of the training data", o->weights);
     struct sample_set *sets = memory_get(o->n_inputs, sizeof *sets);
