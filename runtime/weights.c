@@ -147,7 +147,7 @@ void weights_take(struct model *m, const struct arrays *set, const char *prefix,
         take(&nr_program.params[i], model_param(m, i), set, prefix, path, true);
     for (int64_t i = 0; i < nr_program.n_states; i++)
         take(&nr_program.states[i], model_state(m, i), set, prefix, path, *prefix);
-    m->has_fitted = nr_program.n_fitted > 0;
+    m->has_fitted = true; // also where nothing is fitted
     for (int64_t i = 0; i < nr_program.n_fitted && !*prefix; i++)
         m->has_fitted &= take(&nr_program.fitted[i], m->fitted[i], set, prefix, path, false);
 }
