@@ -13,27 +13,37 @@
 enum { LEFT = 58, RIGHT = 16, TOP = 44, BOTTOM = 42, MAX_TICKS = 16, BANDS = 100, DOTS = 60 };
 enum { PLOT_WIDTH = CHART_WIDTH - LEFT - RIGHT, PLOT_HEIGHT = CHART_HEIGHT - TOP - BOTTOM };
 
+// clang-format off
 const char svg_style[] =
-    ":root{color-scheme:light dark;--paper:#fff;--card:#fff;--ink:#1c2127;--soft:#57606a;"
-    "--line:#d0d7de;--grid:#e7ebef;--c0:#0072b2;--c1:#c94f00;--c2:#00795a;--c3:#a3407f;"
-    "--heat:0,114,178;--on:#fff}\n"
-    "@media(prefers-color-scheme:dark){:root{--paper:#0f1318;--card:#161b22;--ink:#e6edf3;"
-    "--soft:#9aa4af;--line:#343b44;--grid:#252c35;--c0:#56b4e9;--c1:#f0a030;--c2:#35c59b;"
-    "--c3:#e08ac0;--heat:86,180,233;--on:#0b1016}}\n"
-    "@media print{:root{color-scheme:light;--paper:#fff;--card:#fff;--ink:#000;--soft:#444;"
-    "--line:#bbb;--grid:#ddd;--c0:#0072b2;--c1:#c94f00;--c2:#00795a;--c3:#a3407f;"
-    "--heat:0,114,178;--on:#fff}}\n"
-    "svg text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,"
-    "sans-serif;font-size:12.5px;fill:var(--soft)}\n"
-    "svg .t{font-size:15px;font-weight:600;fill:var(--ink)}svg .e{text-anchor:end}"
-    "svg .q{font-weight:400;font-size:12.5px}svg .m{text-anchor:middle}svg .k{fill:var(--ink)}\n"
-    ".g{stroke:var(--grid);fill:none}.x{stroke:var(--line);fill:none}"
+    ":root{color-scheme:light dark;\n"
+    " --paper:#fff;--card:#fff;--ink:#1c2127;--soft:#57606a;--line:#d0d7de;--grid:#e7ebef;\n"
+    " --c0:#0072b2;--c1:#c94f00;--c2:#00795a;--c3:#a3407f;--heat:0,114,178;--on:#fff}\n"
+    "@media(prefers-color-scheme:dark){:root{\n"
+    " --paper:#0f1318;--card:#161b22;--ink:#e6edf3;--soft:#9aa4af;--line:#343b44;--grid:#252c35;\n"
+    " --c0:#56b4e9;--c1:#f0a030;--c2:#35c59b;--c3:#e08ac0;--heat:86,180,233;--on:#0b1016}}\n"
+    "@media print{:root{color-scheme:light;\n"
+    " --paper:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--grid:#ddd;\n"
+    " --c0:#0072b2;--c1:#c94f00;--c2:#00795a;--c3:#a3407f;--heat:0,114,178;--on:#fff}}\n"
+    "svg text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',\n"
+    " Arial,sans-serif}\n"
+    "svg text{font-size:12.5px;fill:var(--soft)}\n"
+    "svg .t{font-size:15px;font-weight:600;fill:var(--ink)}\n"
+    "svg .q{font-size:12.5px;font-weight:400}\n"
+    "svg .e{text-anchor:end}\n"
+    "svg .m{text-anchor:middle}\n"
+    "svg .k{fill:var(--ink)}\n"
+    "svg .on{fill:var(--on)}\n"
+    ".g{stroke:var(--grid);fill:none}\n"
+    ".x{stroke:var(--line);fill:none}\n"
     ".w{stroke:var(--soft);stroke-dasharray:2 3;fill:none}\n"
-    ".l{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}"
-    ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}"
+    ".l{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
+    ".s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}\n"
     ".f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}\n"
-    ".r{fill:var(--card);stroke-width:2.5}.h{fill:var(--ink);fill-opacity:0}"
-    ".h:hover{fill-opacity:.09}.o{fill:rgb(var(--heat))}svg .on{fill:var(--on)}\n";
+    ".r{fill:var(--card);stroke-width:2.5}\n"
+    ".o{fill:rgb(var(--heat))}\n"
+    ".h{fill:var(--ink);fill-opacity:0}\n"
+    ".h:hover{fill-opacity:.09}\n";
+// clang-format on
 
 // ---- ticks
 static double nice_step(double span, int most) {
