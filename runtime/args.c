@@ -141,6 +141,9 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
     case OPT_weights:
         o->weights = value;
         break;
+    case OPT_stage:
+        o->stage = value;
+        break;
     case OPT_split:
         o->split = value;
         break;

@@ -30,7 +30,8 @@ void synthetic_fields(struct model *m, int64_t n) {
 static double step_flops(int64_t n) {
     double flops = 0;
     for (int64_t i = 0; i < P.n_graphs; i++)
-        if (P.graphs[i].kind == NR_gradient_graph || P.graphs[i].kind == NR_update)
+        if (model_runs(&P.graphs[i]) &&
+            (P.graphs[i].kind == NR_gradient_graph || P.graphs[i].kind == NR_update))
             flops += P.graphs[i].flops + P.graphs[i].flops_per_sample * (double)n;
     return flops;
 }
@@ -79,11 +80,13 @@ static void print_profile(const struct model *m, int64_t n, int64_t steps) {
 }
 
 int command_bench(const struct options *o) {
-    int64_t n = P.batch_all ? (P.batch > 0 ? P.batch : 256) : batch_size(o, 0), steps;
+    choose_stage(o);
+    bool all = P.stages[model_stage_now()].batch_all;
+    int64_t n = all ? (P.batch > 0 ? P.batch : 256) : batch_size(o, 0), steps;
     struct model *m = model_open(o, NULL);
     if (!model_graph(NR_gradient_graph))
         die(EXIT_content, "the program minimizes nothing, so there is no training step");
-    if (P.batch_all && o->batch)
+    if (all && o->batch)
         n = o->batch; // a batch of everything: any number stands for it
     model_batch(m, n);
     model_init(m);

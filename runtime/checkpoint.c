@@ -195,12 +195,16 @@ static void write_checkpoint(struct run *r) {
     if (r->best_epoch)
         collect_best(r, &set, "best/");
     visit_state(r, &set);
+    set_number(metadata, "stage", (double)r->stage);
+    set_number(metadata, "first_epoch", (double)r->first_epoch);
+    set_number(metadata, "first_step", (double)r->first_step);
     set_number(metadata, "epoch", (double)r->epoch);
     set_number(metadata, "position", (double)r->position);
     set_number(metadata, "step", (double)r->step);
     set_number(metadata, "epochs", (double)r->epochs);
     set_number(metadata, "steps", (double)r->total);
     set_number(metadata, "batch", (double)r->batch);
+    set_number(metadata, "batch_flag", (double)r->o->batch);
     set_number(metadata, "best_epoch", (double)r->best_epoch);
     set_number(metadata, "stopped", r->stopped);
     set_number(metadata, "seconds", r->spent + log_clock() - r->start);
@@ -213,13 +217,17 @@ static void write_checkpoint(struct run *r) {
     write_set(r, "checkpoint", &set, metadata);
 }
 
+void run_save_best(struct run *r) {
+    write_weights(r, "best.safetensors", true);
+    r->best_written = true;
+}
+
 void run_save(struct run *r) {
     struct problem p;
     char *path = run_path(r, "metrics.csv");
     write_weights(r, "last.safetensors", false);
     if (r->best_epoch && !r->best_written)
-        write_weights(r, "best.safetensors", true);
-    r->best_written = true;
+        run_save_best(r);
     if (!nf_save(path, r->metrics.at, (size_t)r->metrics.n, &p))
         die_problem(&p);
     write_checkpoint(r);
@@ -276,8 +284,7 @@ void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o) {
     if (o->batch && (double)o->batch != number(c, "batch"))
         die_help(EXIT_usage, "leave --batch out, or start another run with --out",
                  "the run has batches of %.0f, a resume cannot change it", number(c, "batch"));
-    if (!P.batch_all)
-        o->batch = (int64_t)number(c, "batch");
+    o->batch = (int64_t)number(c, "batch_flag");
     const char *folder = weights_text(c->metadata, "data_folder");
     if (!o->data && folder)
         o->data = memory_text("%s", folder);
@@ -308,6 +315,15 @@ static void restore_weights(struct run *r, struct checkpoint *c) {
     r->m->has_fitted = true;
 }
 
+void checkpoint_stage(struct run *r, const struct checkpoint *c) {
+    double stage = number(c, "stage");
+    r->first_epoch = (int64_t)number(c, "first_epoch");
+    r->first_step = (int64_t)number(c, "first_step");
+    if (!(stage >= 0 && stage < (double)P.n_stages) || r->first_epoch < 0 || r->first_step < 0)
+        die(EXIT_content, "`%s` contradicts itself: stage %.0f", c->path, stage);
+    run_enter_stage(r, (int64_t)stage);
+}
+
 void checkpoint_restore(struct run *r, struct checkpoint *c) {
     char *hash = memory_text("%016llx", (unsigned long long)r->d->hash);
     const char *kept = weights_text(c->metadata, "data"),
@@ -331,7 +347,9 @@ void checkpoint_restore(struct run *r, struct checkpoint *c) {
         r->total = (int64_t)number(c, "steps");
     }
     if (r->epoch < 0 || r->position < 0 || r->position >= r->per_epoch || !metrics ||
-        (r->step != r->epoch * r->per_epoch + r->position && r->step < r->total))
+        r->epoch < r->first_epoch ||
+        (r->step - r->first_step != (r->epoch - r->first_epoch) * r->per_epoch + r->position &&
+         r->step < r->total))
         die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld", c->path,
             (long long)r->epoch, (long long)r->step);
     restore_weights(r, c);

@@ -8,8 +8,9 @@
 #include <string.h>
 
 int64_t batch_size(const struct options *o, int64_t samples) {
-    int64_t planned = nr_program.batch;
-    if (nr_program.batch_all) {
+    int64_t stage = model_stage_now(), planned = nr_program.batch;
+    const struct nr_stage *s = stage < 0 ? NULL : &nr_program.stages[stage];
+    if (s ? s->batch_all : nr_program.batch_all) {
         if (o->batch)
             die(EXIT_usage, "the program trains on all samples in every step (`batch all`), so "
                             "`--batch` does not apply");
@@ -21,7 +22,30 @@ int64_t batch_size(const struct options *o, int64_t samples) {
                              (long long)o->batch),
                  "a batch of %lld is more than the %lld samples this trainer was compiled for",
                  (long long)o->batch, (long long)planned);
-    return o->batch ? o->batch : planned;
+    return o->batch ? o->batch : s ? s->batch : planned;
+}
+
+// `--stage NAME`; the first that minimizes unless it says otherwise.
+void choose_stage(const struct options *o) {
+    char names[512] = "";
+    int64_t n = nr_program.n_stages;
+    for (int64_t i = n - 1; i >= 0; i--)
+        if (nr_program.stages[i].minimizes)
+            model_stage(i);
+    for (int64_t i = 0; i < n && o->stage; i++) {
+        const char *name = nr_program.stages[i].name;
+        if (name && strcmp(name, o->stage) == 0) {
+            model_stage(i);
+            return;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s`%s`", i ? ", " : "", name ? name : "");
+    }
+    if (o->stage && nr_program.stages[0].name)
+        die_help(EXIT_usage, memory_text("the stages are %s", names), "there is no stage `%s`",
+                 o->stage);
+    if (o->stage)
+        die(EXIT_usage, "the program has no stages, so `--stage` does not apply");
 }
 
 struct model *model_open(const struct options *o, struct weights *w) {
@@ -51,7 +75,7 @@ bool measure_is_evaluated(int64_t k) {
     const struct nr_graph *g = model_graph(NR_evaluate);
     for (int64_t i = 0; g && i < g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[g->n_inputs + i];
-        if ((s->role == NR_loss && k == 0) || (s->role == NR_measure && s->ref == k))
+        if ((s->role == NR_loss || s->role == NR_measure) && s->ref == k)
             return true;
     }
     return false;
@@ -71,7 +95,8 @@ void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int
             sums[k] += m->batch_measures[k] * (double)n;
     }
     for (int64_t k = 0; k < nr_program.n_measures; k++)
-        m->measures[k * NR_n_splits + split] = sums[k] / (double)s->n;
+        if (measure_is_evaluated(k))
+            m->measures[k * NR_n_splits + split] = sums[k] / (double)s->n;
     m->now = kept;
     free(sums);
 }

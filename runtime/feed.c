@@ -150,15 +150,19 @@ static void start_workers(struct feed *f) {
     pthread_attr_destroy(&attributes);
 }
 
-struct feed *feed_open(struct model *m, const struct dataset *d, int64_t batch) {
-    const struct nr_graph *g = model_graph(NR_augment);
+static bool can_augment_ahead(void) {
+    bool can = false;
+    for (int64_t i = 0; i < nr_program.n_graphs; i++)
+        can |= nr_program.graphs[i].kind == NR_augment &&
+               !reads_what_training_changes(&nr_program.graphs[i]);
+    return can;
+}
+
+struct feed *feed_open(struct model *m, const struct dataset *d) {
     struct feed *f = memory_get(1, sizeof *f);
     f->m = m;
     f->d = d;
-    f->batch = batch;
-    f->augments = g;
-    f->augments_ahead = g && !reads_what_training_changes(g);
-    f->ahead = pool_threads() > 1 && (f->augments_ahead || data_is_decoded_late(d));
+    f->ahead = pool_threads() > 1 && (can_augment_ahead() || data_is_decoded_late(d));
     f->paused = true;
     if (!f->ahead)
         return f;
@@ -182,17 +186,32 @@ struct feed *feed_open(struct model *m, const struct dataset *d, int64_t batch) 
     return f;
 }
 
+// No thread is at work until the next pass.
+void feed_pause(struct feed *f) {
+    if (!f->ahead)
+        return;
+    pthread_mutex_lock(&f->lock);
+    f->paused = true;
+    while (f->working > 0)
+        pthread_cond_wait(&f->done, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+}
+
+// The passes that follow are those of the model's stage.
+void feed_stage(struct feed *f, int64_t batch) {
+    const struct nr_graph *g = model_graph(NR_augment);
+    feed_pause(f);
+    f->batch = batch;
+    f->augments = g;
+    f->augments_ahead = g && !reads_what_training_changes(g);
+}
+
 // ---- a pass
 // The batches of `rows` from number `from` on; `now` holds for that one. A pass that has not ended
 // is given up.
 void feed_start(struct feed *f, const int64_t *rows, int64_t n, int64_t from,
                 const struct builtins *now) {
-    if (f->ahead) {
-        pthread_mutex_lock(&f->lock);
-        f->paused = true;
-        while (f->working > 0)
-            pthread_cond_wait(&f->done, &f->lock);
-    }
+    feed_pause(f);
     if (n > f->room) {
         free(f->rows);
         f->rows = memory_raw(n, sizeof *rows);
@@ -205,6 +224,7 @@ void feed_start(struct feed *f, const int64_t *rows, int64_t n, int64_t from,
     f->first = *now;
     if (!f->ahead)
         return;
+    pthread_mutex_lock(&f->lock);
     for (int64_t i = 0; i < f->n_sets; i++)
         f->sets[i].ready = 0;
     f->paused = false;

@@ -153,6 +153,7 @@ int command_check_gradients(const struct options *o) {
                         narrow[] = {1e-5, 1e-6, 1e-4, 1e-7};
     bool single = P.real == NR_f32;
     struct weights w;
+    choose_stage(o);
     if (!model_graph(NR_gradient_graph))
         die(EXIT_content, "the program minimizes nothing, so it has no gradients");
     if (o->weights)
@@ -178,7 +179,7 @@ int command_check_gradients(const struct options *o) {
         printf("  %-30s %12s %16s %16s\n", "parameter", "worst error", "by difference",
                "by gradient");
     for (int64_t i = 0; i < P.n_graphs; i++)
-        if (P.graphs[i].kind == NR_gradient_graph) {
+        if (P.graphs[i].kind == NR_gradient_graph && model_runs(&P.graphs[i])) {
             c.graph = &P.graphs[i];
             missed += check_graph(&c, list);
         }

@@ -62,10 +62,23 @@ static json_t *hypers_json(void) {
     return list;
 }
 
-static json_t *names_json(int64_t n, const struct nr_named *named) {
+static json_t *measures_json(void) {
     json_t *list = json_array();
-    for (int64_t i = 0; i < n; i++)
-        json_array_append_new(list, json_string(named[i].name));
+    for (int64_t i = 0; i < P.n_measures; i++)
+        json_array_append_new(list, json_string(P.measures[i].name));
+    return list;
+}
+
+static json_t *stages_json(void) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < P.n_stages; i++) {
+        const struct nr_stage *s = &P.stages[i];
+        json_array_append_new(
+            list, json_pack("{s:s?, s:I, s:I, s:I, s:b}", "name", s->name, "batch",
+                            (json_int_t)(s->batch_all ? 0 : s->batch), "epochs",
+                            (json_int_t)s->epochs, "steps", (json_int_t)s->steps, "minimizes",
+                            (int)s->minimizes));
+    }
     return list;
 }
 
@@ -79,13 +92,12 @@ static int64_t total(int64_t n, const struct nr_tensor *t) {
 static void print_info_json(void) {
     char *hash = memory_text("%016llx", (unsigned long long)P.hash);
     print_json(json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
         P.name, "source", P.source, "compiler", P.compiler, "hash", hash, "real",
-        dtype_name(P.real), "batch", (json_int_t)P.batch, "epochs", (json_int_t)P.epochs, "steps",
-        (json_int_t)P.steps, "parameters", (json_int_t)total(P.n_params, P.params), "tensors",
+        dtype_name(P.real), "batch", (json_int_t)P.batch, "stages", stages_json(), "parameters", (json_int_t)total(P.n_params, P.params), "tensors",
         tensors_json(), "hyperparameters", hypers_json(), "data", P.data_name, "read",
         fields_json(P.n_raw, P.raw), "fields", fields_json(P.n_fields, P.fields), "measures",
-        names_json(P.n_measures, P.measures)));
+        measures_json()));
     free(hash);
 }
 
@@ -112,6 +124,18 @@ static void print_fields(const char *title, int64_t n, const struct nr_field *fi
     }
 }
 
+static void print_stage(const struct nr_stage *s) {
+    if (s->name)
+        printf("stage %s: ", s->name);
+    if (s->batch_all)
+        printf("all samples in every step");
+    else
+        printf("batches of %lld", (long long)s->batch);
+    printf(s->steps > 0 ? ", %lld steps" : ", %lld epochs",
+           (long long)(s->steps > 0 ? s->steps : s->epochs));
+    printf("%s\n", s->minimizes ? "" : ", states settle");
+}
+
 int command_info(const struct options *o) {
     if (o->json) {
         print_info_json();
@@ -132,12 +156,9 @@ int command_info(const struct options *o) {
     char *title = memory_text("data block `%s`, as read", P.data_name);
     print_fields(title, P.n_raw, P.raw);
     print_fields("fields of the train block", P.n_fields, P.fields);
-    if (P.batch_all)
-        printf("\nall samples in every step");
-    else
-        printf("\nbatches of %lld", (long long)P.batch);
-    printf(P.steps > 0 ? ", %lld steps\n" : ", %lld epochs\n",
-           (long long)(P.steps > 0 ? P.steps : P.epochs));
+    putchar('\n');
+    for (int64_t i = 0; i < P.n_stages; i++)
+        print_stage(&P.stages[i]);
     free(title);
     return EXIT_done;
 }

@@ -23,11 +23,26 @@ static bool is_alias(const struct nr_field *f) {
     return f->raw > 0 && P.raw[f->raw - 1].dtype == f->dtype;
 }
 
+// ---- stages
+static int64_t stage_now = -1;
+void model_stage(int64_t stage) { stage_now = stage; }
+int64_t model_stage_now(void) { return P.n_stages == 1 ? 0 : stage_now; }
+bool model_runs(const struct nr_graph *g) { return g->stage < 0 || g->stage == model_stage_now(); }
+
 const struct nr_graph *model_graph(int64_t kind) {
+    const struct nr_graph *found = NULL;
     for (int64_t i = 0; i < P.n_graphs; i++)
-        if (P.graphs[i].kind == kind)
-            return &P.graphs[i];
-    return NULL;
+        if (P.graphs[i].kind == kind && model_runs(&P.graphs[i]) &&
+            (!found || (found->stage < 0 && P.graphs[i].stage >= 0)))
+            found = &P.graphs[i];
+    return found;
+}
+
+static bool has_graph(int64_t kind) {
+    bool found = false;
+    for (int64_t i = 0; i < P.n_graphs; i++)
+        found |= P.graphs[i].kind == kind;
+    return found;
 }
 
 // ---- making it
@@ -66,19 +81,46 @@ static bool cuts_family(const struct model *m, const struct nr_slot *s) {
     return cut;
 }
 
+static const struct nr_range *one_range(const struct nr_segment *s) {
+    return s->n_ranges == 1 ? s->ranges : NULL;
+}
+
+static bool segments_touch(const struct nr_segment *a, const struct nr_segment *b) {
+    for (int64_t i = 0; i < a->n_ranges; i++)
+        for (int64_t j = 0; j < b->n_ranges; j++)
+            if (a->ranges[i].offset < b->ranges[j].offset + b->ranges[j].count &&
+                b->ranges[j].offset < a->ranges[i].offset + a->ranges[i].count)
+                return true;
+    return false;
+}
+
+// Where the element `offset` of the parameter buffer is in a segment, or -1.
+static int64_t segment_position(int64_t segment, int64_t offset) {
+    const struct nr_segment *s = &P.segments[segment];
+    for (int64_t i = 0, before = 0; i < s->n_ranges; before += s->ranges[i++].count)
+        if (offset >= s->ranges[i].offset && offset < s->ranges[i].offset + s->ranges[i].count)
+            return before + offset - s->ranges[i].offset;
+    return -1;
+}
+
 static void find_segments(struct model *m) {
+    int64_t most = 0;
     m->segment_side = memory_get(P.n_segments, 1);
     m->segment_of = memory_get(P.n_params, sizeof(int64_t));
-    for (int64_t i = 0; i < P.n_segments; i++)
+    for (int64_t i = 0; i < P.n_segments; i++) {
         for (int64_t j = 0; j < i; j++)
-            if (P.segments[i].offset < P.segments[j].offset + P.segments[j].count &&
-                P.segments[j].offset < P.segments[i].offset + P.segments[i].count)
-                m->segments_overlap = true;
+            m->segments_overlap |= segments_touch(&P.segments[i], &P.segments[j]);
+        if (one_range(&P.segments[i]))
+            continue;
+        m->segments_overlap = true; // no half of the buffers belongs to it alone
+        most = P.segments[i].count > most ? P.segments[i].count : most;
+    }
+    for (int i = 0; i < 3 && most; i++)
+        m->together[i] = memory_get(most, dtype_bytes(P.real));
     for (int64_t i = 0; i < P.n_params; i++) {
         m->segment_of[i] = -1;
         for (int64_t s = 0; s < P.n_segments; s++)
-            if (P.params[i].offset >= P.segments[s].offset &&
-                P.params[i].offset < P.segments[s].offset + P.segments[s].count)
+            if (segment_position(s, P.params[i].offset) >= 0)
                 m->segment_of[i] = s;
     }
     for (int64_t g = 0; g < P.n_graphs; g++)
@@ -94,6 +136,17 @@ static void make_slots(struct model *m) {
         most = P.graphs[g].n_outputs > most ? P.graphs[g].n_outputs : most;
     }
     m->values = memory_get(most, sizeof *m->values);
+}
+
+// Between the flat buffer and a segment that lies together.
+static void move_segment(int64_t segment, char *flat, char *together, bool collect) {
+    const struct nr_segment *s = &P.segments[segment];
+    int64_t real = dtype_bytes(P.real);
+    for (int64_t i = 0, at = 0; i < s->n_ranges; at += s->ranges[i++].count) {
+        char *there = flat + s->ranges[i].offset * real, *here = together + at * real;
+        memcpy(collect ? here : there, collect ? there : here,
+               (size_t)(s->ranges[i].count * real));
+    }
 }
 
 struct model *model_create(uint64_t seed) {
@@ -133,7 +186,7 @@ static int64_t arena_for(int64_t n, bool nested) {
         const struct nr_graph *g = &P.graphs[i];
         bool inner = g->kind == NR_objective || g->kind == NR_gradient_graph;
         int64_t bytes = g->arena + g->arena_per_sample * n;
-        if (g->kind != NR_fit && (!nested || inner) && bytes > most)
+        if (g->kind != NR_fit && g->kind != NR_between && (!nested || inner) && bytes > most)
             most = bytes;
     }
     return most;
@@ -150,7 +203,7 @@ static void need_arena(struct model *m, int depth, int64_t bytes) {
 int64_t model_bytes(int64_t n) {
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params);
     int64_t bytes = count * real * (4 + 2 * P.n_rule_states) + arena_for(n, false);
-    if (model_graph(NR_objective))
+    if (has_graph(NR_objective))
         bytes += arena_for(n, true);
     return bytes + model_set_bytes(n);
 }
@@ -187,7 +240,7 @@ static int64_t helper_arena(int64_t n) {
 
 int64_t model_helper_bytes(int64_t n) {
     int64_t bytes = helper_arena(n);
-    for (int64_t i = 0; i < P.n_fields && model_graph(NR_augment); i++)
+    for (int64_t i = 0; i < P.n_fields && has_graph(NR_augment); i++)
         bytes += field_bytes(&P.fields[i]) * n;
     return bytes;
 }
@@ -197,7 +250,7 @@ struct model *model_helper(const struct model *m, int64_t n) {
     *h = *m;
     h->raw = h->fields = NULL; // exchanged with those of a set
     h->fields_next = memory_get(P.n_fields, sizeof(void *));
-    for (int64_t i = 0; i < P.n_fields && model_graph(NR_augment); i++)
+    for (int64_t i = 0; i < P.n_fields && has_graph(NR_augment); i++)
         h->fields_next[i] = memory_get(n, field_bytes(&P.fields[i]));
     h->arena[0] = h->arena[1] = NULL;
     h->arena_bytes[0] = h->arena_bytes[1] = 0;
@@ -209,11 +262,7 @@ struct model *model_helper(const struct model *m, int64_t n) {
     return h;
 }
 
-void model_batch(struct model *m, int64_t n) {
-    if (n <= m->capacity)
-        return;
-    memory_require(model_bytes(n), "a batch of this size");
-    bool augments = model_graph(NR_augment);
+static void make_batch(struct model *m, int64_t n, bool augments) {
     for (int64_t i = 0; i < P.n_raw; i++) {
         free(m->raw[i]);
         m->raw[i] = memory_get(n, field_bytes(&P.raw[i]));
@@ -231,8 +280,15 @@ void model_batch(struct model *m, int64_t n) {
             m->fields_next[i] = memory_get(n, field_bytes(f));
         }
     }
+}
+
+void model_batch(struct model *m, int64_t n) {
+    if (n <= m->capacity)
+        return;
+    memory_require(model_bytes(n), "a batch of this size");
+    make_batch(m, n, has_graph(NR_augment));
     need_arena(m, 0, arena_for(n, false));
-    if (model_graph(NR_objective))
+    if (has_graph(NR_objective))
         need_arena(m, 1, arena_for(n, true));
     m->capacity = n;
 }
@@ -243,10 +299,8 @@ static char *param_base(const struct model *m, int64_t segment) {
 }
 void *model_param(const struct model *m, int64_t i) {
     int64_t real = dtype_bytes(P.real), segment = m->segment_of[i];
-    if (m->theta && (segment == m->theta_segment || m->theta_segment < 0)) {
-        int64_t from = m->theta_segment < 0 ? 0 : P.segments[m->theta_segment].offset;
-        return m->theta + (P.params[i].offset - from) * real;
-    }
+    if (m->theta)
+        return m->theta + P.params[i].offset * real;
     return param_base(m, segment) + P.params[i].offset * real;
 }
 void *model_state(const struct model *m, int64_t i) { return m->state + state_place(i); }
@@ -276,6 +330,21 @@ static void *builtin_place(struct model *m, int64_t which) {
     return places[which];
 }
 
+// A parameter segment or its gradient; of several ranges: put together.
+static void *segment_place(struct model *m, const struct nr_slot *s, bool output) {
+    const struct nr_range *r = one_range(&P.segments[s->ref]);
+    bool slope = s->role == NR_slope;
+    char *base = slope    ? m->gradient
+                 : output ? m->params[m->segments_overlap || !m->segment_side[s->ref]]
+                          : param_base(m, s->ref);
+    if (r)
+        return base + r->offset * dtype_bytes(P.real);
+    char *there = m->together[slope ? 1 : output ? 2 : 0];
+    if (!output)
+        move_segment(s->ref, base, there, true);
+    return there;
+}
+
 static void *place(struct model *m, const struct nr_graph *g, const struct nr_slot *s, bool output,
                    int64_t n) {
     int64_t real = dtype_bytes(P.real), cell = s->ref * P.n_segments + s->ref2;
@@ -293,11 +362,8 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
     case NR_state:
         return (output && g->kind != NR_init ? m->state_next : m->state) + state_place(s->ref);
     case NR_theta:
-        return (output ? m->params[m->segments_overlap || !m->segment_side[s->ref]]
-                       : param_base(m, s->ref)) +
-               P.segments[s->ref].offset * real;
     case NR_slope:
-        return m->gradient + P.segments[s->ref].offset * real;
+        return segment_place(m, s, output);
     case NR_rule_state:
         return (output ? m->rule_states_next : m->rule_states)[cell];
     case NR_hyper:
@@ -319,23 +385,19 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
     }
 }
 
+void model_forget_gradient(struct model *m) {
+    memset(m->gradient, 0, (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
+}
+
 // ---- running
 static void read_numbers(struct model *m, const struct nr_graph *g, void *const *slot) {
-    bool has_loss = false, has_first = false;
     for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[i];
-        if (s->role == NR_loss) {
-            m->loss = value_get(slot[i], s->dtype, 0);
-            has_loss = true;
-        } else if (s->role == NR_measure) {
+        if (s->role == NR_loss)
+            m->batch_measures[s->ref] = m->loss = value_get(slot[i], s->dtype, 0);
+        else if (s->role == NR_measure)
             m->batch_measures[s->ref] = value_get(slot[i], s->dtype, 0);
-            has_first |= s->ref == 0;
-        }
     }
-    if (has_loss && !has_first)
-        m->batch_measures[0] = m->loss;
-    else if (has_first && !has_loss)
-        m->loss = m->batch_measures[0];
 }
 
 static void run_at(struct model *m, const struct nr_graph *g, int64_t n, int depth) {
@@ -366,18 +428,22 @@ static void reset_rule_states(struct model *m) {
 
 // Schedules that read measurements have a value before the first measurement, too.
 static void prime_schedules(struct model *m) {
-    const struct nr_graph *g = model_graph(NR_rules);
-    bool any = false;
-    for (int64_t i = 0; i < P.n_memories; i++)
-        any |= isnan(P.memories[i].initial);
-    if (!any || !g)
-        return;
     for (int64_t i = 0; i < P.n_measures * NR_n_splits; i++)
         m->measures[i] = (double)INFINITY;
-    model_run(m, g, 1);
-    for (int64_t i = 0; i < P.n_memories; i++)
-        if (isnan(P.memories[i].initial))
-            m->memories[i] = m->memories_next[i];
+    for (int64_t k = 0; k < P.n_graphs; k++) {
+        const struct nr_graph *g = &P.graphs[k];
+        bool any = false;
+        for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++)
+            any |= g->slots[i].role == NR_memory && isnan(P.memories[g->slots[i].ref].initial);
+        if (g->kind != NR_rules || !any)
+            continue;
+        model_run(m, g, 1);
+        for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
+            int64_t ref = g->slots[i].ref;
+            if (g->slots[i].role == NR_memory && isnan(P.memories[ref].initial))
+                m->memories[ref] = m->memories_next[ref];
+        }
+    }
     memset(m->measures, 0, (size_t)(P.n_measures * NR_n_splits) * sizeof *m->measures);
 }
 
@@ -456,17 +522,6 @@ void model_fit(struct model *m, const struct dataset *d) {
     m->arena_bytes[0] = arena_bytes;
 }
 
-void model_augment(struct model *m, int64_t n) {
-    const struct nr_graph *g = model_graph(NR_augment);
-    if (!g)
-        return;
-    model_run(m, g, n);
-    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++)
-        if (g->slots[i].role == NR_field)
-            memcpy(m->fields[g->slots[i].ref], m->fields_next[g->slots[i].ref],
-                   (size_t)(field_bytes(&P.fields[g->slots[i].ref]) * n));
-}
-
 // What a graph made becomes what is: states, parameters of a segment, optimizer states, memories.
 static void accept(struct model *m, const struct nr_graph *g) {
     int64_t real = dtype_bytes(P.real);
@@ -478,8 +533,12 @@ static void accept(struct model *m, const struct nr_graph *g) {
             memcpy(m->state + at, m->state_next + at,
                    (size_t)(slot_count(s, 1) * dtype_bytes(s->dtype)));
         } else if (s->role == NR_theta && m->segments_overlap) {
-            int64_t at = P.segments[s->ref].offset * real;
-            memcpy(m->params[0] + at, m->params[1] + at, (size_t)(P.segments[s->ref].count * real));
+            const struct nr_range *r = one_range(&P.segments[s->ref]);
+            if (r)
+                memcpy(m->params[0] + r->offset * real, m->params[1] + r->offset * real,
+                       (size_t)(r->count * real));
+            else
+                move_segment(s->ref, m->params[0], m->together[2], false);
         } else if (s->role == NR_theta) {
             m->segment_side[s->ref] ^= 1;
         } else if (s->role == NR_rule_state) {
@@ -490,6 +549,55 @@ static void accept(struct model *m, const struct nr_graph *g) {
             m->memories[s->ref] = m->memories_next[s->ref];
         }
     }
+}
+
+// Memory for the whole split, beside the batch's; the states are the model's own.
+void model_between(struct model *m, const struct dataset *d) {
+    const struct split *train = &d->splits[NR_train];
+    for (int64_t k = 0; k < P.n_graphs; k++) {
+        const struct nr_graph *g = &P.graphs[k], *prepare = model_graph(NR_prepare);
+        if (g->kind != NR_between || !model_runs(g))
+            continue;
+        struct model whole = *m;
+        int64_t bytes = g->arena + g->arena_per_sample * train->n;
+        for (int64_t i = 0; i < P.n_raw; i++)
+            bytes += field_bytes(&P.raw[i]) * train->n;
+        for (int64_t i = 0; i < P.n_fields; i++)
+            bytes += is_alias(&P.fields[i]) ? 0 : field_bytes(&P.fields[i]) * train->n;
+        if (prepare)
+            bytes += prepare->arena + prepare->arena_per_sample * train->n;
+        memory_require(bytes, "an update on the whole training split");
+        whole.capacity = 0;
+        whole.raw = memory_get(P.n_raw, sizeof(void *));
+        whole.fields = memory_get(P.n_fields, sizeof(void *));
+        whole.fields_next = memory_get(P.n_fields, sizeof(void *));
+        whole.arena[0] = NULL;
+        whole.arena_bytes[0] = 0;
+        make_batch(&whole, train->n, false);
+        model_prepare(&whole, d, train->rows, train->n);
+        model_run(&whole, g, train->n);
+        accept(&whole, g);
+        for (int64_t i = 0; i < P.n_fields; i++)
+            if (!is_alias(&P.fields[i]))
+                free(whole.fields[i]);
+        for (int64_t i = 0; i < P.n_raw; i++)
+            free(whole.raw[i]);
+        free(whole.raw);
+        free(whole.fields);
+        free(whole.fields_next);
+        free(whole.arena[0]);
+    }
+}
+
+void model_augment(struct model *m, int64_t n) {
+    const struct nr_graph *g = model_graph(NR_augment);
+    if (!g)
+        return;
+    model_run(m, g, n);
+    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++)
+        if (g->slots[i].role == NR_field)
+            memcpy(m->fields[g->slots[i].ref], m->fields_next[g->slots[i].ref],
+                   (size_t)(field_bytes(&P.fields[g->slots[i].ref]) * n));
 }
 
 static void remember_theta(struct model *m, const struct nr_graph *g) {
@@ -503,6 +611,8 @@ void model_step(struct model *m, int64_t n) {
     m->batch_n = n;
     for (int64_t i = 0; i < P.n_graphs; i++) {
         const struct nr_graph *g = &P.graphs[i];
+        if (!model_runs(g))
+            continue;
         if (g->kind == NR_gradient_graph) {
             model_run(m, g, n);
             m->gradient_norm = model_norm(m);
@@ -599,17 +709,34 @@ void model_diagnose(struct model *m, int64_t n) {
 }
 
 // ---- called by generated code
+// All parameters with the running rule's moved to theta. Where these are all there are, theta is
+// that; otherwise the rest is copied around them.
+static char *moved_params(struct model *m, char *theta) {
+    int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params);
+    if (m->theta_segment < 0 || (one_range(&P.segments[m->theta_segment]) &&
+                                 P.segments[m->theta_segment].count == count))
+        return theta;
+    if (!m->moved) // in the first step, as the inner run's arena
+        m->moved = memory_get(count, real);
+    for (int64_t i = 0; i < P.n_params; i++)
+        memcpy(m->moved + P.params[i].offset * real, model_param(m, i),
+               (size_t)(P.params[i].count * real));
+    move_segment(m->theta_segment, m->moved, theta, false);
+    return m->moved;
+}
+
 static void run_inner(struct model *m, int64_t kind, const void *theta) {
     const struct nr_graph *g = model_graph(kind);
     if (!g)
         die(EXIT_bug, "the program asks for its objective and has no graph for it");
-    double loss = m->loss, first = m->batch_measures[0];
-    m->theta = (char *)(uintptr_t)theta;
+    int64_t which = P.stages[model_stage_now()].loss;
+    double loss = m->loss, first = m->batch_measures[which];
+    m->theta = moved_params(m, (char *)(uintptr_t)theta);
     run_at(m, g, m->batch_n, 1);
     m->theta = NULL;
     m->inner_loss = m->loss;
     m->loss = loss;
-    m->batch_measures[0] = first;
+    m->batch_measures[which] = first;
 }
 
 void nr_objective(void *context, const void *theta, void *value) {
@@ -627,9 +754,10 @@ void nr_objective_gradient(void *context, const void *theta, void *gradient) {
     m->gradient = m->inner_gradient;
     run_inner(m, NR_gradient_graph, theta);
     m->gradient = kept;
-    int64_t at = segment < 0 ? 0 : P.segments[segment].offset,
-            count = segment < 0 ? flat_count(P.n_params, P.params) : P.segments[segment].count;
-    memcpy(gradient, m->inner_gradient + at * real, (size_t)(count * real));
+    if (segment < 0)
+        memcpy(gradient, m->inner_gradient, (size_t)(flat_count(P.n_params, P.params) * real));
+    else
+        move_segment(segment, m->inner_gradient, gradient, true);
 }
 
 void nr_fail(void *context, const char *what, const char *line) {

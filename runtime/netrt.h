@@ -9,13 +9,15 @@
 // Memory of outputs never overlaps memory of inputs, though role and ref may be the same (theta, state, rule state, memory):
 // the runtime makes the output current afterwards. Outputs of NR_init are the exception that needs none.
 // Graphs of kind gradient and update run in the order of the table, every step: gradient, update, gradient.2, update.2.
-// The fit graph's n is the training split's size; n of init, update, rules and report is 1.
+// Of the graphs with a stage those of the stage that runs are meant; an evaluate graph of stage -1 is the finished model's.
+// The between graphs of a stage run once after it, on the whole training split.
+// The fit and between graphs' n is the training split's size; n of init, update, rules and report is 1.
 // Arrays are row-major in the language's shapes, the batch first; bool and u8 one byte, i32, i64, f32, f64.
 #pragma once
 
 #include <stdint.h>
 
-#define NR_VERSION 1
+#define NR_VERSION 2
 
 typedef void nr_entry(void *const *slot, int64_t n);
 
@@ -53,7 +55,8 @@ struct nr_reader {
 struct nr_field { const char *name; int64_t dtype, classes, rank; const int64_t *shape; int64_t raw, used, for_predict, made; };   // made, raw: the fit graph gives it, for the training split
 struct nr_split_rule { const char *name, *from; int64_t kind; double amount; };   // kind: 0 count, 1 fraction, 2 tail
 struct nr_tensor { const char *name; int64_t dtype, rank; const int64_t *shape; int64_t count, offset; };
-struct nr_segment { int64_t offset, count; };
+struct nr_range { int64_t offset, count; };
+struct nr_segment { int64_t count; int64_t n_ranges; const struct nr_range *ranges; };   // one vector of these parts of the buffer
 struct nr_named { const char *name; double initial; };
 struct nr_hyper { const char *name, *help, *text; double value; int64_t structural, integer; };
 struct nr_slot { int64_t role, ref, ref2, dtype, rank; const int64_t *shape; const char *name; };   // shape: -1 is the batch
@@ -65,19 +68,30 @@ struct nr_graph {
     int64_t arena, arena_per_sample;   // bytes of scratch
     double flops, flops_per_sample;
     int64_t unit, every;       // report, save: enum nr_unit; every so many
+    int64_t stage;             // -1: of all
 };
 enum nr_unit { NR_at_end, NR_every_epochs, NR_every_steps };
 enum nr_graph_kind {
     NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_update, NR_evaluate, NR_predict, NR_trace,
     NR_rules, NR_report, NR_save,
     NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
+    NR_between,
+};
+// With several stages that minimize, what belongs to one has its stage's name before the label: `tune.loss`.
+struct nr_measure { const char *name, *label; int64_t stage, is_gradient; };   // gradient: the runtime's own
+struct nr_stage {
+    const char *name;          // NULL: the train block is the only one
+    int64_t batch, batch_all, epochs, steps, has_keep, has_stop;
+    int64_t minimizes;         // 0: forward in training mode, so that states settle
+    int64_t loss, gradient;    // measures[..], or -1
 };
 struct nr_program {
     int64_t version;           // NR_VERSION
     const char *name, *data_name, *source, *compiler;   // compiler: "netc 0.1.0"
     int64_t hash;
     int64_t real;              // NR_f32 or NR_f64
-    int64_t batch, batch_all, epochs, steps, has_keep, has_stop;
+    int64_t batch, batch_all;  // the most of all stages; whether one has all samples in a step
+    int64_t n_stages; const struct nr_stage *stages;
     int64_t n_hypers; const struct nr_hyper *hypers;
     int64_t n_readers; const struct nr_reader *readers;
     int64_t n_raw; const struct nr_field *raw;
@@ -88,7 +102,7 @@ struct nr_program {
     int64_t n_states; const struct nr_tensor *states;
     int64_t n_segments; const struct nr_segment *segments;
     int64_t n_rule_states; const struct nr_named *rule_states;
-    int64_t n_measures; const struct nr_named *measures;   // [0]: loss
+    int64_t n_measures; const struct nr_measure *measures;
     int64_t n_memories; const struct nr_named *memories;   // initial NaN: a schedule, made by the rules before the first step, measures infinite
     int64_t n_values; const struct nr_named *values;
     int64_t n_graphs; const struct nr_graph *graphs;

@@ -15,8 +15,10 @@ struct run {
     struct dataset *d;
     struct feed *feed;
     const char *folder, *data_folder;
-    int64_t batch, per_epoch, epochs, total; // total: steps
-    int64_t epoch, position, step;           // position: steps done in this epoch
+    int64_t stage;                           // that runs; n_stages: all are done
+    int64_t batch, per_epoch, epochs, total; // of the stage; total: the step at which it ends
+    int64_t epoch, position, step;           // of the run; position: steps done in this epoch
+    int64_t first_epoch, first_step;         // of the stage
     int64_t *order;                          // rows of this epoch
     double printed;                          // when the last line for an epoch was
     double *sums;                    // over the epoch's steps: measures, then the gradient's norm
@@ -45,6 +47,8 @@ void run_write_config(const struct run *r);
 void run_keep_best(struct run *r); // the weights of now become the kept ones
 void run_use_best(struct run *r);
 void run_save(struct run *r); // all files; the checkpoint last
+void run_save_best(struct run *r);
+void run_enter_stage(struct run *r, int64_t stage); // train.c
 // ---- save.c: `report` and `save` lines that are due (enum nr_unit; count: epochs or steps done)
 json_t *report_values(struct model *m, int64_t unit, int64_t count); // name -> number or list
 void print_report(json_t *report, const char *before);
@@ -59,4 +63,5 @@ struct checkpoint {
     char *path;
 };
 void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o);
+void checkpoint_stage(struct run *r, const struct checkpoint *c);
 void checkpoint_restore(struct run *r, struct checkpoint *c);

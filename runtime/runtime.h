@@ -255,9 +255,11 @@ struct model {
     // An update writes the parameters of a segment to the other of two buffers, then the sides are
     // exchanged: outputs never share memory with inputs. Overlapping segments are copied back
     // instead.
-    char *params[2], *gradient, *theta; // theta: parameters moved by nr_objective, else NULL
+    char *params[2], *gradient, *theta; // theta: all parameters as nr_objective has them, else NULL
+    char *moved; // what theta is where a rule moves some of them
     uint8_t *segment_side;
     bool segments_overlap;
+    char *together[3]; // a segment of several ranges: its theta, its gradient, its new theta
     int64_t *segment_of; // of each parameter, -1: none
     int64_t theta_segment;
     char *state, *state_next; // 8 bytes an element
@@ -286,7 +288,12 @@ struct model {
 struct model *model_create(uint64_t seed);
 int64_t model_bytes(int64_t n);                   // what a trainer with batches of n will ask for
 void model_batch(struct model *m, int64_t n);     // memory for n samples
-const struct nr_graph *model_graph(int64_t kind); // the first of a kind, NULL: none
+// Graphs are those of a stage; -1: of the finished model. A program of one stage is always in it.
+void model_stage(int64_t stage);
+void model_forget_gradient(struct model *m); // of parameters that no graph of the stage writes
+int64_t model_stage_now(void);
+bool model_runs(const struct nr_graph *g);        // does it belong to the stage, or to all?
+const struct nr_graph *model_graph(int64_t kind); // the stage's first of a kind, NULL: none
 void model_run(struct model *m, const struct nr_graph *g, int64_t n);
 void model_init(struct model *m); // draws parameters, resets all states
 void *model_param(const struct model *m, int64_t i);
@@ -299,6 +306,8 @@ static inline int64_t state_place(int64_t i) {
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n);
 void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
 void model_fit(struct model *m, const struct dataset *d);
+// The updates that follow the stage, on the whole training split.
+void model_between(struct model *m, const struct dataset *d);
 void model_augment(struct model *m, int64_t n);
 // A model that prepares and augments batches of n beside `m`, with which it shares all that is read
 // only; and the buffers of a batch, which are exchanged.
@@ -313,7 +322,9 @@ double model_norm(const struct model *m);    // of the gradient
 NORETURN void model_diagnose(struct model *m, int64_t n);
 
 // ---- feed.c: batches of the training split, made beside the computation
-struct feed *feed_open(struct model *m, const struct dataset *d, int64_t batch);
+struct feed *feed_open(struct model *m, const struct dataset *d);
+void feed_pause(struct feed *f); // before the model's stage changes
+void feed_stage(struct feed *f, int64_t batch);
 // The batches of `rows` from number `from` on; `now` holds for that one and its step counts on.
 void feed_start(struct feed *f, const int64_t *rows, int64_t n, int64_t from,
                 const struct builtins *now);
@@ -354,7 +365,7 @@ enum command {
 struct options {
     enum command command;
     const char *program; // argv[0]
-    const char *data, *out, *weights, *split, *input, *output, *run;
+    const char *data, *out, *weights, *split, *input, *output, *run, *stage;
     bool resume, overwrite, quiet, json, profile, no_report, has_seed;
     enum color color;
     int64_t epochs, batch, threads, steps; // 0: not given
@@ -383,7 +394,8 @@ void synthetic_fields(struct model *m, int64_t n); // bench.c: a batch without d
 
 // ---- evaluate.c: a split, batch by batch, into m->measures; and what commands have in common
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch);
-bool measure_is_evaluated(int64_t measure);
+bool measure_is_evaluated(int64_t measure); // in the stage of now
+void choose_stage(const struct options *o); // for the commands that run a step
 int64_t batch_size(const struct options *o, int64_t samples); // checked against the planned batch
 // The model of a command: the seed and hyperparameters of the weights file (NULL: none) and of the
 // flags.

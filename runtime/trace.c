@@ -98,6 +98,7 @@ int command_trace(const struct options *o) {
     struct weights w;
     struct arrays out = {0};
     struct problem p;
+    choose_stage(o);
     const struct nr_graph *g = model_graph(NR_trace);
     int64_t steps = o->steps ? o->steps : 1;
     if (!g)

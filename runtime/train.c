@@ -28,43 +28,96 @@ static void catch_signals(void) {
 }
 
 // ---- what a run prints
-static void add_metrics_header(struct run *r) {
-    text_add(&r->metrics, "epoch,step");
-    for (int64_t k = 0; k < P.n_measures; k++)
-        if (measure_is_evaluated(k))
-            text_add(&r->metrics, ",train.%s", P.measures[k].name);
-    text_add(&r->metrics, ",train.gradient");
-    for (int64_t k = 0; k < P.n_measures && r->d->splits[NR_validation].exists; k++)
-        if (measure_is_evaluated(k))
-            text_add(&r->metrics, ",validation.%s", P.measures[k].name);
-    text_add(&r->metrics, ",kept,seconds\n");
+// A column for each label: what several stages measure under one name stands in one column.
+static bool is_column(int64_t k) {
+    const struct nr_measure *m = &P.measures[k];
+    for (int64_t i = 0; i < k; i++)
+        if (strcmp(P.measures[i].label, m->label) == 0)
+            return false;
+    return !m->is_gradient;
+}
+
+// Not where every measurement of the label is one of the training samples alone.
+static bool is_validated(int64_t k) {
+    for (int64_t g = 0; g < P.n_graphs; g++)
+        for (int64_t i = P.graphs[g].n_inputs;
+             P.graphs[g].kind == NR_evaluate && i < P.graphs[g].n_inputs + P.graphs[g].n_outputs;
+             i++) {
+            const struct nr_slot *s = &P.graphs[g].slots[i];
+            if ((s->role == NR_loss || s->role == NR_measure) &&
+                strcmp(P.measures[s->ref].label, P.measures[k].label) == 0)
+                return true;
+        }
+    return false;
+}
+
+static const struct nr_stage *stage_of(const struct run *r) { return &P.stages[r->stage]; }
+
+static bool is_of_stage(const struct run *r, int64_t k) {
+    return P.measures[k].stage < 0 || P.measures[k].stage == r->stage;
+}
+
+// The measurement of the running stage in the column of measurement k, or -1.
+static int64_t in_column(const struct run *r, int64_t k) {
+    for (int64_t i = 0; i < P.n_measures; i++)
+        if (is_of_stage(r, i) && strcmp(P.measures[i].label, P.measures[k].label) == 0)
+            return i;
+    return -1;
 }
 
 static double measure(const struct run *r, int64_t k, int split) {
     return r->m->measures[k * NR_n_splits + split];
 }
 
-static void add_metrics(struct run *r, double gradient, bool kept, double seconds) {
+static void add_metrics_header(struct run *r) {
+    text_add(&r->metrics, P.stages[0].name ? "stage,epoch,step" : "epoch,step");
+    for (int s = NR_train; s <= NR_validation; s++) {
+        if (s == NR_validation && !r->d->splits[s].exists)
+            break;
+        for (int64_t k = 0; k < P.n_measures; k++)
+            if (is_column(k) && (s == NR_train || is_validated(k)))
+                text_add(&r->metrics, ",%s.%s", split_names[s], P.measures[k].label);
+        if (s == NR_train)
+            text_add(&r->metrics, ",train.gradient");
+    }
+    text_add(&r->metrics, ",kept,seconds\n");
+}
+
+static void add_number(struct text *t, const struct run *r, int64_t k, int split) {
+    if (k < 0)
+        text_add(t, ",");
+    else
+        text_add(t, ",%.9g", measure(r, k, split));
+}
+
+static void add_metrics(struct run *r, bool kept, double seconds) {
+    if (stage_of(r)->name)
+        text_add(&r->metrics, "%s,", stage_of(r)->name);
     text_add(&r->metrics, "%lld,%lld", (long long)r->epoch, (long long)r->step);
-    for (int64_t k = 0; k < P.n_measures; k++)
-        if (measure_is_evaluated(k))
-            text_add(&r->metrics, ",%.9g", measure(r, k, NR_train));
-    text_add(&r->metrics, ",%.9g", gradient);
-    for (int64_t k = 0; k < P.n_measures && r->d->splits[NR_validation].exists; k++)
-        if (measure_is_evaluated(k))
-            text_add(&r->metrics, ",%.9g", measure(r, k, NR_validation));
+    for (int s = NR_train; s <= NR_validation; s++) {
+        if (s == NR_validation && !r->d->splits[s].exists)
+            break;
+        for (int64_t k = 0; k < P.n_measures; k++)
+            if (is_column(k) && (s == NR_train || is_validated(k)))
+                add_number(&r->metrics, r, in_column(r, k), s);
+        if (s == NR_train)
+            add_number(&r->metrics, r, stage_of(r)->gradient, s);
+    }
     text_add(&r->metrics, ",%d,%.3f\n", kept, seconds);
 }
 
 static void print_epoch(const struct run *r, bool kept, double seconds) {
     struct text line = {0};
     bool validates = r->d->splits[NR_validation].exists;
-    text_add(&line, "epoch %lld/%lld ", (long long)r->epoch, (long long)r->epochs);
+    if (stage_of(r)->name)
+        text_add(&line, "%s: ", stage_of(r)->name);
+    text_add(&line, "epoch %lld/%lld ", (long long)(r->epoch - r->first_epoch),
+             (long long)r->epochs);
     for (int s = NR_train; s <= (validates ? NR_validation : NR_train); s++) {
         text_add(&line, " %s", split_names[s]);
         for (int64_t k = 0; k < P.n_measures; k++)
-            if (s == NR_train || measure_is_evaluated(k))
-                text_add(&line, " %s %.4f", P.measures[k].name, measure(r, k, s));
+            if (s == NR_train ? is_of_stage(r, k) : measure_is_evaluated(k))
+                text_add(&line, " %s %.4f", P.measures[k].label, measure(r, k, s));
         text_add(&line, " ");
     }
     text_add(&line, " %.1f s%s", seconds, kept && validates ? " *" : "");
@@ -83,8 +136,12 @@ static void print_resume_command(const struct run *r) {
 
 // ---- an epoch
 static void set_builtins(struct run *r) {
-    r->m->now = (struct builtins){(int64_t)r->m->seed, r->step,          (double)r->step,
-                                  (double)r->total,    (double)r->epoch, (double)r->epochs};
+    r->m->now = (struct builtins){.seed = (int64_t)r->m->seed,
+                                  .draw_step = r->step,
+                                  .step = (double)(r->step - r->first_step),
+                                  .steps = (double)(r->total - r->first_step),
+                                  .epoch = (double)(r->epoch - r->first_epoch),
+                                  .epochs = (double)r->epochs};
 }
 
 static void run_step(struct run *r) {
@@ -99,9 +156,10 @@ static void run_step(struct run *r) {
 }
 
 static bool keep_by_default(struct run *r) {
-    if (!r->d->splits[NR_validation].exists || !measure_is_evaluated(0))
+    if (!r->d->splits[NR_validation].exists || !stage_of(r)->minimizes ||
+        !measure_is_evaluated(stage_of(r)->loss))
         return true;
-    double loss = measure(r, 0, NR_validation);
+    double loss = measure(r, stage_of(r)->loss, NR_validation);
     if (!(loss < r->best_loss))
         return false;
     r->best_loss = loss;
@@ -111,22 +169,23 @@ static bool keep_by_default(struct run *r) {
 // Measurements, rules, one line. The weights of the epoch are kept or not.
 static void end_epoch(struct run *r, double began) {
     struct model *m = r->m;
-    double steps = (double)r->position, gradient = r->sums[P.n_measures] / steps;
+    double steps = (double)r->position;
     for (int64_t k = 0; k < P.n_measures; k++)
-        m->measures[k * NR_n_splits + NR_train] =
-            strcmp(P.measures[k].name, "gradient") == 0 ? gradient : r->sums[k] / steps;
+        if (is_of_stage(r, k))
+            m->measures[k * NR_n_splits + NR_train] =
+                r->sums[P.measures[k].is_gradient ? P.n_measures : k] / steps;
     memset(r->sums, 0, (size_t)(P.n_measures + 1) * sizeof *r->sums);
     set_builtins(r);
     if (r->d->splits[NR_validation].exists)
         evaluate_split(m, r->d, NR_validation, r->batch);
-    bool ruled = model_rules(m), kept = ruled && P.has_keep ? m->keep : keep_by_default(r);
+    bool ruled = model_rules(m), kept = ruled && stage_of(r)->has_keep ? m->keep : keep_by_default(r);
     r->epoch++;
     r->position = 0;
     if (kept)
         run_keep_best(r);
-    r->stopped = ruled && P.has_stop && m->stop;
+    r->stopped = ruled && stage_of(r)->has_stop && m->stop;
     double now = log_clock();
-    add_metrics(r, gradient, kept, r->spent + now - r->start);
+    add_metrics(r, kept, r->spent + now - r->start);
     bool last = r->step >= r->total || r->stopped;
     if (last || r->epochs <= MANY_EPOCHS ||
         now - r->printed >= 1) { // full-batch runs have thousands
@@ -139,7 +198,7 @@ static void end_epoch(struct run *r, double began) {
 static void run_epoch(struct run *r, struct progress *bar) {
     double began = log_clock();
     const struct split *train = &r->d->splits[NR_train];
-    if (P.batch_all)
+    if (stage_of(r)->batch_all)
         memcpy(r->order, train->rows, (size_t)train->n * sizeof *r->order);
     else
         data_shuffle(train, r->m->seed, r->epoch, r->order);
@@ -155,21 +214,68 @@ static void run_epoch(struct run *r, struct progress *bar) {
     end_epoch(r, began);
 }
 
-// ---- the command
+// ---- stages
+// How long the stage is; it begins at first_epoch and first_step.
 static void plan(struct run *r) {
     const struct split *train = &r->d->splits[NR_train];
+    const struct nr_stage *s = stage_of(r);
+    int64_t wanted = s->minimizes ? r->o->epochs : 0;
     r->batch = batch_size(r->o, train->n);
     if (r->batch > train->n)
         r->batch = train->n;
     r->per_epoch = (train->n + r->batch - 1) / r->batch;
-    if (r->o->epochs || P.steps <= 0) {
-        r->epochs = r->o->epochs ? r->o->epochs : P.epochs > 0 ? P.epochs : 1;
+    if (wanted || s->steps <= 0) {
+        r->epochs = wanted ? wanted : s->epochs > 0 ? s->epochs : 1;
         r->total = r->epochs * r->per_epoch;
     } else {
-        r->total = P.steps;
+        r->total = s->steps;
         r->epochs = (r->total + r->per_epoch - 1) / r->per_epoch;
     }
+    r->total += r->first_step;
 }
+
+void run_enter_stage(struct run *r, int64_t stage) {
+    if (r->feed)
+        feed_pause(r->feed);
+    r->stage = stage;
+    model_stage(stage);
+    plan(r);
+    if (r->feed)
+        feed_stage(r->feed, r->batch);
+    model_forget_gradient(r->m);
+}
+
+static void say_stopped(const struct run *r) {
+    const char *name = stage_of(r)->name;
+    log_note("%s%sstopped after epoch %lld by the program's rule; the weights of epoch %lld are kept",
+             name ? name : "", name ? ": " : "", (long long)(r->epoch - r->first_epoch),
+             (long long)(r->best_epoch - r->first_epoch));
+}
+
+// A stage leaves the weights that it kept; then the updates that follow it.
+static void end_stage(struct run *r) {
+    progress_clear();
+    if (r->stopped)
+        say_stopped(r);
+    if (r->stage + 1 == P.n_stages)
+        return;
+    if (r->best_epoch > r->first_epoch)
+        run_use_best(r);
+    set_builtins(r);
+    model_between(r->m, r->d);
+    r->first_epoch = r->epoch;
+    r->first_step = r->step;
+    r->position = 0;
+    r->stopped = false;
+    r->best_loss = (double)INFINITY;
+    run_enter_stage(r, r->stage + 1);
+    memset(r->sums, 0, (size_t)(P.n_measures + 1) * sizeof *r->sums);
+}
+
+// The last stage, at its end; the updates after it are done by end_run.
+static bool is_done(const struct run *r) { return r->step >= r->total || r->stopped; }
+
+// ---- the command
 
 static void make_buffers(struct run *r) {
     int64_t params = 0, states = 0;
@@ -189,7 +295,10 @@ static void make_buffers(struct run *r) {
 }
 
 static void check_program(void) {
-    if (!model_graph(NR_gradient_graph))
+    bool any = false;
+    for (int64_t i = 0; i < P.n_graphs; i++)
+        any |= P.graphs[i].kind == NR_gradient_graph;
+    if (!any)
         die(EXIT_content, "the program minimizes nothing, so there is nothing to train");
 }
 
@@ -205,6 +314,17 @@ static void check_splits(const struct dataset *d) {
         }
 }
 
+// Of all stages: memory is asked for once.
+static int64_t most_samples(const struct run *r) {
+    int64_t samples = r->d->splits[NR_train].n, most = r->batch;
+    for (int64_t i = 0; i < P.n_stages; i++) {
+        int64_t n = P.stages[i].batch_all ? samples : r->o->batch ? r->o->batch : P.stages[i].batch;
+        n = n < samples ? n : samples;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 static void start_run(struct run *r, struct options *o) {
     struct checkpoint c = {0};
     r->folder = o->out ? o->out : memory_text("runs/%s", P.name);
@@ -218,12 +338,15 @@ static void start_run(struct run *r, struct options *o) {
     check_splits(r->d);
     run_create_folder(r);
     r->m = model_open(o, NULL);
-    plan(r);
+    run_enter_stage(r, 0);
     make_buffers(r);
     r->start = log_clock();
     r->written = r->start;
-    model_batch(r->m, r->batch);
-    r->feed = feed_open(r->m, r->d, r->batch);
+    if (o->resume)
+        checkpoint_stage(r, &c);
+    model_batch(r->m, most_samples(r));
+    r->feed = feed_open(r->m, r->d);
+    feed_stage(r->feed, r->batch);
     if (o->resume) {
         if (data_is_made())
             model_fit(r->m, r->d); // what procedures made for each sample is not in the checkpoint
@@ -253,15 +376,33 @@ static void describe(const struct run *r) {
              P.name, (long long)params, splits.at, (long long)r->batch, (long long)pool_threads(),
              pool_threads() == 1 ? "" : "s", (unsigned long long)r->m->seed, r->folder);
     if (r->step)
-        log_note("resumed after step %lld, in epoch %lld of %lld", (long long)r->step,
-                 (long long)(r->epoch + 1), (long long)r->epochs);
+        log_note("resumed after step %lld, in epoch %lld of %lld%s%s", (long long)r->step,
+                 (long long)(r->epoch - r->first_epoch + 1), (long long)r->epochs,
+                 stage_of(r)->name ? " of " : "", stage_of(r)->name ? stage_of(r)->name : "");
     free(splits.at);
+}
+
+// The kept weights, and the updates after the last stage. The checkpoint is from before them, so
+// that a run can be made longer.
+static void finish(struct run *r) {
+    if (r->best_epoch <= r->first_epoch)
+        run_keep_best(r);
+    run_use_best(r);
+    if (model_graph(NR_between)) {
+        int64_t epoch = r->best_epoch;
+        set_builtins(r);
+        model_between(r->m, r->d);
+        run_keep_best(r);
+        r->best_epoch = epoch;
+        run_save_best(r);
+    }
+    feed_pause(r->feed);
+    model_stage(-1);
 }
 
 // The report and the JSON result speak of the kept weights.
 static void print_results(struct run *r) {
     json_t *result = json_object();
-    run_use_best(r);
     for (int s = NR_validation; s < NR_n_splits; s++)
         if (r->d->splits[s].exists)
             evaluate_split(r->m, r->d, s, r->batch);
@@ -282,6 +423,16 @@ static void print_results(struct run *r) {
     json_decref(result);
 }
 
+static void run_stage(struct run *r, struct progress *bar) {
+    while (!is_done(r) && !caught) {
+        run_epoch(r, bar);
+        if (log_clock() - r->written > 1 && r->position == 0) {
+            run_save(r);
+            run_draw(r, false);
+        }
+    }
+}
+
 int command_train(const struct options *given) {
     struct options o = *given;
     struct dataset d;
@@ -291,27 +442,21 @@ int command_train(const struct options *given) {
     catch_signals();
     start_run(&r, &o);
     describe(&r);
-    progress_start(&bar, r.step, r.total, r.per_epoch, r.epochs);
-    while (r.step < r.total && !r.stopped && !caught) {
-        run_epoch(&r, &bar);
-        if (log_clock() - r.written > 1 && r.position == 0) {
-            run_save(&r);
-            run_draw(&r, false);
-        }
+    for (bool last = false; !last && !caught;) {
+        progress_start(&bar, r.step, r.total, r.per_epoch, r.epochs);
+        run_stage(&r, &bar);
+        last = r.stage + 1 == P.n_stages;
+        if (is_done(&r))
+            end_stage(&r);
     }
     progress_clear();
     run_save(&r);
     run_draw(&r, true);
-    if (caught && r.step < r.total && !r.stopped) {
+    if (caught && !is_done(&r)) {
         print_resume_command(&r);
         return 128 + caught;
     }
-    if (r.stopped)
-        log_note(
-            "stopped after epoch %lld by the program's rule; the weights of epoch %lld are kept",
-            (long long)r.epoch, (long long)r.best_epoch);
-    if (!r.best_epoch)
-        run_keep_best(&r);
+    finish(&r);
     print_results(&r);
     run_report(&r);
     return EXIT_done;

@@ -13,7 +13,7 @@
 
 _Static_assert(NR_bool == (int)DTYPE_bool && NR_f64 == (int)DTYPE_f64,
                "enum nr_dtype is enum dtype");
-_Static_assert(NR_fit == (int)GRAPH_fit && NR_check == (int)GRAPH_check,
+_Static_assert(NR_fit == (int)GRAPH_fit && NR_between == (int)GRAPH_between,
                "enum nr_graph_kind is enum graph_kind");
 _Static_assert(NR_seed == (int)BUILTIN_seed && NR_epochs == (int)BUILTIN_epochs,
                "enum nr_builtin is enum builtin");
@@ -142,28 +142,59 @@ static void put_tensors(struct row *r, uint32_t n, const struct program_tensor *
 static void put_segments(struct row *r, const struct program *p) {
     struct row w = {.c = r->c};
     for (uint32_t i = 0; i < p->segments.n; i++) {
-        put_int(&w, p->segments.at[i].offset);
-        put_int(&w, p->segments.at[i].count);
+        const struct program_segment *g = &p->segments.at[i];
+        struct row ranges = {.c = r->c};
+        for (uint32_t k = 0; k < g->n_ranges; k++) {
+            put_int(&ranges, g->ranges[k].offset);
+            put_int(&ranges, g->ranges[k].count);
+        }
+        put_int(&w, g->count);
+        put_array(&w, g->n_ranges, sizeof(struct nr_range), &ranges);
     }
     put_array(r, p->segments.n, sizeof(struct nr_segment), &w);
+}
+static void put_stages(struct row *r, const struct program *p) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->stages.n; i++) {
+        const struct program_stage *g = &p->stages.at[i];
+        put_string(&w, g->name);
+        put_int(&w, g->batch);
+        put_int(&w, g->batch_all);
+        put_int(&w, g->epochs);
+        put_int(&w, g->steps);
+        put_int(&w, g->has_keep);
+        put_int(&w, g->has_stop);
+        put_int(&w, g->minimizes);
+        put_int(&w, g->loss);
+        put_int(&w, g->gradient);
+    }
+    put_array(r, p->stages.n, sizeof(struct nr_stage), &w);
+}
+static void put_measures(struct row *r, const struct program *p) {
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->measures.n; i++) {
+        const struct program_measure *m = &p->measures.at[i];
+        put_string(&w, m->name);
+        put_string(&w, m->label);
+        put_int(&w, m->stage);
+        put_int(&w, m->is_gradient);
+    }
+    put_array(r, p->measures.n, sizeof(struct nr_measure), &w);
 }
 static void put_named(struct row *w, const char *name, double initial) {
     put_string(w, name);
     put_real(w, initial);
 }
 static void put_named_tables(struct row *r, const struct program *p) {
-    struct row rule_states = {.c = r->c}, measures = {.c = r->c}, memories = {.c = r->c},
-               values = {.c = r->c};
+    struct row rule_states = {.c = r->c}, memories = {.c = r->c}, values = {.c = r->c};
     for (uint32_t i = 0; i < p->rule_states.n; i++)
         put_named(&rule_states, p->rule_states.at[i].name, p->rule_states.at[i].initial);
-    for (uint32_t i = 0; i < p->measures.n; i++)
-        put_named(&measures, p->measures.at[i].name, 0);
     for (uint32_t i = 0; i < p->memories.n; i++)
         put_named(&memories, p->memories.at[i].name, p->memories.at[i].initial);
     for (uint32_t i = 0; i < p->values.n; i++)
         put_named(&values, p->values.at[i], 0);
     put_array(r, p->rule_states.n, sizeof(struct nr_named), &rule_states);
-    put_array(r, p->measures.n, sizeof(struct nr_named), &measures);
+    put_measures(r, p);
     put_array(r, p->memories.n, sizeof(struct nr_named), &memories);
     put_array(r, p->values.n, sizeof(struct nr_named), &values);
 }
@@ -227,6 +258,7 @@ static void put_graphs(struct row *r, const struct program *p, const struct loop
         put_real(&w, e->flops_per_sample);
         put_int(&w, p->graphs.at[i].unit);
         put_int(&w, p->graphs.at[i].every);
+        put_int(&w, p->graphs.at[i].stage);
     }
     put_array(r, p->graphs.n, sizeof(struct nr_graph), &w);
 }
@@ -243,10 +275,7 @@ void codegen_add_program(struct codegen *c, const struct program *p, const struc
     put_int(&r, p->real);
     put_int(&r, p->batch);
     put_int(&r, p->batch_all);
-    put_int(&r, p->epochs);
-    put_int(&r, p->steps);
-    put_int(&r, p->has_keep);
-    put_int(&r, p->has_stop);
+    put_stages(&r, p);
     put_hypers(&r, p);
     put_readers(&r, p);
     put_fields(&r, p->raw.n, p->raw.at);

@@ -52,9 +52,23 @@ struct program_tensor {           // parameters, states, fitted values
     uint32_t n_replicas;
     int64_t replicas[3];          // members of each family in the path
 };
-struct program_segment { int64_t offset, count; };   // of the flat parameter buffer
+// What one rule moves: some of the flat parameter buffer, as one vector. The ranges are in order and do not touch.
+struct program_range { int64_t offset, count; };
+struct program_segment { int64_t count; uint32_t n_ranges; struct program_range *ranges; };
 struct program_rule_state { const char *name; double initial; };   // `momentum.v`; zero or a constant
-struct program_measure { const char *name; };        // 0: loss; `gradient` is the runtime's own
+// The losses and the items of `measure`; `gradient` is the runtime's own. With several stages that minimize, what
+// belongs to one has the stage's name before its label: `tune.loss`.
+struct program_measure { const char *name, *label; int64_t stage; bool is_gradient; };   // stage -1: of all
+// One training after another; a train block without `stage` is one stage without a name.
+struct program_stage {
+    const char *name;             // `first`, `round_3`, or NULL
+    int64_t batch;
+    bool batch_all;
+    int64_t epochs, steps;        // one of them > 0
+    bool has_keep, has_stop;
+    bool minimizes;               // false: runs forward in training mode, so that states settle
+    int64_t loss, gradient;       // its measurements, or -1
+};
 // State of rules and schedules. NaN: a schedule's value; the rules graph makes it once before the first step, with
 // every measurement infinite, and nothing else is kept of that run.
 struct program_memory { const char *name; double initial; };
@@ -74,6 +88,7 @@ enum graph_kind {
     GRAPH_report,     // measures -> the report items
     GRAPH_save,       // fields, params, states -> the save items; one graph for each statement
     GRAPH_check,      // fields, params, states -> every layer's result by its path; finds the first non-finite one
+    GRAPH_between,    // fields of the whole training split, params, states -> states; once, after its stage
 };
 enum program_unit { UNIT_end, UNIT_epochs, UNIT_steps };   // when a report or save happens
 struct program_graph {
@@ -82,6 +97,7 @@ struct program_graph {
     struct graph *graph;
     enum program_unit unit;       // report, save: at the end, or every `every` epochs or steps
     int64_t every;
+    int64_t stage;                // -1: of all; the evaluate graph of all stages has every measurement
 };
 struct program {
     struct arena *arena;
@@ -91,10 +107,9 @@ struct program {
     const char *source;           // path of the .net file
     uint64_t hash;                // of the program after instantiation
     enum dtype real;              // f32, or f64 with --dtype f64
-    int64_t batch;                // planned; the samples of a step
-    bool batch_all;               // `batch all`
-    int64_t epochs, steps;        // one of them > 0
-    bool has_keep, has_stop;
+    int64_t batch;                // planned: the most samples of a step
+    bool batch_all;               // a stage has `batch all`
+    VEC(struct program_stage) stages;
     int64_t n_samples_planned;    // batch all: the split's size when sizes are known at compile time, else 0
     VEC(struct program_hyper) hypers;
     VEC(struct program_reader) readers;
@@ -103,7 +118,7 @@ struct program {
     VEC(struct program_tensor) fitted, params, states;
     VEC(struct program_segment) segments;
     VEC(struct program_rule_state) rule_states;
-    VEC(struct program_measure) measures;     // [0] is `loss`
+    VEC(struct program_measure) measures;
     VEC(struct program_memory) memories;
     VEC(const char *) values;                 // names that ROLE_value refs of trace/predict/report mean
     VEC(struct program_graph) graphs;

@@ -6,20 +6,23 @@
 void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, enum mode mode,
                       bool training) {
     struct graph *g = graph_create(s->program->arena, s->program->origins, name);
-    bool open = kind == GRAPH_fit || s->program->batch_all; // as many samples as the split has
+    bool open = kind == GRAPH_fit || kind == GRAPH_between || s->program->batch_all; // as many samples as the split has
     s->graph = g;
     s->mode = mode;
     s->training = training;
+    s->settling = training && s->stage >= 0 && (uint32_t)s->stage < s->program->stages.n &&
+                  !s->program->stages.at[s->stage].minimizes;
     s->batch = graph_symbol(g, "N", open ? (int64_t)1 << 20 : s->program->batch);
     s->letter_bound[LETTER_BATCH] = s->batch;
     s->next_letter = LETTER_FIRST;
     s->next_draw = (uint32_t)(kind == GRAPH_augment   ? 1 << 20
                               : kind == GRAPH_prepare ? 1 << 21
-                              : kind == GRAPH_update  ? 3 << 20
+                              : kind == GRAPH_update  ? (3 << 20) + (s->segment << 12)
+                              : kind == GRAPH_between ? 5 << 20
                                                       : 0);
     s->states = NULL;
     s->layer_values.n = 0;
-    struct program_graph pg = {.kind = kind, .name = name, .graph = g};
+    struct program_graph pg = {.kind = kind, .name = name, .graph = g, .stage = s->stage};
     VEC_PUSH(s->program->arena, &s->program->graphs, pg);
 }
 

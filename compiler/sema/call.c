@@ -88,6 +88,8 @@ static struct value *special_name(struct sema *s, struct frame *f, const struct 
                    {"epochs", BUILTIN_epochs}};
     if (strcmp(n->text, "training") == 0)
         return value_truth(s, s->training, 0);
+    if (strcmp(n->text, "settling") == 0)
+        return value_truth(s, s->settling, 0);
     if (strcmp(n->text, "inf") == 0) {
         struct value *v = value_number(s, number_real(1), 0);
         v->number = (struct number){.exact = false, .q = 1, .real = __builtin_inf()};

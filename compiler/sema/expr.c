@@ -551,9 +551,26 @@ const char *sema_member_path(struct sema *s, struct frame *f, const struct ast *
     return NULL;
 }
 
+static void unknown_measure(struct sema *s, const struct ast *n, const char *label) {
+    const struct program *p = s->program;
+    const char **names = NEW_ARRAY(s->arena, p->measures.n + 1, const char *);
+    for (uint32_t m = 0; m < p->measures.n; m++)
+        names[m] = p->measures.at[m].name;
+    const char *near = near_name(label, names, p->measures.n);
+    struct diag *d = diag_unknown_measure(s->diags, n->at, label);
+    diag_help(d, near ? "did you mean `%s`?" : "add `measure %s = ..` to the train block",
+              near ? near : label);
+}
+
+// `validation.loss`, `validation.tune.loss`
 static struct value *measurement(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *object = n->kid[AST_member_object];
     static const char *const splits[] = {"train", "validation", "test"};
+    const char *label = n->text, *several;
+    if (object->kind == AST_member && object->kid[AST_member_object]->kind == AST_name) {
+        label = intern(arena_printf(s->arena, "%s.%s", object->text, n->text));
+        object = object->kid[AST_member_object];
+    }
     if (object->kind != AST_name || scope_find(f->scope, object->text, false))
         return NULL;
     for (uint32_t split = 0; split < 3; split++) {
@@ -564,27 +581,25 @@ static struct value *measurement(struct sema *s, struct frame *f, const struct a
                       "add `split %s = 0.2 of train` to the data block", object->text);
             return value_poison(s);
         }
-        for (uint32_t m = 0; m < s->program->measures.n; m++)
-            if (strcmp(s->program->measures.at[m].name, n->text) == 0) {
-                if (split && m == 0 && s->made_objective) {
-                    diag_made_field(s->diags, n->at, s->made_objective, ast_spelling(s->arena, n));
-                    return value_poison(s);
-                }
-                node_id in = sema_find_input(s, ROLE_measure, m, split);
-                if (!in)
-                    in = graph_input(s->graph,
-                                     intern(arena_printf(s->arena, "%s.%s", object->text, n->text)),
-                                     ROLE_measure, m, split, DTYPE_f64, 0, NULL);
-                return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
-            }
-        const char **names = NEW_ARRAY(s->arena, s->program->measures.n + 1, const char *);
-        for (uint32_t m = 0; m < s->program->measures.n; m++)
-            names[m] = s->program->measures.at[m].name;
-        const char *near = near_name(n->text, names, s->program->measures.n);
-        struct diag *d = diag_unknown_measure(s->diags, n->at, n->text);
-        diag_help(d, near ? "did you mean `%s`?" : "add `measure %s = ..` to the train block",
-                  near ? near : n->text);
-        return value_poison(s);
+        int64_t m = sema_find_measure(s, label, &several);
+        if (m < 0 && several)
+            diag_help(diag_measure_of_stages(s->diags, n->at, label), "`%s.%s`", splits[split],
+                      several);
+        else if (m < 0)
+            unknown_measure(s, n, label);
+        if (m < 0)
+            return value_poison(s);
+        const char *made = s->measure_sources.at[m].made;
+        if (split && made) {
+            diag_made_field(s->diags, n->at, made, ast_spelling(s->arena, n));
+            return value_poison(s);
+        }
+        node_id in = sema_find_input(s, ROLE_measure, (uint32_t)m, split);
+        const char *name = s->program->measures.at[m].name;
+        if (!in)
+            in = graph_input(s->graph, intern(arena_printf(s->arena, "%s.%s", splits[split], name)),
+                             ROLE_measure, (uint32_t)m, split, DTYPE_f64, 0, NULL);
+        return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
     }
     return NULL;
 }

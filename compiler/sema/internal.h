@@ -181,6 +181,7 @@ struct frame {
     uint64_t lift;               // letters over which draws here are fresh
     struct assumption *assumed;  // what the conditions around say about indices
     struct promised *results;    // shapes that the signature gives to results
+    bool staged;                 // the level of a train block at which its stages stand
     origin_id origin;            // of the expression under evaluation
     origin_id site;              // where this body was called
     bool owns;                    // a layer's or network's body: `param` may stand here
@@ -202,6 +203,15 @@ enum mode {
 struct schedule {
     const struct ast *argument;
     uint32_t memory;
+    int64_t stage;
+};
+struct segment_params {
+    uint32_t n;
+    bool *has; // which of the n parameters there were
+};
+struct measure_source {
+    const struct ast *item; // NULL: a loss or a gradient
+    const char *made;       // of a loss: a field made for the training split that it depends on
 };
 struct layer_value {
     const char *path;
@@ -245,7 +255,14 @@ struct sema {
     const char *naming;        // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
     struct scope *data_scope; // fields of the data block
+    int64_t stage;            // that the graph under construction belongs to, or -1
+    bool settling;            // a stage without `minimize`, in training mode
+    struct walk *walk;        // stage.c: through a train block with stages, else NULL
+    VEC(struct measure_source) measure_sources; // like program.measures
     uint32_t segment;         // of the optimizer under evaluation
+    VEC(struct segment_params) segment_params; // like program.segments
+    VEC(uint32_t) part_of; // of each parameter: the first part that moves it, from 1; 0: none
+    uint32_t n_parts;           // of all stages so far
     struct layer_list {
         VEC(struct program_layer) at;
     } layers;
@@ -253,7 +270,6 @@ struct sema {
     VEC(struct value *) field_values;     // like program.fields: element, bounds, axis names
     VEC(struct schedule) schedules;       // arguments of optimizers that read measurements
     VEC(const char *) memory_keys;        // like program.memories: the call that owns each
-    const char *made_objective;           // a field made for the training split that J depends on
     bool *reached;                        // parameters that the objective depends on
     bool needs_shape;                     // the optimizer just evaluated is not elementwise
     bool foreign;                         // an initial value that depends on another graph's values
@@ -431,6 +447,12 @@ extern const struct builtin_info builtins[];
 struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, struct given *args,
                            struct span at);
 
+// ---- stage.c
+void sema_stage(struct sema *s, struct frame *f, const struct ast *n);
+bool sema_skips_update(struct sema *s, struct frame *f, const struct ast *n);
+// Of this name in the stage s->stage, or anywhere; -1: none, or *several (one of them).
+int64_t sema_find_measure(struct sema *s, const char *name, const char **several);
+
 // ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
 bool sema_has_split(const struct sema *s, const char *name);
@@ -438,8 +460,10 @@ bool sema_train(struct sema *s, struct ast *block);
 const char *sema_made_field(struct sema *s, node_id n);
 struct value *sema_scheduled(struct sema *s, const struct ast *n); // NULL: no such argument
 void sema_output_schedules(struct sema *s, struct frame *f);       // in the rules graph
-void sema_update(struct sema *s, struct frame *f,
-                 const struct ast *minimize); // the update graphs, and the flat buffer's order
+void sema_update(struct sema *s, struct frame *f, const struct ast *minimize); // the update graphs
+void sema_place_parameters(struct sema *s); // the flat buffer's order, after all updates
+// Does a part of `minimize` move the parameter?
+bool sema_moves(struct sema *s, struct frame *f, const struct ast *minimize, uint32_t param);
 struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n,
                             struct given *args, struct span at);
 struct value *sema_segment_input(struct sema *s, const char *name, enum role role, uint32_t ref,

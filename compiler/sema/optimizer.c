@@ -1,6 +1,6 @@
 // `minimize J over P using O`: the order of the flat parameter buffer and the update graphs.
 //
-// Each part P is one segment of the flat buffer. An optimizer whose body is elementwise runs over
+// Each part P is one segment: one range of the flat buffer, or several that the runtime puts together. An optimizer whose body is elementwise runs over
 // the segment at once, whatever shapes the parameters have; one that looks at a parameter's shape
 // or reduces over it gets a segment for each parameter. `gradient(J, p)` is a call of the runtime
 // with the parameters moved to p.
@@ -127,7 +127,7 @@ static void find_schedules(struct sema *s, const struct ast *rule) {
         } else if (reads_measurement(e, NULL)) {
             if (reads_measurement(e, "test"))
                 diag_test_decides(s->diags, e->at, "using");
-            struct schedule made = {e, s->program->memories.n};
+            struct schedule made = {e, s->program->memories.n, s->stage};
             struct program_memory m = {
                 intern(arena_printf(s->arena, "schedule_%u", s->schedules.n + 1)),
                 __builtin_nan("")};
@@ -141,7 +141,7 @@ static void find_schedules(struct sema *s, const struct ast *rule) {
 struct value *sema_scheduled(struct sema *s, const struct ast *n) {
     for (uint32_t i = 0; i < s->schedules.n; i++) {
         uint32_t ref = s->schedules.at[i].memory;
-        if (s->schedules.at[i].argument != n)
+        if (s->schedules.at[i].argument != n || s->schedules.at[i].stage != s->stage)
             continue;
         node_id in = sema_find_input(s, ROLE_memory, ref, 0);
         if (!in)
@@ -155,6 +155,8 @@ struct value *sema_scheduled(struct sema *s, const struct ast *n) {
 void sema_output_schedules(struct sema *s, struct frame *f) {
     for (uint32_t i = 0; i < s->schedules.n; i++) {
         const struct schedule *c = &s->schedules.at[i];
+        if (c->stage != s->stage)
+            continue;
         struct value *v = sema_expr(s, f, c->argument);
         if (value_is_bad(v))
             continue;
@@ -219,55 +221,52 @@ static void check_parts(struct sema *s, const struct ast *parts, struct frame *f
     }
 }
 
-static void add_segment(struct sema *s, int64_t offset, int64_t count) {
-    struct program_segment g = {offset, count};
-    VEC_PUSH(s->program->arena, &s->program->segments, g);
+bool sema_moves(struct sema *s, struct frame *f, const struct ast *minimize, uint32_t param) {
+    const struct ast *parts = minimize->kid[AST_minimize_parts];
+    for (uint32_t k = 0; k < parts->n_kids; k++)
+        if (part_has(s, parts->kid[k], f, param))
+            return true;
+    return false;
 }
 
-// Places the parameters of one owner: those whose size fills whole vectors first, so that they stay
-// aligned. Members of a family have one size and stay side by side.
-static int64_t place(struct sema *s, const int *owner, int p, int64_t offset) {
-    for (int round = 0; round < 2; round++)
-        for (uint32_t i = 0; i < s->program->params.n; i++) {
-            struct program_tensor *t = &s->program->params.at[i];
-            if (owner[i] != p || (t->count % 16 == 0) == (round == 1))
-                continue;
-            t->offset = offset;
-            offset += t->count;
+// A segment of the parameters of one part, or of parameter `only` of it.
+static void add_segment(struct sema *s, const int *owner, int part, int64_t only) {
+    struct program *p = s->program;
+    struct program_segment g = {0};
+    struct segment_params in = {p->params.n, NEW_ARRAY(s->arena, p->params.n + 1, bool)};
+    for (uint32_t i = 0; i < p->params.n; i++)
+        if (owner[i] == part && (only < 0 || only == i)) {
+            in.has[i] = true;
+            g.count += p->params.at[i].count;
         }
-    return offset;
+    s->segment = p->segments.n;
+    VEC_PUSH(p->arena, &p->segments, g);
+    VEC_PUSH(s->arena, &s->segment_params, in);
 }
 
-// Does a part take some members of a family and leave others? Then no part is one range of the
-// buffer.
-static bool cuts_family(struct sema *s, const int *owner) {
-    const struct program_tensor *at = s->program->params.at;
-    for (uint32_t i = 1; i < s->program->params.n; i++)
-        if (at[i].member > 0 && owner[i] != owner[i - 1])
-            return true;
-    return false;
+static void update_part(struct sema *s, const struct ast *part, struct frame *f, const int *owner,
+                        int k) {
+    struct program *p = s->program;
+    uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
+    s->needs_shape = false;
+    add_segment(s, owner, k, -1);
+    update_graph(s, part, f);
+    if (!s->needs_shape || diags_errors(s->diags))
+        return;
+    p->graphs.n = n_graphs; // again, a segment for each parameter
+    p->rule_states.n = n_states;
+    p->segments.n = s->segment_params.n = first;
+    for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)
+        if (owner[i] == k) {
+            add_segment(s, owner, k, i);
+            update_graph(s, part, f);
+        }
 }
 
-static int64_t range(struct sema *s, const int *owner, int p) {
-    int64_t n = 0;
-    for (uint32_t i = 0; i < s->program->params.n; i++)
-        n += owner[i] == p ? s->program->params.at[i].count : 0;
-    return n;
-}
-
-// Does the rule, or one inside it, look at all parameters as one vector?
-static bool over_all(struct sema *s, const struct ast *n) {
-    if (!n)
-        return false;
-    if (n->kind == AST_name) {
-        const struct definition *d = sema_find_definition(s, n->text);
-        if (d && d->ast->kind == AST_optimizer && d->ast->flags & AST_over_all)
-            return true;
-    }
-    for (uint32_t i = 0; i < n->n_kids; i++)
-        if (over_all(s, n->kid[i]))
-            return true;
-    return false;
+// Room for the parameters that came since.
+static void number_parts(struct sema *s) {
+    while (s->part_of.n < s->program->params.n)
+        VEC_PUSH(s->arena, &s->part_of, 0);
 }
 
 void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
@@ -283,40 +282,70 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
     if (diags_errors(s->diags))
         return;
     check_parts(s, parts, f, owner);
-    int64_t offset = 0;
-    bool cut = cuts_family(s, owner);
-    if (cut) { // one range for all, a segment for each parameter
-        int *all = NEW_ARRAY(s->arena, p->params.n + 1, int);
-        place(s, all, 0, 0);
-    }
     for (uint32_t k = 0; k < parts->n_kids; k++)
         find_schedules(s, parts->kid[k]->kid[AST_part_rule]);
-    for (uint32_t k = 0; k < parts->n_kids && diags_errors(s->diags) == 0; k++) {
-        int64_t from = offset;
-        offset = cut ? from + range(s, owner, (int)k) : place(s, owner, (int)k, offset);
-        uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
-        s->segment = first;
-        s->needs_shape = false;
-        add_segment(s, from, offset - from);
-        update_graph(s, parts->kid[k], f);
-        if (cut && (s->uses_objective || over_all(s, parts->kid[k])) && !diags_errors(s->diags)) {
-            diag_not_compiled(s->diags, parts->kid[k]->at,
-                              "an optimizer that needs `J` or all parameters at once, `over` some "
-                              "members of a family,");
-            return;
+    for (uint32_t k = 0; k < parts->n_kids && diags_errors(s->diags) == 0; k++)
+        update_part(s, parts->kid[k], f, owner, (int)k);
+    number_parts(s);
+    for (uint32_t i = 0; i < p->params.n; i++)
+        if (owner[i] >= 0 && !s->part_of.at[i])
+            s->part_of.at[i] = s->n_parts + (uint32_t)owner[i] + 1;
+    s->n_parts += parts->n_kids;
+}
+
+// ---- the flat buffer
+
+// The parameters of one part: those whose size fills whole vectors first, so that they stay
+// aligned.
+static int64_t place(struct sema *s, uint32_t part, int64_t offset, uint32_t *order, uint32_t *n) {
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < s->program->params.n; i++) {
+            struct program_tensor *t = &s->program->params.at[i];
+            if (s->part_of.at[i] != part || (t->count % 16 == 0) == (round == 1))
+                continue;
+            order[(*n)++] = i;
+            t->offset = offset;
+            offset += t->count;
         }
-        if ((!s->needs_shape && !cut) || diags_errors(s->diags))
-            continue;
-        p->graphs.n = n_graphs; // again, a segment for each parameter
-        p->rule_states.n = n_states;
-        p->segments.n = first;
-        for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)
-            if (owner[i] == (int)k) {
-                s->segment = p->segments.n;
-                add_segment(s, p->params.at[i].offset, p->params.at[i].count);
-                update_graph(s, parts->kid[k], f);
-            }
+    return offset;
+}
+
+// Members of a family have one size and lie side by side, whatever part moves which of them.
+static void keep_families(struct sema *s) {
+    const struct program *p = s->program;
+    for (uint32_t i = 0; i < p->params.n; i += (uint32_t)p->params.at[i].members) {
+        uint32_t part = 0;
+        for (uint32_t k = i; k < i + p->params.at[i].members; k++)
+            part = part ? part : s->part_of.at[k];
+        for (uint32_t k = i; k < i + p->params.at[i].members; k++)
+            s->part_of.at[k] = part;
     }
-    if (!cut)
-        place(s, owner, -1, offset); // constants: the rest of the buffer
+}
+
+// What a rule moves is one range where it can be; parameters that several stages move in different
+// company make it several.
+void sema_place_parameters(struct sema *s) {
+    struct program *p = s->program;
+    uint32_t *order = NEW_ARRAY(s->arena, p->params.n + 1, uint32_t), n = 0;
+    int64_t offset = 0;
+    number_parts(s);
+    keep_families(s);
+    for (uint32_t k = 1; k <= s->n_parts; k++)
+        offset = place(s, k, offset, order, &n);
+    place(s, 0, offset, order, &n); // constants: the rest of the buffer
+    for (uint32_t g = 0; g < p->segments.n; g++) {
+        struct program_segment *to = &p->segments.at[g];
+        to->ranges = NEW_ARRAY(p->arena, n + 1, struct program_range);
+        for (uint32_t i = 0; i < n; i++) {
+            const struct program_tensor *t = &p->params.at[order[i]];
+            struct program_range *last = to->n_ranges ? &to->ranges[to->n_ranges - 1] : NULL;
+            const struct segment_params *in = &s->segment_params.at[g];
+            if (order[i] >= in->n || !in->has[order[i]])
+                continue;
+            if (last && last->offset + last->count == t->offset)
+                last->count += t->count;
+            else
+                to->ranges[to->n_ranges++] = (struct program_range){t->offset, t->count};
+        }
+    }
 }

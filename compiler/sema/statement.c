@@ -194,6 +194,8 @@ static bool same_extents(const struct value *a, const struct value *b) {
 
 static void update(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *target = n->kid[AST_update_target];
+    if (f->staged && sema_skips_update(s, f, n))
+        return;
     if (target->kind == AST_element) {
         sema_equation(s, f, target, NULL, n->kid[AST_update_value], true);
         return;
@@ -384,7 +386,8 @@ struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *
     case AST_repeat:
         return sema_not_compiled(s, f, n->at, "`repeat up to`");
     case AST_stage:
-        return sema_not_compiled(s, f, n->at, "`stage`");
+        sema_stage(s, f, n);
+        return NULL;
     case AST_step:
         return sema_not_compiled(s, f, n->at, "a `step` block");
     case AST_generate:

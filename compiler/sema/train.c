@@ -2,45 +2,10 @@
 //
 // The block's definitions are evaluated again in every graph (training or not, with or without the
 // gradient); what the graph's outputs do not need falls away. Parameters and states keep their
-// place by path.
-#include "internal.h"
+// place by path. stage.c walks through the block and knows its stages.
+#include "train.h"
 
 #include <string.h>
-
-struct train {
-    struct ast *block;
-    struct ast *minimize;
-    uint32_t n_stop, n_keep, n_augment;
-};
-
-// ---- the walk
-
-static struct frame block_frame(struct sema *s, const struct train *t) {
-    struct frame f = {.scope = scope_new(s, NULL, true),
-                      .lift = (uint64_t)1 << LETTER_BATCH,
-                      .path = t->block->text};
-    f.origin = origin_add(s->program->origins, t->block->at, NULL, 0);
-    return f;
-}
-
-static bool defines(enum ast_kind k) {
-    return k == AST_define || k == AST_sample || k == AST_instance || k == AST_for ||
-           k == AST_update || k == AST_own_state || k == AST_function;
-}
-
-// All definitions of the block, in the graph under construction.
-static struct frame run_definitions(struct sema *s, const struct train *t) {
-    struct frame f = block_frame(s, t);
-    const struct ast *body = t->block->kid[0];
-    for (uint32_t i = 0; i < body->n_kids && !diags_full(s->diags); i++)
-        if (defines(body->kid[i]->kind)) {
-            struct ast one = {
-                .kind = AST_block, .at = body->kid[i]->at, .n_kids = 1, .kid = &body->kid[i]};
-            sema_run_block(s, &f, &one, false);
-        }
-    s->naming = NULL;
-    return f;
-}
 
 static const char *item_name(struct sema *s, const struct ast *item) {
     return item->text ? item->text : intern(ast_spelling(s->arena, item->kid[AST_item_value]));
@@ -48,8 +13,9 @@ static const char *item_name(struct sema *s, const struct ast *item) {
 
 static const struct ast *items_of(const struct ast *n) { return n->kid[0]; }
 
-static struct value *objective(struct sema *s, struct frame *f, const struct train *t) {
-    const struct ast *J = t->minimize->kid[AST_minimize_objective];
+static struct value *objective(struct sema *s, struct frame *f, const struct train *t,
+                               uint32_t stage) {
+    const struct ast *J = t->stages.at[stage].minimize->kid[AST_minimize_objective];
     struct value *v = sema_expr(s, f, J);
     if (value_is_bad(v))
         return v;
@@ -64,7 +30,8 @@ static node_id output_loss(struct sema *s, struct frame *f, struct value *loss) 
     struct value *v = value_shape_like(s, loss);
     v->element = ELEMENT_real;
     node_id n = value_plain_node(s, f, v);
-    graph_output(s->graph, intern("loss"), n, ROLE_loss, 0, 0);
+    graph_output(s->graph, intern("loss"), n, ROLE_loss,
+                 (uint32_t)s->program->stages.at[s->stage].loss, 0);
     return n;
 }
 
@@ -102,32 +69,31 @@ static bool reads_made(struct sema *s, struct frame *f, struct value *v, struct 
     return made != NULL;
 }
 
-static void output_measures(struct sema *s, struct frame *f, const struct train *t) {
-    const struct ast *body = t->block->kid[0];
-    for (uint32_t i = 0, ref = 1; i < body->n_kids; i++) {
-        if (body->kid[i]->kind != AST_measure)
-            continue;
-        const struct ast *items = items_of(body->kid[i]);
-        for (uint32_t k = 0; k < items->n_kids; k++, ref++) {
-            struct value *v = sema_expr(s, f, items->kid[k]->kid[AST_item_value]);
-            if (value_is_bad(v))
-                continue;
-            if (!value_is_tensor(v)) {
-                diag_bad_operand(s->diags, items->kid[k]->at, "measure", value_words(s, v));
-                continue;
-            }
-            if (reads_made(s, f, v, items->kid[k]->at, "measure"))
-                continue;
-            if (v->kind == VALUE_tensor && !value_batched(s, v) && needs_samples(s, v)) {
-                diag_not_compiled(s->diags, items->kid[k]->at, "`over = batch` in a `measure`");
-                continue;
-            }
-            v = sema_mean_all(s, f, v, true, items->kid[k]->at);
-            if (value_is_bad(v))
-                continue;
-            sema_output_wide(s, f, s->program->measures.at[ref].name, v, ROLE_measure, ref, 0);
-        }
+static void output_measure(struct sema *s, struct frame *f, uint32_t ref) {
+    const struct ast *item = s->measure_sources.at[ref].item;
+    struct value *v = sema_expr(s, f, item->kid[AST_item_value]);
+    if (value_is_bad(v))
+        return;
+    if (!value_is_tensor(v)) {
+        diag_bad_operand(s->diags, item->at, "measure", value_words(s, v));
+        return;
     }
+    if (reads_made(s, f, v, item->at, "measure"))
+        return;
+    if (v->kind == VALUE_tensor && !value_batched(s, v) && needs_samples(s, v)) {
+        diag_not_compiled(s->diags, item->at, "`over = batch` in a `measure`");
+        return;
+    }
+    v = sema_mean_all(s, f, v, true, item->at);
+    if (!value_is_bad(v))
+        sema_output_wide(s, f, s->program->measures.at[ref].name, v, ROLE_measure, ref, 0);
+}
+
+// The `measure` items of the block (stage -1) or of a stage.
+static void output_measures(struct sema *s, struct frame *f, int64_t stage) {
+    for (uint32_t i = 0; i < s->program->measures.n; i++)
+        if (s->measure_sources.at[i].item && s->program->measures.at[i].stage == stage)
+            output_measure(s, f, i);
 }
 
 static node_id param_node(struct sema *s, uint32_t ref) {
@@ -190,26 +156,33 @@ static node_id member_part(struct sema *s, node_id stacked, const struct program
     return graph_comp(s->graph, &c);
 }
 
-static void output_gradients(struct sema *s, struct frame *f, node_id loss, bool note_reached) {
+// `minimize`: for the parameters that its rules move; NULL: for all that the loss reaches.
+static void output_gradients(struct sema *s, struct frame *f, node_id loss,
+                             const struct ast *minimize) {
     const char *error = NULL;
     uint32_t n_params = s->program->params.n;
-    if (note_reached)
+    if (minimize)
         s->reached = NEW_ARRAY(s->arena, n_params + 1, bool);
-    s->graph->here = f->origin;
     for (uint32_t i = 0; i < n_params; i += (uint32_t)s->program->params.at[i].members) {
         const struct program_tensor *t = &s->program->params.at[i];
         node_id in[2] = {loss, param_node(s, i)};
         if (!in[1] || !graph_reaches(s->graph, in[1], loss))
             continue;
-        bool *read = NEW_ARRAY(s->arena, t->members, bool), all = true;
+        bool *read = NEW_ARRAY(s->arena, t->members, bool), all = true, any = false;
         if (t->family)
             members_read(s, in[1], loss, t, read);
         else
             read[0] = true;
-        for (int64_t k = 0; k < t->members; k++) {
-            s->reached[i + k] |= read[k];
+        for (uint32_t k = 0; k < t->members; k++) {
+            if (minimize)
+                s->reached[i + k] |= read[k];
+            read[k] = read[k] && (!minimize || sema_moves(s, f, minimize, i + k));
             all = all && read[k];
+            any = any || read[k];
         }
+        if (!any)
+            continue;
+        s->graph->here = f->origin;
         node_id g = graph_op(s->graph, OP_gradient, 2, in, 0, NULL, &error);
         CHECK(g, "gradient of the loss: %s", error ? error : "");
         if (all)
@@ -233,74 +206,117 @@ static void output_value(struct sema *s, struct frame *f, const char *name, stru
     graph_output(s->graph, name, value_plain_node(s, f, v), ROLE_value, value_ref(s, name), 0);
 }
 
-// Every tensor that the block names.
+// Every tensor that the block, and the stage in it, name.
 static void output_named(struct sema *s, struct frame *f) {
     uint32_t n = 0;
-    for (struct binding *b = f->scope->first; b; b = b->next)
-        n++;
+    for (struct scope *c = f->scope; c; c = c->parent)
+        for (struct binding *b = c->first; b; b = b->next)
+            n++;
     struct binding **all = NEW_ARRAY(s->arena, n + 1, struct binding *);
-    for (struct binding *b = f->scope->first; b; b = b->next)
-        all[--n] = b;
+    for (struct scope *c = f->scope; c; c = c->parent)
+        for (struct binding *b = c->first; b; b = b->next)
+            all[--n] = b;
     for (; all[n]; n++)
         if (all[n]->value->kind == VALUE_tensor)
             output_value(s, f, all[n]->name, all[n]->value);
 }
 
-static void gradient_graph(struct sema *s, const struct train *t) {
-    sema_begin_graph(s, GRAPH_gradient, "gradient", MODE_sample, true);
-    struct frame f = run_definitions(s, t);
-    struct value *loss = objective(s, &f, t);
-    if (!value_is_bad(loss)) {
-        node_id n = output_loss(s, &f, loss);
-        s->made_objective = sema_made_field(s, n);
-        output_gradients(s, &f, n, true);
-        output_measures(s, &f, t);
-        if (s->graph->outputs.n && s->program->params.n == 0)
-            diag_no_parameters(s->diags, t->minimize->at);
-    }
-    sema_end_graph(s);
+static void begin(struct sema *s, const struct train *t, enum graph_kind kind, const char *name,
+                  bool training) {
+    sema_begin_graph(s, kind, train_graph_name(s, t, name), MODE_sample, training);
 }
 
-static void trace_graph(struct sema *s, const struct train *t) {
-    sema_begin_graph(s, GRAPH_trace, "trace", MODE_sample, true);
-    struct frame f = run_definitions(s, t);
-    struct value *loss = objective(s, &f, t);
-    if (!value_is_bad(loss)) {
-        node_id n = output_loss(s, &f, loss);
-        output_gradients(s, &f, n, false);
-        output_named(s, &f);
-    }
-    for (struct state_slot *x = s->states; x; x = x->next)
-        x->changed = false; // a trace changes nothing but what its steps change
-    sema_end_graph(s);
-}
-
-static void evaluate_graph(struct sema *s, const struct train *t) {
-    sema_begin_graph(s, GRAPH_evaluate, "evaluate", MODE_sample, false);
-    struct frame f = run_definitions(s, t);
-    struct value *loss = objective(s, &f, t);
-    if (!value_is_bad(loss)) { // not where the objective is one of training samples alone
-        if (!sema_made_field(s, value_plain_node(s, &f, loss)))
-            output_loss(s, &f, loss);
-        output_measures(s, &f, t);
-    }
-    sema_end_graph(s);
-}
-
-static void objective_graph(struct sema *s, const struct train *t) {
-    sema_begin_graph(s, GRAPH_objective, "objective", MODE_sample, true);
-    struct frame f = run_definitions(s, t);
-    struct value *loss = objective(s, &f, t);
-    if (!value_is_bad(loss))
-        output_loss(s, &f, loss);
+static void forget_states(struct sema *s) {
     for (struct state_slot *x = s->states; x; x = x->next)
         x->changed = false;
+}
+
+// A stage without `minimize` has the states alone, and the measurements.
+static void visit_gradient(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    const struct ast *minimize = t->stages.at[stage].minimize;
+    struct value *loss = minimize ? objective(s, f, t, stage) : NULL;
+    if (loss && !value_is_bad(loss)) {
+        node_id n = output_loss(s, f, loss);
+        s->measure_sources.at[s->program->stages.at[stage].loss].made = sema_made_field(s, n);
+        output_gradients(s, f, n, minimize);
+    }
+    if (has_stages(t))
+        output_measures(s, f, stage);
+    t->at_stage = *f;
+}
+
+static void gradient_graph(struct sema *s, struct train *t) {
+    const struct stage *g = &t->stages.at[t->now];
+    begin(s, t, GRAPH_gradient, "gradient", true);
+    struct frame f = train_walk(s, t, t->now, visit_gradient);
+    if (!diags_errors(s->diags)) {
+        output_measures(s, &f, -1);
+        if (g->minimize && s->program->params.n == 0)
+            diag_no_parameters(s->diags, g->minimize->at);
+    }
+    uint32_t before = s->graph->outputs.n;
+    struct graph *made = sema_end_graph(s);
+    if (!g->minimize && made->outputs.n == before && !diags_errors(s->diags))
+        diag_nothing_settles(s->diags, g->at, g->name);
+}
+
+static void visit_trace(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    struct value *loss = objective(s, f, t, stage);
+    if (value_is_bad(loss))
+        return;
+    output_gradients(s, f, output_loss(s, f, loss), NULL);
+    output_named(s, f);
+}
+
+static void trace_graph(struct sema *s, struct train *t) {
+    begin(s, t, GRAPH_trace, "trace", true);
+    train_walk(s, t, t->now, visit_trace);
+    forget_states(s); // a trace changes nothing but what its steps change
     sema_end_graph(s);
 }
 
-static void check_graph(struct sema *s, const struct train *t) {
-    sema_begin_graph(s, GRAPH_check, "check", MODE_sample, true);
-    struct frame f = run_definitions(s, t);
+static void visit_evaluate(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    struct value *loss = t->stages.at[stage].minimize ? objective(s, f, t, stage) : NULL;
+    bool measured = loss && !value_is_bad(loss) && // no objective of training samples alone
+                    !sema_made_field(s, value_plain_node(s, f, loss));
+    if (measured && s->stage >= 0)
+        output_loss(s, f, loss);
+    else if (measured)
+        sema_output_wide(s, f, s->program->measures.at[s->program->stages.at[stage].loss].name,
+                         loss, ROLE_measure, (uint32_t)s->program->stages.at[stage].loss, 0);
+    if (has_stages(t))
+        output_measures(s, f, stage);
+}
+
+// What a stage measures; `wanted` STAGE_every: what the finished model is measured by.
+static void evaluate_graph(struct sema *s, struct train *t, int64_t wanted) {
+    if (wanted == STAGE_every)
+        sema_begin_graph(s, GRAPH_evaluate, "evaluate", MODE_sample, false);
+    else
+        begin(s, t, GRAPH_evaluate, "evaluate", false);
+    struct frame f = train_walk(s, t, wanted, visit_evaluate);
+    if (!diags_errors(s->diags)) {
+        output_measures(s, &f, -1);
+    }
+    sema_end_graph(s);
+}
+
+static void visit_objective(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    struct value *loss = objective(s, f, t, stage);
+    if (!value_is_bad(loss))
+        output_loss(s, f, loss);
+}
+
+static void objective_graph(struct sema *s, struct train *t) {
+    begin(s, t, GRAPH_objective, "objective", true);
+    train_walk(s, t, t->now, visit_objective);
+    forget_states(s);
+    sema_end_graph(s);
+}
+
+static void visit_check(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    (void)t;
+    (void)stage;
     for (uint32_t i = 0; i < s->layer_values.n; i++) {
         const struct layer_value *l = &s->layer_values.at[i];
         int line, column;
@@ -310,21 +326,36 @@ static void check_graph(struct sema *s, const struct train *t) {
         source_position(s->sources, l->at, &line, &column);
         const char *slash = strrchr(source_path(s->sources, l->at.file), '/');
         output_value(
-            s, &f,
+            s, f,
             intern(arena_printf(s->arena, "%s (%s:%d)", l->path,
                                 slash ? slash + 1 : source_path(s->sources, l->at.file), line)),
             l->value);
     }
-    for (struct state_slot *x = s->states; x; x = x->next)
-        x->changed = false;
+}
+
+static void check_graph(struct sema *s, struct train *t) {
+    begin(s, t, GRAPH_check, "check", true);
+    train_walk(s, t, t->now, visit_check);
+    forget_states(s);
     sema_end_graph(s);
 }
 
-static void predict_graph(struct sema *s, const struct train *t) {
-    const struct ast *body = t->block->kid[0];
+// The updates of states that stand after a stage: once, on the whole training split.
+static void between_graph(struct sema *s, struct train *t) {
+    if (!has_stages(t))
+        return;
+    begin(s, t, GRAPH_between, "between", false);
+    bool any = train_walk_updates(s, t, t->now);
+    sema_end_graph(s);
+    if (!any)
+        s->program->graphs.n--;
+}
+
+static void predict_graph(struct sema *s, struct train *t) {
+    const struct ast *body = t->body;
     bool any = false;
     sema_begin_graph(s, GRAPH_predict, "predict", MODE_sample, false);
-    struct frame f = run_definitions(s, t);
+    struct frame f = train_walk(s, t, STAGE_none, NULL);
     for (uint32_t i = 0; i < body->n_kids; i++) {
         if (body->kid[i]->kind != AST_predict)
             continue;
@@ -352,12 +383,16 @@ static void predict_graph(struct sema *s, const struct train *t) {
     }
 }
 
-static void augment_graph(struct sema *s, const struct train *t) {
-    const struct ast *body = t->block->kid[0];
-    sema_begin_graph(s, GRAPH_augment, "augment", MODE_sample, true);
-    struct frame f = block_frame(s, t);
-    for (uint32_t i = 0; i < body->n_kids; i++) {
-        const struct ast *n = body->kid[i];
+// The block's lines hold where something is minimized; a stage's own come after them.
+static void augment_graph(struct sema *s, struct train *t) {
+    const struct stage *g = &t->stages.at[t->now];
+    uint32_t first = g->minimize ? 0 : t->body->n_kids;
+    if ((g->minimize ? t->n_augment : 0) + (g->name ? g->n_augment : 0) == 0)
+        return;
+    begin(s, t, GRAPH_augment, "augment", true);
+    struct frame f = train_frame(s, t);
+    for (uint32_t i = first; train_line(t, i); i++) {
+        const struct ast *n = train_line(t, i);
         if (n->kind != AST_augment)
             continue;
         uint32_t ref = 0;
@@ -379,8 +414,6 @@ static void augment_graph(struct sema *s, const struct train *t) {
             graph_output(s->graph, n->text, value_plain_node(s, &f, v), ROLE_field, ref, 0);
     }
     sema_end_graph(s);
-    if (t->n_augment == 0)
-        s->program->graphs.n--;
 }
 
 // ---- rules and reports
@@ -390,15 +423,18 @@ static struct value *default_keep(struct sema *s, struct frame *f, struct span a
     bool has_validation = false;
     for (uint32_t i = 0; i < s->program->splits.n; i++)
         has_validation |= strcmp(s->program->splits.at[i].name, "validation") == 0;
-    if (!d || !has_validation || s->made_objective)
+    uint32_t ref = (uint32_t)s->program->stages.at[s->stage].loss;
+    if (!d || !has_validation || s->measure_sources.at[ref].made)
         return NULL;
     struct value *lowest = value_new(s, VALUE_template);
     lowest->object = NEW(s->arena, struct object);
     lowest->object->def = d;
-    node_id in = sema_find_input(s, ROLE_measure, 0, 1);
+    node_id in = sema_find_input(s, ROLE_measure, ref, 1);
     if (!in)
-        in = graph_input(s->graph, intern("validation.loss"), ROLE_measure, 0, 1, DTYPE_f64, 0,
-                         NULL);
+        in = graph_input(s->graph,
+                         intern(arena_printf(s->arena, "validation.%s",
+                                             s->program->measures.at[ref].name)),
+                         ROLE_measure, ref, 1, DTYPE_f64, 0, NULL);
     struct given arg = {NULL, value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real), at};
     return sema_invoke(s, f, lowest, 1, &arg, at);
 }
@@ -414,17 +450,23 @@ void sema_forbid_test(struct sema *s, struct span at, const char *what) {
     }
 }
 
-// The disjunction of all `stop if`, of all `keep if`.
-static void rules_graph(struct sema *s, const struct train *t) {
-    const struct ast *body = t->block->kid[0];
+// The disjunction of all `stop if`, of all `keep if`; a stage's own take the place of the block's.
+static void rules_graph(struct sema *s, struct train *t) {
+    const struct stage *g = &t->stages.at[t->now];
+    struct program_stage *row = &s->program->stages.at[t->now];
+    uint32_t n_lines[2] = {t->n_stop + g->n_stop, t->n_keep + g->n_keep},
+             own[2] = {g->name ? g->n_stop : 0, g->name ? g->n_keep : 0};
     struct value *verdict[2] = {NULL, NULL};
-    sema_begin_graph(s, GRAPH_rules, "rules", MODE_rules, false);
+    if (!g->minimize)
+        return;
+    sema_begin_graph(s, GRAPH_rules, train_graph_name(s, t, "rules"), MODE_rules, false);
     struct frame f = {.scope = scope_new(s, NULL, true),
+                      .state_key = g->name,
                       .origin = origin_add(s->program->origins, t->block->at, NULL, 0)};
-    for (uint32_t i = 0; i < body->n_kids; i++) {
-        const struct ast *n = body->kid[i];
+    for (uint32_t i = 0; train_line(t, i); i++) {
+        const struct ast *n = train_line(t, i);
         bool keep = n->kind == AST_keep;
-        if (!keep && n->kind != AST_stop)
+        if ((!keep && n->kind != AST_stop) || (own[keep] && i < t->body->n_kids))
             continue;
         struct value *v = sema_expr(s, &f, n->kid[0]);
         if (value_is_bad(v))
@@ -436,10 +478,10 @@ static void rules_graph(struct sema *s, const struct train *t) {
         sema_forbid_test(s, n->at, keep ? "keep if" : "stop if");
         verdict[keep] = verdict[keep] ? sema_binary(s, &f, "or", verdict[keep], v, n->at) : v;
     }
-    if (!t->n_keep)
+    if (!n_lines[1])
         verdict[1] = default_keep(s, &f, t->block->at);
-    s->program->has_stop = verdict[0] != NULL;
-    s->program->has_keep = verdict[1] != NULL;
+    row->has_stop = verdict[0] != NULL;
+    row->has_keep = verdict[1] != NULL;
     for (int k = 0; k < 2; k++)
         if (verdict[k] && !value_is_bad(verdict[k])) {
             struct value *v = value_scalar(s, value_expr(s, verdict[k]), ELEMENT_bool);
@@ -447,8 +489,8 @@ static void rules_graph(struct sema *s, const struct train *t) {
                          k ? ROLE_keep : ROLE_stop, 0, 0);
         }
     sema_output_schedules(s, &f);
-    sema_end_graph(s);
-    if (!verdict[0] && !verdict[1] && s->schedules.n == 0)
+    struct graph *made = sema_end_graph(s);
+    if (!made->outputs.n && !diags_errors(s->diags))
         s->program->graphs.n--;
 }
 
@@ -482,14 +524,14 @@ static const char *numbered(struct sema *s, const char *name, uint32_t n) {
 }
 
 // One graph for each `save` statement: the items on a batch of samples, as in prediction.
-static void save_graphs(struct sema *s, const struct train *t) {
+static void save_graphs(struct sema *s, struct train *t) {
     const struct ast *body = t->block->kid[0];
     for (uint32_t i = 0, n = 0; i < body->n_kids; i++) {
         if (body->kid[i]->kind != AST_save)
             continue;
         sema_begin_graph(s, GRAPH_save, numbered(s, "save", n++), MODE_sample, false);
         set_schedule(s, body->kid[i]->kid[AST_save_every]);
-        struct frame f = run_definitions(s, t);
+        struct frame f = train_walk(s, t, STAGE_none, NULL);
         const struct ast *items = items_of(body->kid[i]);
         for (uint32_t k = 0; k < items->n_kids; k++) {
             struct value *v = sema_expr(s, &f, items->kid[k]->kid[AST_item_value]);
@@ -545,35 +587,11 @@ static void report_graphs(struct sema *s, const struct train *t) {
 
 // ---- the block's own lines
 
-static void count(struct sema *s, const struct ast *n, int64_t *out) {
-    struct frame f = {.scope = scope_new(s, NULL, true)};
-    int64_t v;
-    if (!value_whole(s, &f, sema_expr(s, &f, n->kid[0]), n->at, ast_kind_words(n->kind), &v))
-        return;
-    if (v < 1 || v > INT32_MAX)
-        diag_count_not_positive(s->diags, n->at, ast_kind_words(n->kind), (long long)v);
-    else
-        *out = v;
-}
-
-static void add_measures(struct sema *s, const struct ast *n) {
-    const struct ast *items = items_of(n);
-    for (uint32_t k = 0; k < items->n_kids; k++) {
-        struct program_measure m = {item_name(s, items->kid[k])};
-        for (uint32_t i = 0; i < s->program->measures.n; i++)
-            if (s->program->measures.at[i].name == m.name)
-                diag_defined_twice(s->diags, items->kid[k]->at, m.name);
-        VEC_PUSH(s->program->arena, &s->program->measures, m);
-    }
-}
-
+// What stands in the block itself; false after an error.
 static bool read_lines(struct sema *s, struct train *t) {
-    struct program *p = s->program;
-    const struct ast *body = t->block->kid[0], *data = NULL;
-    struct program_measure own[2] = {{intern("loss")}, {intern("gradient")}};
-    VEC_PUSH(p->arena, &p->measures, own[0]);
-    for (uint32_t i = 0; i < body->n_kids; i++) {
-        struct ast *n = body->kid[i];
+    const struct ast *data = NULL, *minimize = NULL;
+    for (uint32_t i = 0; i < t->body->n_kids; i++) {
+        struct ast *n = t->body->kid[i];
         switch (n->kind) {
         case AST_use:
             if (data)
@@ -581,23 +599,9 @@ static bool read_lines(struct sema *s, struct train *t) {
             data = n;
             break;
         case AST_minimize:
-            if (t->minimize)
+            if (minimize)
                 diag_minimize_twice(s->diags, n->at);
-            t->minimize = n;
-            break;
-        case AST_measure:
-            add_measures(s, n);
-            break;
-        case AST_batch:
-            p->batch_all = n->kid[0] == NULL;
-            if (n->kid[0])
-                count(s, n, &p->batch);
-            break;
-        case AST_epochs:
-            count(s, n, &p->epochs);
-            break;
-        case AST_steps:
-            count(s, n, &p->steps);
+            minimize = n;
             break;
         case AST_stop:
             t->n_stop++;
@@ -605,17 +609,18 @@ static bool read_lines(struct sema *s, struct train *t) {
         case AST_keep:
             t->n_keep++;
             break;
-        case AST_report:
-        case AST_save:
-            break;
         case AST_augment:
             t->n_augment++;
             break;
+        case AST_measure:
+        case AST_batch:
+        case AST_epochs:
+        case AST_steps:
+        case AST_report:
+        case AST_save:
         case AST_predict:
         case AST_require:
-            break;
         case AST_stage:
-            diag_not_compiled(s->diags, n->at, "`stage`");
             break;
         case AST_step:
             diag_not_compiled(s->diags, n->at, "a `step` block");
@@ -624,24 +629,13 @@ static bool read_lines(struct sema *s, struct train *t) {
             diag_not_compiled(s->diags, n->at, "`scan`");
             break;
         default:
-            if (!defines(n->kind))
+            if (!train_defines(n->kind))
                 diag_statement_misplaced(s->diags, n->at, ast_kind_words(n->kind),
                                          "another kind of block");
         }
     }
-    VEC_PUSH(p->arena, &p->measures, own[1]); // the runtime's: read as train.gradient
-    if (s->options->batch > 0) {
-        p->batch = s->options->batch;
-        p->batch_all = false;
-    }
     if (!data)
         diag_train_without(s->diags, t->block->at, t->block->text, "data");
-    if (!t->minimize && !diags_errors(s->diags))
-        diag_train_without(s->diags, t->block->at, t->block->text, "minimize");
-    if (p->epochs && p->steps)
-        diag_epochs_and_steps(s->diags, t->block->at);
-    if (!p->epochs && !p->steps && !diags_errors(s->diags))
-        diag_train_without(s->diags, t->block->at, t->block->text, "epochs");
     if (!data || diags_errors(s->diags))
         return false;
     s->data_block = sema_find_block(s, AST_data, data->text2);
@@ -717,12 +711,57 @@ static void prune_prepare(struct sema *s) {
     }
 }
 
+// All that one stage runs, but its rules.
+static void stage_graphs(struct sema *s, struct train *t) {
+    s->uses_objective = false;
+    gradient_graph(s, t);
+    if (diags_errors(s->diags))
+        return;
+    if (t->stages.at[t->now].minimize) {
+        struct frame f = t->at_stage;
+        sema_update(s, &f, t->stages.at[t->now].minimize);
+        trace_graph(s, t);
+        if (s->uses_objective)
+            objective_graph(s, t);
+    }
+    evaluate_graph(s, t, t->now);
+    check_graph(s, t);
+    augment_graph(s, t);
+    between_graph(s, t);
+}
+
+static void all_stages(struct sema *s, struct train *t, void (*f)(struct sema *, struct train *)) {
+    for (t->now = 0; t->now < t->stages.n && !diags_errors(s->diags); t->now++) {
+        s->stage = t->now;
+        f(s, t);
+    }
+    t->now = 0;
+    s->stage = -1;
+}
+
+static void end_init(struct sema *s) {
+    struct program_graph init = {
+        .kind = GRAPH_init, .name = "init", .graph = s->init, .stage = -1};
+    VEC_PUSH(s->program->arena, &s->program->graphs, init);
+    s->graph = s->init;
+    s->states = NULL;
+    if (diags_errors(s->diags) == 0)
+        sema_end_graph(s);
+}
+
+static void begin_init(struct sema *s) {
+    s->init = graph_create(s->program->arena, s->program->origins, "init");
+    graph_symbol(s->init, "N", 1);
+    s->next_init_draw = 0;
+}
+
 bool sema_train(struct sema *s, struct ast *block) {
-    struct train t = {.block = block};
+    struct train t = {.block = block, .body = block->kid[0]};
     struct program *p = s->program;
     s->train_block = block;
     p->name = block->text;
     p->batch = 32;
+    s->stage = -1;
     s->mode = MODE_rules;
     s->graph = s->init = graph_create(p->arena, p->origins, "init");
     if (!read_lines(s, &t))
@@ -730,30 +769,22 @@ bool sema_train(struct sema *s, struct ast *block) {
     sema_data(s, s->data_block);
     if (diags_errors(s->diags))
         return false;
-    s->init = graph_create(p->arena, p->origins, "init");
-    graph_symbol(s->init, "N", 1);
-    s->next_init_draw = 0;
-    gradient_graph(s, &t);
+    begin_init(s);
+    if (!train_find_stages(s, &t))
+        return false;
+    train_add_measures(s, &t);
+    begin_init(s);
+    all_stages(s, &t, stage_graphs);
     if (diags_errors(s->diags))
         return false;
-    struct frame f = block_frame(s, &t);
-    sema_update(s, &f, t.minimize);
-    trace_graph(s, &t);
-    if (s->uses_objective)
-        objective_graph(s, &t);
-    evaluate_graph(s, &t);
-    check_graph(s, &t);
-    augment_graph(s, &t);
+    if (p->stages.n > 1)
+        evaluate_graph(s, &t, STAGE_every);
     predict_graph(s, &t);
-    rules_graph(s, &t);
+    all_stages(s, &t, rules_graph);
     report_graphs(s, &t);
     save_graphs(s, &t);
-    struct program_graph init = {.kind = GRAPH_init, .name = "init", .graph = s->init};
-    VEC_PUSH(p->arena, &p->graphs, init);
-    s->graph = s->init;
-    s->states = NULL;
-    if (diags_errors(s->diags) == 0)
-        sema_end_graph(s);
+    end_init(s);
+    sema_place_parameters(s);
     requirements(s, block, NULL);
     mark_used_fields(s);
     if (diags_errors(s->diags) == 0)

@@ -40,3 +40,36 @@ train dense_net {
   epochs   30
 }
 """
+
+# Stages that share parameters, an update between them, one that settles states.
+STAGED = """
+data blobs {
+  read  csv("blobs.csv") -> cells: [12], label: class(4)
+  split test       = 60 of train
+  split validation = 0.2 of train
+  x = standardize(cells)
+}
+network Code(x: [12]) -> [16] { x |> dense(48) |> batch_norm |> tanh |> dropout(0.9) |> dense(16) }
+network Back(h: [16]) -> [12] { h |> dense(12) }
+network Top(h: [16]) -> [4] { h |> batch_norm |> dense(4) }
+train staged {
+  data   blobs
+  state  share: [4] = 0
+  h      = Code(x)
+  scores = Top(h)
+  stage first {
+    minimize mse(Back(h), x) over Code, Back using adam(0.01)
+    batch    50
+    epochs   6
+    stop if  stalled(validation.loss, 4)
+  }
+  share <- mean(softmax(scores), over = batch)
+  stage tune {
+    minimize cross_entropy(softmax(scores), label) over Code, Top using clip_norm(1, adam(cosine(0.01, step, steps)))
+    measure  accuracy = correct(scores, label)
+    epochs   10
+  }
+  stage settle { }
+  report test.accuracy
+}
+"""

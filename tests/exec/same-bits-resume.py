@@ -5,12 +5,12 @@ import subprocess
 import sys
 import time
 
-from _models import CONVOLUTION, DENSE
+from _models import CONVOLUTION, DENSE, STAGED
 from _trainer import ENVIRONMENT, Folder, build, call, digest, same, write_blobs
 
 folder, draw = Folder(), random.Random(11)
 write_blobs(folder / "blobs.csv", rows=3000)
-programs = [("convolution", CONVOLUTION)] + [
+programs = [("convolution", CONVOLUTION), ("staged", STAGED)] + [
     (rule.split("(")[0], DENSE.replace("RULE", rule)) for rule in ("adam(0.002)", "nesterov(0.02)")]
 for name, source in programs:
     exe = build(folder, source, name)

@@ -15,7 +15,13 @@ static struct program *make_program(struct arena *a) {
     p->arena = a;
     p->name = "lenet", p->data_name = "fashion", p->source = "lenet.net";
     p->hash = 0xfedcba9876543210u, p->real = DTYPE_f32;
-    p->batch = 64, p->epochs = 10, p->has_keep = true;
+    p->batch = 64;
+    VEC_PUSH(a, &p->stages, ((struct program_stage){.name = "tune",
+                                                    .batch = 64,
+                                                    .epochs = 10,
+                                                    .has_keep = true,
+                                                    .minimizes = true,
+                                                    .gradient = -1}));
     VEC_PUSH(a, &p->hypers, ((struct program_hyper){"lr", "rate", 0.125, false, false, "0.125"}));
     VEC_PUSH(a, &p->hypers, ((struct program_hyper){"width", NULL, 12, true, true, "12"}));
     VEC_PUSH(a, &p->readers,
@@ -36,9 +42,10 @@ static struct program *make_program(struct arena *a) {
     VEC_PUSH(a, &p->params,
              ((struct program_tensor){"Net.dense.b", DTYPE_f32, 1, {10}, 10, 50, {0}, NULL, 0, 1, 0, {0}}));
     VEC_PUSH(a, &p->states, ((struct program_tensor){"Net.norm.mu", DTYPE_f32, 1, {5}, 5, 0, {0}, NULL, 0, 1, 0, {0}}));
-    VEC_PUSH(a, &p->segments, ((struct program_segment){50, 10}));
+    static struct program_range ranges[] = {{50, 6}, {58, 2}};
+    VEC_PUSH(a, &p->segments, ((struct program_segment){8, 2, ranges}));
     VEC_PUSH(a, &p->rule_states, ((struct program_rule_state){"momentum.v", 0.5}));
-    VEC_PUSH(a, &p->measures, ((struct program_measure){"loss"}));
+    VEC_PUSH(a, &p->measures, ((struct program_measure){"tune.loss", "loss", 0, false}));
     VEC_PUSH(a, &p->memories, ((struct program_memory){"best", 1e30}));
     VEC_PUSH(a, &p->values, "scores");
     struct graph *g = graph_create(a, NULL, "gradient");
@@ -46,7 +53,7 @@ static struct program *make_program(struct arena *a) {
     node_id x = graph_input(g, "x", ROLE_field, 3, 4, DTYPE_f32, 2, shape);
     graph_output(g, "scores", x, ROLE_value, 7, 0);
     VEC_PUSH(a, &p->graphs,
-             ((struct program_graph){.kind = GRAPH_gradient, .name = "gradient", .graph = g}));
+             ((struct program_graph){.kind = GRAPH_gradient, .name = "gradient", .graph = g, .stage = -1}));
     return p;
 }
 
@@ -94,9 +101,13 @@ static void check_tables(const struct nr_program *d) {
     assert_int_equal(d->params[1].offset, 50);
     assert_int_equal(d->params[0].shape[1], 5);
     assert_int_equal(d->states[0].count, 5);
-    assert_int_equal(d->segments[0].offset, 50);
+    assert_int_equal(d->segments[0].count, 8);
+    assert_int_equal(d->segments[0].n_ranges, 2);
+    assert_int_equal(d->segments[0].ranges[1].offset, 58);
     assert_true(d->rule_states[0].initial == 0.5 && d->memories[0].initial == 1e30);
-    assert_string_equal(d->measures[0].name, "loss");
+    assert_string_equal(d->measures[0].name, "tune.loss");
+    assert_string_equal(d->measures[0].label, "loss");
+    assert_true(d->measures[0].stage == 0 && !d->measures[0].is_gradient);
     assert_string_equal(d->values[0].name, "scores");
 }
 
@@ -114,12 +125,16 @@ static void test_reads_back(void **state) {
     assert_int_equal((uint64_t)d->hash, 0xfedcba9876543210u);
     assert_int_equal(d->real, NR_f32);
     assert_int_equal(d->batch, 64);
-    assert_int_equal(d->epochs, 10);
-    assert_true(d->has_keep && !d->has_stop && !d->batch_all);
+    assert_int_equal(d->n_stages, 1);
+    assert_string_equal(d->stages[0].name, "tune");
+    assert_int_equal(d->stages[0].epochs, 10);
+    assert_true(d->stages[0].has_keep && !d->stages[0].has_stop && !d->stages[0].batch_all);
+    assert_true(d->stages[0].minimizes && d->stages[0].gradient == -1 && !d->batch_all);
     check_tables(d);
     const struct nr_graph *g = d->graphs;
     assert_int_equal(d->n_graphs, 1);
     assert_int_equal(g->kind, NR_gradient_graph);
+    assert_int_equal(g->stage, -1);
     assert_true(g->run == compiled_find(code, "gradient"));
     assert_int_equal(g->n_inputs, 1);
     assert_int_equal(g->n_outputs, 1);

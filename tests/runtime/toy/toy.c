@@ -209,7 +209,7 @@ static const struct nr_slot report_slots[] = {ACCURACY(NR_test), VALUE(3, NR_f64
 static const struct nr_slot check_slots[] = {IMAGE, WEIGHT, BIAS, {NR_value, 2, 0, NR_f32, 2, batch_scores, "Toy.dense_1 (toy.net:7)"}};
 
 #define GRAPH(kind, name, run, slots, inputs, arena) \
-    {kind, name, run, inputs, sizeof slots / sizeof *slots - inputs, slots, 64, arena, 0, 2.0 * UNITS * PIXELS, NR_at_end, 0}
+    {kind, name, run, inputs, sizeof slots / sizeof *slots - inputs, slots, 64, arena, 0, 2.0 * UNITS * PIXELS, NR_at_end, 0, -1}
 static const struct nr_graph graphs[] = {
     GRAPH(NR_fit, "fit", fit, fit_slots, 1, 0),
     GRAPH(NR_prepare, "prepare", prepare, prepare_slots, 3, 0),
@@ -233,15 +233,17 @@ static const struct nr_split_rule splits[] = {{"validation", "train", 0, 30}};
 static const struct nr_tensor fitted[] = {{"toy.mean", NR_f32, 0, NULL, 1, 0}, {"toy.deviation", NR_f32, 0, NULL, 1, 1}};
 static const struct nr_tensor params[] = {{"Toy.dense_1.W", NR_f32, 2, weight_shape, UNITS * PIXELS, 0}, {"Toy.dense_1.b", NR_f32, 1, bias_shape, UNITS, UNITS * PIXELS}};
 static const struct nr_tensor states[] = {{"Toy.count", NR_f32, 0, NULL, 1, 0}};
-static const struct nr_segment segments[] = {{0, UNITS * PIXELS + UNITS}};
-static const struct nr_named rule_states[] = {{"momentum.v", 0}}, measures[] = {{"loss", 0}, {"accuracy", 0}}, memories[] = {{"best", INFINITY}, {"waited", 0}};
+static const struct nr_range whole[] = {{0, UNITS * PIXELS + UNITS}};
+static const struct nr_segment segments[] = {{UNITS * PIXELS + UNITS, 1, whole}};
+static const struct nr_stage stages[] = {{.batch = BATCH, .epochs = 5, .has_keep = 1, .has_stop = 1, .minimizes = 1, .gradient = 2}};
+static const struct nr_named rule_states[] = {{"momentum.v", 0}}, memories[] = {{"best", INFINITY}, {"waited", 0}};
+static const struct nr_measure measures[] = {{"loss", "loss", 0, 0}, {"accuracy", "accuracy", -1, 0}, {"gradient", "gradient", 0, 1}};
 static const struct nr_named values[] = {{"class", 0}, {"probability", 0}, {"scores", 0}, {"test.accuracy", 0}};
 static const struct nr_hyper hypers[] = {{"lr", "step size", "0.1", 0.1, 0, 0}, {"lambda", "weight decay", "0.001", 1e-3, 0, 0}, {"units", "classes", "3", 3, 1, 1}};
 
 #define ROWS(table) sizeof table / sizeof *table, table
 const struct nr_program nr_program = {
     .version = NR_VERSION, .name = "toy", .data_name = "toy", .source = "toy.net", .compiler = "netc 0.1.0", .hash = 0x70799,
-    .real = NR_f32, .batch = BATCH, .epochs = 5, .has_keep = 1, .has_stop = 1,
-    ROWS(hypers), ROWS(readers), ROWS(raw), ROWS(fields), ROWS(splits), ROWS(fitted), ROWS(params), ROWS(states), ROWS(segments),
+    .real = NR_f32, .batch = BATCH, .batch_all = 0, ROWS(stages), ROWS(hypers), ROWS(readers), ROWS(raw), ROWS(fields), ROWS(splits), ROWS(fitted), ROWS(params), ROWS(states), ROWS(segments),
     ROWS(rule_states), ROWS(measures), ROWS(memories), ROWS(values), ROWS(graphs),
 };

@@ -1,0 +1,2 @@
+. "$NETC_ROOT/tests/trainer/setup"; build
+./model bench --stage first
