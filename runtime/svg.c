@@ -247,14 +247,18 @@ static void draw_series(struct text *t, const struct plot *p, const struct serie
                      place(&p->x, p->c->x[i]), place(&p->y, s->y[i]), n <= 25 ? "2.8" : "2");
 }
 
+// In the line of the title, at its right.
 static void draw_legend(struct text *t, const struct chart *c) {
-    double at = LEFT;
+    enum { SAMPLE = 18, GAP = 18 };
+    double at = LEFT + PLOT_WIDTH;
+    for (int k = 0; k < c->n_series; k++)
+        at -= SAMPLE + 5 + 7.2 * (double)strlen(c->series[k].name) + (k ? GAP : 0);
     for (int k = 0; k < c->n_series && c->n_series > 1; k++) {
-        text_add(t, "<path class=\"l s%d\" d=\"M%.1f 32h18\"/><text x=\"%.1f\" y=\"36\">",
-                 c->series[k].color % 4, at, at + 23);
+        text_add(t, "<path class=\"l s%d\" d=\"M%.1f 13h%d\"/><text x=\"%.1f\" y=\"17\">",
+                 c->series[k].color % 4, at, SAMPLE, at + SAMPLE + 5);
         text_escape_cut(t, c->series[k].name, 24);
         text_add(t, "</text>\n");
-        at += 23 + 7.2 * (double)strlen(c->series[k].name) + 18;
+        at += SAMPLE + 5 + 7.2 * (double)strlen(c->series[k].name) + GAP;
     }
 }
 
