@@ -3,6 +3,25 @@ from _reference import Tally, build, command, need, read_safetensors, relative, 
 
 torch, numpy = need("torch", "numpy")
 F = torch.nn.functional
+
+
+def bn(x, beta, gamma):
+    return F.batch_norm(x, None, None, gamma, beta, training=True)
+
+
+def conv(x, W, stride=1):                              # 3x3, padded
+    return F.conv2d(x, W, stride=stride, padding=1)
+
+
+def inception(x, p):
+    W, b = p[0::2], p[1::2]
+    one = F.relu(F.conv2d(x, W[0], b[0]))
+    three = F.relu(F.conv2d(F.relu(F.conv2d(x, W[1], b[1])), W[2], b[2], padding=1))
+    five = F.relu(F.conv2d(F.relu(F.conv2d(x, W[3], b[3])), W[4], b[4], padding=2))
+    pool = F.relu(F.conv2d(F.max_pool2d(x, 3, 1, 1), W[5], b[5]))
+    return torch.cat([one, three, five, pool], 1)
+
+
 # layer text on x: [6, 9, 9]; the same in PyTorch, given x and the parameters in the order of their paths
 IMAGES = {
     "conv(4, kernel = 3)": lambda x, W, b: F.conv2d(x, W, b),
@@ -10,15 +29,42 @@ IMAGES = {
     "conv(4, kernel = 2, stride = 3, round = floor)": lambda x, W, b: F.conv2d(x, W, b, stride=3),
     "conv(4, kernel = 3, dilation = 2, pad = 2)": lambda x, W, b: F.conv2d(x, W, b, dilation=2, padding=2),
     "conv(6, kernel = 3, groups = 3, bias = none)": lambda x, W: F.conv2d(x, W, groups=3),
+    "conv(6, kernel = 3, stride = 2, pad = 2, dilation = 2, groups = 2, round = floor)":
+        lambda x, W, b: F.conv2d(x, W, b, stride=2, padding=2, dilation=2, groups=2),
+    "transposed_conv(4, kernel = 3)": lambda x, W, b: F.conv_transpose2d(x, W, b),
+    "transposed_conv(4, kernel = 4, stride = 2, pad = 1)": lambda x, W, b: F.conv_transpose2d(x, W, b, stride=2, padding=1),
+    "transposed_conv(9, kernel = 3, stride = 3, pad = 1, groups = 3, extra = 2)":
+        lambda x, W, b: F.conv_transpose2d(x, W, b, stride=3, padding=1, output_padding=2, groups=3),
+    "transposed_conv(4, kernel = 3, stride = 2, pad = 2, dilation = 2, groups = 2, extra = 1, bias = none)":
+        lambda x, W: F.conv_transpose2d(x, W, stride=2, padding=2, dilation=2, groups=2, output_padding=1),
+    "transposed_conv(2, kernel = 2, stride = 3)": lambda x, W, b: F.conv_transpose2d(x, W, b, stride=3),
     "max_pool(3)": lambda x: F.max_pool2d(x, 3),
     "max_pool(3, stride = 2)": lambda x: F.max_pool2d(x, 3, 2),
     "max_pool(3, stride = 2, pad = 1)": lambda x: F.max_pool2d(x, 3, 2, 1),
     "max_pool(2, round = ceil)": lambda x: F.max_pool2d(x, 2, ceil_mode=True),
     "average_pool(3)": lambda x: F.avg_pool2d(x, 3),
     "average_pool(3, stride = 2, pad = 1)": lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+    "average_pool(3, stride = 2, pad = 1, count_pad = true)": lambda x: F.avg_pool2d(x, 3, 2, 1),
+    "average_pool(4, stride = 2, pad = 1, round = ceil)":
+        lambda x: F.avg_pool2d(x, 4, 2, 1, ceil_mode=True, count_include_pad=False),
+    "average_pool(4, stride = 2, pad = 1, round = ceil, count_pad = true)": lambda x: F.avg_pool2d(x, 4, 2, 1, ceil_mode=True),
+    "average_pool(2, stride = 3, round = floor)": lambda x: F.avg_pool2d(x, 2, 3),
     "global_average": lambda x: x.mean((2, 3)),
     "batch_norm": lambda x, beta, gamma: F.batch_norm(x, None, None, gamma, beta, training=True),
     "lrn": lambda x: F.local_response_norm(x, 5, 1e-4, 0.75, 2),
+    "lrn(window = 3, k = 1, alpha = 0.3, beta = 0.5)": lambda x: F.local_response_norm(x, 3, 0.3, 0.5, 1),
+    "inception(3, 2, 4, 3, 5, 2)": lambda x, W1, b1, W2, b2, W3, b3, W4, b4, W5, b5, W6, b6: inception(
+        x, (W1, b1, W2, b2, W3, b3, W4, b4, W5, b5, W6, b6)),
+    "mlpconv(4, 3, 5, 3, stride = 2, pad = 1)": lambda x, W1, b1, W2, b2, W3, b3: F.relu(F.conv2d(F.relu(F.conv2d(F.relu(
+        F.conv2d(x, W1, b1, stride=2, padding=1)), W2, b2)), W3, b3)),
+    "residual(6)": lambda x, a1, g1, a2, g2, W1, W2: F.relu(x + bn(conv(F.relu(bn(conv(x, W1), a1, g1)), W2), a2, g2)),
+    "residual(8, stride = 2)": lambda x, a1, g1, a2, g2, W1, W2, a3, g3, W3: F.relu(
+        bn(F.conv2d(x, W3, stride=2), a3, g3) + bn(conv(F.relu(bn(conv(x, W1, 2), a1, g1)), W2), a2, g2)),
+    "residual(8, stride = 2, shortcut = padded)": lambda x, a1, g1, a2, g2, W1, W2: F.relu(
+        F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, 2)) + bn(conv(F.relu(bn(conv(x, W1, 2), a1, g1)), W2), a2, g2)),
+    "bottleneck(2, stride = 2)": lambda x, a1, g1, a2, g2, a3, g3, W1, W2, W3, a4, g4, W4: F.relu(
+        bn(F.conv2d(x, W4, stride=2), a4, g4)
+        + bn(F.conv2d(F.relu(bn(conv(F.relu(bn(F.conv2d(x, W1), a1, g1)), W2, 2), a2, g2)), W3), a3, g3)),
     "prelu": lambda x, alpha: F.prelu(x, alpha),
 }
 VECTORS = {
