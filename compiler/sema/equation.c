@@ -365,7 +365,9 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
                   "a procedure sees the samples as an axis of its arrays: `over = n`");
         return value_poison(s);
     }
-    if (batch && (value_batched(s, v) || s->mode == MODE_fit))
+    // A value without samples is the same for each of them: its mean is itself, its sum N times that.
+    bool counts = s->mode == MODE_sample && (!strcmp(reducer, "sum") || !strcmp(reducer, "prod"));
+    if (batch && (value_batched(s, v) || s->mode == MODE_fit || counts))
         axes[n_axes++] = LETTER_BATCH;
     for (uint32_t k = 0; k < v->rank; k++) {
         if (own[k]) {
