@@ -209,10 +209,7 @@ with tempfile.TemporaryDirectory(prefix="netc-networks-") as folder:
     (folder / "photos.net").write_text((ROOT / "examples" / "imagenet" / "photos.net").read_text())
     headless.write_text(source.replace("googlenet(image, 1000,", "googlenet(image, 1000, heads = false,"))
     check("GoogLeNet without heads: parameters", inspect(headless)[1], COUNTS["GoogLeNet without heads"][0])
-    vgg_small = folder / "small.net"
-    source = (ROOT / "examples" / "small_vgg.net").read_text()
-    vgg_small.write_text(source.replace('cifar("cifar-10")', 'idx("cifar-10")'))
-    rows, total = inspect(vgg_small)
+    rows, total = inspect(ROOT / "examples" / "small_vgg.net")
     check("examples/small_vgg.net: parameters", total, COUNTS["small VGG"][0])
     check("small_vgg: output sizes", [rows[f"SmallVGG.{r}"][0] for r in ("conv_2", "max_pool_1", "conv_4", "max_pool_2", "conv_6",
           "max_pool_3", "flatten_1", "dense_1", "dense_2")],
