@@ -104,10 +104,10 @@ void run_write_config(const struct run *r) {
 static int64_t real_bytes(void) { return dtype_bytes(P.real); }
 
 void run_keep_best(struct run *r) {
-    for (int64_t i = 0; i < P.n_params; i++)
+    for (int64_t i = 0; r->best_params && i < P.n_params; i++)
         memcpy(r->best_params + P.params[i].offset * real_bytes(), model_param(r->m, i),
                (size_t)(P.params[i].count * real_bytes()));
-    for (int64_t i = 0; i < P.n_states; i++)
+    for (int64_t i = 0; r->best_params && i < P.n_states; i++)
         memcpy(r->best_states + state_place(i), model_state(r->m, i),
                (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
     r->best_epoch = r->epoch;
@@ -115,10 +115,10 @@ void run_keep_best(struct run *r) {
 }
 
 void run_use_best(struct run *r) {
-    for (int64_t i = 0; i < P.n_params; i++)
+    for (int64_t i = 0; r->best_params && i < P.n_params; i++)
         memcpy(model_param(r->m, i), r->best_params + P.params[i].offset * real_bytes(),
                (size_t)(P.params[i].count * real_bytes()));
-    for (int64_t i = 0; i < P.n_states; i++)
+    for (int64_t i = 0; r->best_params && i < P.n_states; i++)
         memcpy(model_state(r->m, i), r->best_states + state_place(i),
                (size_t)(P.states[i].count * dtype_bytes(P.states[i].dtype)));
 }
@@ -127,9 +127,9 @@ void run_use_best(struct run *r) {
 static void collect_best(const struct run *r, struct arrays *set, const char *prefix) {
     int64_t from = set->n;
     weights_collect(r->m, set, prefix);
-    for (int64_t i = 0; i < P.n_params; i++)
+    for (int64_t i = 0; r->best_params && i < P.n_params; i++)
         set->at[from + i].data = r->best_params + P.params[i].offset * real_bytes();
-    for (int64_t i = 0; i < P.n_states; i++)
+    for (int64_t i = 0; r->best_params && i < P.n_states; i++)
         set->at[from + P.n_params + i].data = r->best_states + state_place(i);
 }
 
@@ -192,7 +192,7 @@ static void write_checkpoint(struct run *r) {
     struct arrays set = {0};
     json_t *metadata = weights_metadata(r->m, r->d, FORMAT);
     weights_collect(r->m, &set, "");
-    if (r->best_epoch)
+    if (r->best_epoch && r->best_params)
         collect_best(r, &set, "best/");
     visit_state(r, &set);
     set_number(metadata, "stage", (double)r->stage);
@@ -226,7 +226,7 @@ void run_save(struct run *r) {
     struct problem p;
     char *path = run_path(r, "metrics.csv");
     write_weights(r, "last.safetensors", false);
-    if (r->best_epoch && !r->best_written)
+    if (r->best_epoch && !r->best_written && (r->best_params || r->position == 0))
         run_save_best(r);
     if (!nf_save(path, r->metrics.at, (size_t)r->metrics.n, &p))
         die_problem(&p);
@@ -300,7 +300,7 @@ static void take(const struct checkpoint *c, const struct array *to) {
 
 static void restore_weights(struct run *r, struct checkpoint *c) {
     struct arrays mine = {0}, best = {0};
-    if (r->best_epoch) {
+    if (r->best_epoch && r->best_params) {
         collect_best(r, &best, "best/");
         for (int64_t i = 0; i < best.n; i++) {
             struct array flat = best.at[i];

@@ -56,7 +56,6 @@ static int64_t slot_count(const struct nr_slot *s, int64_t n) {
 static void make_rule_states(struct model *m) {
     int64_t cells = P.n_rule_states * P.n_segments;
     m->rule_states = memory_get(cells, sizeof(void *));
-    m->rule_states_next = memory_get(cells, sizeof(void *));
     m->rule_counts = memory_get(cells, sizeof(int64_t));
     for (int64_t g = 0; g < P.n_graphs; g++)
         for (int64_t i = 0; i < P.graphs[g].n_inputs + P.graphs[g].n_outputs; i++) {
@@ -66,7 +65,6 @@ static void make_rule_states(struct model *m) {
                 continue;
             m->rule_counts[cell] = slot_count(s, 1);
             m->rule_states[cell] = memory_get(m->rule_counts[cell], dtype_bytes(P.real));
-            m->rule_states_next[cell] = memory_get(m->rule_counts[cell], dtype_bytes(P.real));
         }
 }
 
@@ -105,7 +103,6 @@ static int64_t segment_position(int64_t segment, int64_t offset) {
 
 static void find_segments(struct model *m) {
     int64_t most = 0;
-    m->segment_side = memory_get(P.n_segments, 1);
     m->segment_of = memory_get(P.n_params, sizeof(int64_t));
     for (int64_t i = 0; i < P.n_segments; i++) {
         for (int64_t j = 0; j < i; j++)
@@ -156,12 +153,13 @@ struct model *model_create(uint64_t seed) {
     m->seed = seed;
     m->now.seed = (int64_t)seed;
     m->now.epochs = m->now.steps = 1;
-    for (int i = 0; i < 2; i++)
-        m->params[i] = memory_get(count, real);
+    m->params = memory_get(count, real);
     m->gradient = memory_get(count, real);
     m->state = memory_get(states, 8);
     m->state_next = memory_get(states, 8);
     find_segments(m);
+    if (m->segments_overlap)
+        m->params_next = memory_get(count, real);
     make_rule_states(m);
     m->hypers = memory_get(P.n_hypers, 8);
     for (int64_t i = 0; i < P.n_hypers; i++)
@@ -202,7 +200,7 @@ static void need_arena(struct model *m, int depth, int64_t bytes) {
 
 int64_t model_bytes(int64_t n) {
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params);
-    int64_t bytes = count * real * (4 + 2 * P.n_rule_states) + arena_for(n, false);
+    int64_t bytes = count * real * (2 + P.n_rule_states) + arena_for(n, false);
     if (has_graph(NR_objective))
         bytes += arena_for(n, true);
     return bytes + model_set_bytes(n);
@@ -223,7 +221,8 @@ int64_t model_set_bytes(int64_t n) {
     for (int64_t i = 0; i < P.n_raw; i++)
         bytes += field_bytes(&P.raw[i]) * n;
     for (int64_t i = 0; i < P.n_fields; i++)
-        bytes += is_alias(&P.fields[i]) ? 0 : field_bytes(&P.fields[i]) * n;
+        bytes += field_bytes(&P.fields[i]) * n *
+                 (!is_alias(&P.fields[i]) + (model_graph(NR_augment) != NULL));
     return bytes;
 }
 
@@ -294,14 +293,11 @@ void model_batch(struct model *m, int64_t n) {
 }
 
 // ---- places
-static char *param_base(const struct model *m, int64_t segment) {
-    return m->params[segment >= 0 && !m->segments_overlap ? m->segment_side[segment] : 0];
-}
 void *model_param(const struct model *m, int64_t i) {
     int64_t real = dtype_bytes(P.real), segment = m->segment_of[i];
     if (m->theta)
         return m->theta + P.params[i].offset * real;
-    return param_base(m, segment) + P.params[i].offset * real;
+    return m->params + P.params[i].offset * real;
 }
 void *model_state(const struct model *m, int64_t i) { return m->state + state_place(i); }
 
@@ -335,8 +331,8 @@ static void *segment_place(struct model *m, const struct nr_slot *s, bool output
     const struct nr_range *r = one_range(&P.segments[s->ref]);
     bool slope = s->role == NR_slope;
     char *base = slope    ? m->gradient
-                 : output ? m->params[m->segments_overlap || !m->segment_side[s->ref]]
-                          : param_base(m, s->ref);
+                 : output && m->segments_overlap ? m->params_next
+                                                 : m->params;
     if (r)
         return base + r->offset * dtype_bytes(P.real);
     char *there = m->together[slope ? 1 : output ? 2 : 0];
@@ -365,7 +361,7 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
     case NR_slope:
         return segment_place(m, s, output);
     case NR_rule_state:
-        return (output ? m->rule_states_next : m->rule_states)[cell];
+        return m->rule_states[cell];
     case NR_hyper:
         return &m->hypers[s->ref];
     case NR_builtin:
@@ -449,11 +445,8 @@ static void prime_schedules(struct model *m) {
 
 void model_init(struct model *m) {
     const struct nr_graph *g = model_graph(NR_init);
-    memset(m->segment_side, 0, (size_t)P.n_segments);
     if (g)
         model_run(m, g, 1);
-    memcpy(m->params[1], m->params[0],
-           (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
     reset_rule_states(m);
     prime_schedules(m);
 }
@@ -522,12 +515,12 @@ void model_fit(struct model *m, const struct dataset *d) {
     m->arena_bytes[0] = arena_bytes;
 }
 
-// What a graph made becomes what is: states, parameters of a segment, optimizer states, memories.
+// What a graph made beside the old values becomes what is: states, parameters where segments overlap,
+// memories. Other parameters and the optimizer's states were written in their place.
 static void accept(struct model *m, const struct nr_graph *g) {
     int64_t real = dtype_bytes(P.real);
     for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[i];
-        int64_t cell = s->ref * P.n_segments + s->ref2;
         if (s->role == NR_state) {
             int64_t at = state_place(s->ref);
             memcpy(m->state + at, m->state_next + at,
@@ -535,16 +528,10 @@ static void accept(struct model *m, const struct nr_graph *g) {
         } else if (s->role == NR_theta && m->segments_overlap) {
             const struct nr_range *r = one_range(&P.segments[s->ref]);
             if (r)
-                memcpy(m->params[0] + r->offset * real, m->params[1] + r->offset * real,
+                memcpy(m->params + r->offset * real, m->params_next + r->offset * real,
                        (size_t)(r->count * real));
             else
-                move_segment(s->ref, m->params[0], m->together[2], false);
-        } else if (s->role == NR_theta) {
-            m->segment_side[s->ref] ^= 1;
-        } else if (s->role == NR_rule_state) {
-            void *was = m->rule_states[cell];
-            m->rule_states[cell] = m->rule_states_next[cell];
-            m->rule_states_next[cell] = was;
+                move_segment(s->ref, m->params, m->together[2], false);
         } else if (s->role == NR_memory) {
             m->memories[s->ref] = m->memories_next[s->ref];
         }

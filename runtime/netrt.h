@@ -6,8 +6,8 @@
 //
 // An entry point is `void f(void *const *slot, int64_t n)`: n is the number of samples (1 where there is no batch), slot[i] the memory of
 // graph input i, then of the outputs, then the scratch arena (bytes: arena + arena_per_sample * n), then `nr_context`.
-// Memory of outputs never overlaps memory of inputs, though role and ref may be the same (theta, state, rule state, memory):
-// the runtime makes the output current afterwards. Outputs of NR_init are the exception that needs none.
+// An output of role theta, state, rule state or memory may be the same memory as the input of that role and refs (theta and
+// rule states are: an update works in place); the code reads what it needs before it writes. Other outputs overlap no input.
 // Graphs of kind gradient and update run in the order of the table, every step: gradient, update, gradient.2, update.2.
 // Of the graphs with a stage those of the stage that runs are meant; an evaluate graph of stage -1 is the finished model's.
 // The between graphs of a stage run once after it, on the whole training split.

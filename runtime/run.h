@@ -22,7 +22,8 @@ struct run {
     int64_t *order;                          // rows of this epoch
     double printed;                          // when the last line for an epoch was
     double *sums;                    // over the epoch's steps: measures, then the gradient's norm
-    char *best_params, *best_states; // the kept weights
+    // The kept weights; NULL where every epoch is kept (nothing chooses), so that they are the model's own.
+    char *best_params, *best_states;
     double best_loss;
     int64_t best_epoch; // 0: none yet, else from 1
     bool best_written, finished, stopped;

@@ -252,19 +252,17 @@ struct model {
     uint64_t seed;
     struct builtins now;
     int64_t capacity; // samples that the batch buffers hold
-    // An update writes the parameters of a segment to the other of two buffers, then the sides are
-    // exchanged: outputs never share memory with inputs. Overlapping segments are copied back
-    // instead.
-    char *params[2], *gradient, *theta; // theta: all parameters as nr_objective has them, else NULL
+    // An update writes parameters and optimizer states in their place; overlapping segments go to
+    // `params_next` (else NULL) and are copied back.
+    char *params, *params_next, *gradient,
+        *theta;  // all parameters as nr_objective has them, else NULL
     char *moved; // what theta is where a rule moves some of them
-    uint8_t *segment_side;
     bool segments_overlap;
     char *together[3]; // a segment of several ranges: its theta, its gradient, its new theta
     int64_t *segment_of; // of each parameter, -1: none
     int64_t theta_segment;
     char *state, *state_next; // 8 bytes an element
-    void **rule_states,
-        **rule_states_next; // [rule state * n_segments + segment], NULL where there is none
+    void **rule_states; // [rule state * n_segments + segment], NULL where there is none
     int64_t *rule_counts;
     double *hypers, *memories, *memories_next;
     double *measures;       // [measure * NR_n_splits + split]

@@ -289,8 +289,13 @@ static void make_buffers(struct run *r) {
                      : states;
     r->order = memory_get(r->d->splits[NR_train].n, sizeof *r->order);
     r->sums = memory_get(P.n_measures + 1, sizeof *r->sums);
-    r->best_params = memory_get(params, dtype_bytes(P.real));
-    r->best_states = memory_get(states, 8);
+    bool chooses = r->d->splits[NR_validation].exists;
+    for (int64_t i = 0; i < P.n_stages; i++)
+        chooses |= P.stages[i].has_keep != 0;
+    if (chooses) {
+        r->best_params = memory_get(params, dtype_bytes(P.real));
+        r->best_states = memory_get(states, 8);
+    }
     r->best_loss = (double)INFINITY;
 }
 

@@ -71,6 +71,64 @@ static void layers(struct text *t, const struct program *p, const struct loop_en
                 "sample\n");
 }
 
+static double field_bytes(const struct program_field *f) {
+    double bytes = dtype_size(f->dtype);
+    for (uint32_t d = 0; d < f->rank; d++)
+        bytes *= (double)f->shape[d];
+    return bytes;
+}
+
+// The batch as the files have it and as the graphs take it (twice, where augmentation makes the second).
+static double batch_bytes(const struct program *p) {
+    double bytes = 0, copies = 0;
+    for (uint32_t i = 0; i < p->graphs.n; i++)
+        copies += p->graphs.at[i].kind == GRAPH_augment;
+    for (uint32_t i = 0; i < p->raw.n; i++)
+        bytes += field_bytes(&p->raw.at[i]);
+    for (uint32_t i = 0; i < p->fields.n; i++) {
+        const struct program_field *f = &p->fields.at[i];
+        bool is_own = !f->raw || p->raw.at[f->raw - 1].dtype != f->dtype;
+        bytes += field_bytes(f) * ((is_own ? 1 : 0) + (copies > 0 ? 1 : 0));
+    }
+    return bytes * (double)p->batch;
+}
+
+static bool is_rule_state(const struct graph *g, uint32_t input, const struct node *like) {
+    const struct node *x = graph_node(g, g->inputs.at[input]);
+    return x->role == ROLE_rule_state && (!like || (x->ref == like->ref && x->ref2 == like->ref2));
+}
+
+// Elements of the optimizers' states: each once, though several graphs may read it.
+static double state_count(const struct program *p) {
+    double count = 0;
+    for (uint32_t i = 0; i < p->graphs.n; i++) {
+        const struct graph *g = p->graphs.at[i].graph;
+        for (uint32_t k = 0; k < g->inputs.n && p->graphs.at[i].kind == GRAPH_update; k++) {
+            const struct node *x = graph_node(g, g->inputs.at[k]);
+            bool is_known = false;
+            for (uint32_t j = 0; j < i && !is_known; j++)
+                for (uint32_t o = 0; o < p->graphs.at[j].graph->inputs.n; o++)
+                    is_known |= p->graphs.at[j].kind == GRAPH_update &&
+                                is_rule_state(p->graphs.at[j].graph, o, x);
+            double each = 1;
+            for (uint32_t d = 0; d < x->rank; d++)
+                each *= (double)graph_extent_max(g, x->shape[d]);
+            count += is_rule_state(g, k, NULL) && !is_known ? each : 0;
+        }
+    }
+    return count;
+}
+
+// What choosing among epochs keeps besides: a second set of parameters.
+static bool chooses(const struct program *p) {
+    bool is_chosen = false;
+    for (uint32_t i = 0; i < p->splits.n; i++)
+        is_chosen |= strcmp(p->splits.at[i].name, "validation") == 0;
+    for (uint32_t i = 0; i < p->stages.n; i++)
+        is_chosen |= p->stages.at[i].has_keep;
+    return is_chosen;
+}
+
 struct inspect_costs inspect_costs(const struct program *p, const struct loop_module *m) {
     struct inspect_costs c = {0};
     double real = p->real == DTYPE_f64 ? 8 : 4;
@@ -85,8 +143,10 @@ struct inspect_costs inspect_costs(const struct program *p, const struct loop_mo
             c.work += e->flops + e->flops_per_sample * (double)p->batch;
     }
     c.params = (double)c.n_params * real;
-    c.optimizer = c.params * (double)p->rule_states.n;
-    c.memory = 2 * c.params + c.optimizer + c.arena;
+    c.optimizer = state_count(p) * real;
+    c.batch = batch_bytes(p);
+    c.kept = chooses(p) ? c.params : 0;
+    c.memory = 2 * c.params + c.optimizer + c.arena + c.batch + c.kept;
     return c;
 }
 
@@ -101,11 +161,15 @@ static void totals(struct text *t, const struct program *p, const struct loop_mo
         text_printf(t, "states             %lld\n", (long long)states);
     text_printf(t, "training step      %sFLOP at batch %lld\n", with_unit(t->arena, c.work),
                 (long long)p->batch);
-    text_printf(
-        t,
-        "planned memory     %sB: parameters %sB, gradients %sB, optimizer %sB, activations %sB\n",
-        with_unit(t->arena, c.memory), with_unit(t->arena, c.params), with_unit(t->arena, c.params),
-        with_unit(t->arena, c.optimizer), with_unit(t->arena, c.arena));
+    text_printf(t,
+                "planned memory     %sB: parameters %sB, gradients %sB, optimizer %sB, activations "
+                "%sB, batch %sB",
+                with_unit(t->arena, c.memory), with_unit(t->arena, c.params),
+                with_unit(t->arena, c.params), with_unit(t->arena, c.optimizer),
+                with_unit(t->arena, c.arena), with_unit(t->arena, c.batch));
+    if (c.kept > 0)
+        text_printf(t, ", kept weights %sB", with_unit(t->arena, c.kept));
+    text_add(t, "\n");
 }
 
 static void hypers(struct text *t, const struct program *p) {

@@ -4,7 +4,7 @@
 #include "../loop/loop.h"
 
 // Bytes that the trainer plans to keep, FLOPs of a training step at the planned batch.
-struct inspect_costs { double params, optimizer, arena, memory, work; int64_t n_params; };
+struct inspect_costs { double params, optimizer, arena, batch, kept, memory, work; int64_t n_params; };
 struct inspect_costs inspect_costs(const struct program *p, const struct loop_module *m);
 void inspect_table(struct text *t, const struct program *p, const struct loop_module *m);
 void inspect_dot(struct text *t, const struct program *p);
