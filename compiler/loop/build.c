@@ -69,6 +69,8 @@ static const char *key_of(struct build *b, const struct loop_stmt *s) {
 static bool is_reusable(const struct build *b, const struct loop_stmt *s) {
     if (s->kind != LOOP_load)
         return loop_table[s->kind].class == LOOP_VALUE;
+    if (b->constant_local && s->buffer == b->constant_local)
+        return true;
     return s->buffer < b->kernel->params.n && b->kernel->params.at[s->buffer].access == ACCESS_in &&
            !b->kernel->params.at[s->buffer].shared;
 }

@@ -20,6 +20,7 @@ struct build {
     struct loop_kernel *kernel;
     struct loop_scope *scope;    // innermost block
     origin_id origin;            // given to the statements made from now on
+    uint32_t constant_local;     // a local that no block both reads and writes; 0: none
 };
 
 void build_start(struct build *b, struct arena *a, const char *name, origin_id origin);

@@ -392,8 +392,11 @@ static void lower_group(struct lower *l, node_id n) {
         if (k.members[i].stored)
             avoid_overwriting(l, k.members[i].node, &k);
     take_over_memory(l, &k);
+    k.packing = pack_plan(l->arena, l->target, l->g, n);
     if (l->target->scalar)
         plan_scalar(&k);
+    else if (k.packing)
+        plan_packed(l->arena, l->target, &k);
     else
         plan_nest(l->arena, l->target, &k);
     struct parameters p = {.l = l, .k = &k};

@@ -45,6 +45,9 @@ struct recognized recognize_node(struct arena *a, const struct graph *g, node_id
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k);
 const char *plan_text(struct arena *a, const struct nest *k);   // "tile 4x32", "16 lanes", "scalar"
 void plan_scalar(struct nest *k);
+void plan_packed(struct arena *a, const struct loop_target *t, struct nest *k);   // k->packing is there
+// ---- pack.c: a panel for a convolution's window side; NULL: it gains nothing or cannot be
+struct nest_packing *pack_plan(struct arena *a, const struct loop_target *t, const struct graph *g, node_id n);
 
 // ---- cost.c
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r);

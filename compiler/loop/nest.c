@@ -7,28 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "nest.h"
-
-struct axis_point { // of an output axis: count elements at base, base + scale, ..; of a reduction
-                    // axis: one
-    struct loop_affine base;
-    uint32_t count;
-    int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
-};
-struct run {
-    struct build *b;
-    const struct nest *k;
-    const struct nest_plan *p;
-    struct body body;
-    struct axis_point at[MAX_AXES];
-    int64_t whole_lanes; // of the tile's last vector; 0: all
-    value_id tail;       // mask of the last vector where the extent is known at run time only
-    // the reduction under way
-    const struct node *node;
-    uint32_t slots;          // accumulators an element: 1, or 2 for arg (best, its index)
-    value_id reduction_tail; // lanes of a reduction lane axis
-    bool empty;              // a class of residues that no term reaches
-};
+#include "nest_run.h"
 
 static bool is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
 static bool lane_is_output(const struct run *r) {
@@ -44,6 +23,13 @@ static uint32_t tile_elements(const struct run *r) {
 }
 
 // ---- points
+// Element `at` of the axis' part that is walked: counted from its origin, in steps of its scale.
+static void set_base(struct run *r, uint32_t a, struct loop_affine at) {
+    struct loop_affine v =
+        affine_shift(affine_scale(r->b->arena, at, r->at[a].scale), r->at[a].shift);
+    r->at[a].base = affine_add(r->b->arena, v, r->origin[a]);
+}
+
 static value_id lanes_below(struct run *r, struct loop_affine at, struct loop_affine bound) {
     return build_inside(r->b, r->p->lanes, at, 1, bound);
 }
@@ -299,6 +285,8 @@ static bool divides(const struct run *r, const struct index *x) {
 }
 
 static uint32_t sort_guards(struct run *r, struct guard_use *use) {
+    if (r->k->packing)
+        return 0; // the panel has zeros there
     for (uint32_t i = 0; i < r->node->n_guards; i++) {
         const struct index *x = graph_index(r->k->g, r->node->guards[i].index);
         use[i] = (struct guard_use){r->node->guards[i], cut_axis(r, x), false};
@@ -393,9 +381,7 @@ static void reduce_loop(struct run *r, const struct reduction *d, uint32_t a,
     for (uint32_t i = 0; i < n; i++)
         carried[i] = (struct loop_carried){.first = acc[i]};
     struct loop_stmt *s = build_for(r->b, low, high, by, n, carried);
-    r->at[a].base = affine_shift(
-        affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale),
-        r->at[a].shift);
+    set_base(r, a, affine_value(r->b->arena, s->variable));
     for (uint32_t i = 0; i < n; i++)
         next[i] = carried[i].inside;
     if ((int)a == r->p->lane && r->p->axis[a].per_n && by == 0)
@@ -439,11 +425,11 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
         reduce_loop(r, d, a, build_bound(r->b, zero), build_bound(r->b, affine_constant(full)), w,
                     acc);
     } else if (full == w) {
-        r->at[a].base = zero;
+        set_base(r, a, zero);
         reduce(r, d, a - r->p->n_out + 1, acc);
     }
     if (full < x->extent) {
-        r->at[a].base = affine_constant(full);
+        set_base(r, a, affine_constant(full));
         r->reduction_tail = lanes_below(r, zero, affine_constant(x->extent - full));
         reduce(r, d, a - r->p->n_out + 1, acc);
         r->reduction_tail = 0;
@@ -460,7 +446,7 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
     uint32_t a = r->p->n_out + i;
     const struct nest_axis *x = &r->p->axis[a];
     if (x->merged) {
-        r->at[a].base = affine_constant(0);
+        r->at[a].base = r->origin[a];
         reduce(r, d, i + 1, acc);
         return;
     }
@@ -471,7 +457,9 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
     int64_t scale = r->at[a].scale, shift = r->at[a].shift, constant;
     struct loop_bounds low = build_bound(r->b, affine_constant(0)), high = {0};
     build_add_bound(r->b, &high, affine_shift(extent_of(r, a), -shift), scale, 1);
-    bool cut = false;
+    bool cut = r->k->packing && r->k->packing->role[a] == AXIS_sample;
+    if (cut)
+        build_add_bound(r->b, &high, pack_left_of(r, a), 1, 1);
     for (uint32_t k = 0; k < d->n_uses; k++)
         if (d->uses[k].cut == (int)a) {
             cut_bounds(r, &d->uses[k], a, &low, &high);
@@ -482,7 +470,7 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
         return;
     }
     for (int64_t v = 0; v < constant; v++) {
-        r->at[a].base = affine_constant(v * scale + shift);
+        set_base(r, a, affine_constant(v));
         reduce(r, d, i + 1, acc);
     }
 }
@@ -546,6 +534,37 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
     }
 }
 
+// Where the sums of element `e` wait for more terms (nest_packing).
+static struct loop_access_at sums_at(struct run *r, uint32_t e) {
+    point_at(r, e, lane_is_output(r));
+    struct loop_access_at at = {
+        .buffer = r->sums, .mask = r->body.mask, .at = affine_constant(0)};
+    for (uint32_t a = 0; a < r->p->n_out; a++) {
+        int64_t stride = r->k->packing->sum_stride[a];
+        struct loop_affine from = affine_scale(r->b->arena, r->origin[a], -1);
+        from = affine_add(r->b->arena, r->body.axis[a], from);
+        at.at = affine_add(r->b->arena, at.at, affine_scale(r->b->arena, from, stride));
+        at.stride += r->body.ramp[a] * stride;
+    }
+    return at;
+}
+
+static void add_to_sums(struct run *r, uint32_t n, const value_id *values) {
+    for (uint32_t e = 0; e < n; e++) {
+        struct loop_access_at at = sums_at(r, e);
+        value_id old = build_load(r->b, r->body.lanes, at);
+        value_id sum = build_apply2(r->b, OP_add, r->node->dtype, old, values[e]);
+        build_store_lanes(r->b, r->body.lanes, at, sum);
+    }
+}
+
+static void take_sums(struct run *r, uint32_t n, value_id *values) {
+    for (uint32_t e = 0; e < n; e++) {
+        struct loop_access_at at = sums_at(r, e);
+        values[e] = build_load(r->b, r->body.lanes, at);
+    }
+}
+
 static void tile(struct run *r) {
     uint32_t n = tile_elements(r);
     struct body_binding bindings[NEST_MEMBERS];
@@ -565,7 +584,14 @@ static void tile(struct run *r) {
         enter_node(r, r->k->members[first].node, extents);
         r->b->origin = r->node->origin;
         value_id *best = n_reductions == 2 ? values + (1 - first) * n : NULL;
-        reduce_member(r, n, values + first * n, best);
+        if (r->mode == RUN_finish)
+            take_sums(r, n, values);
+        else
+            reduce_member(r, n, values + first * n, best);
+        if (r->mode == RUN_accumulate) {
+            add_to_sums(r, n, values);
+            return;
+        }
         for (uint32_t e = 0; best && e < n; e++)
             best[e] = build_cast(r->b, graph_node(r->k->g, r->k->members[1 - first].node)->dtype,
                                  best[e]);
@@ -584,9 +610,7 @@ static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct 
     struct loop_stmt *s = build_for(r->b, low, high, by, 0, NULL);
     if (outermost && r->p->chunk)
         build_parallel(r->b, r->p->chunk);
-    r->at[a].base = affine_shift(
-        affine_scale(r->b->arena, affine_value(r->b->arena, s->variable), r->at[a].scale),
-        r->at[a].shift);
+    set_base(r, a, affine_value(r->b->arena, s->variable));
     walk(r, i + 1);
     build_close(r->b, 0, NULL);
 }
@@ -598,7 +622,7 @@ static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
         walk_loop(r, i, build_bound(r->b, affine_constant(from)),
                   build_bound(r->b, affine_constant(to)), by);
     } else {
-        r->at[a].base = affine_constant(from * r->at[a].scale + r->at[a].shift);
+        set_base(r, a, affine_constant(from));
         walk(r, i + 1);
     }
 }
@@ -716,5 +740,16 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
     r->body.context = context;
     for (uint32_t a = 0; a < MAX_AXES; a++)
         r->at[a] = (struct axis_point){affine_constant(0), 1, 1, 0};
-    walk_residues(r, 0);
+    if (k->packing)
+        pack_emit(r);
+    else
+        walk_residues(r, 0);
+}
+
+void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode) {
+    r->p = p;
+    r->mode = mode;
+    for (uint32_t a = 0; a < p->n_out + p->n_red; a++)
+        r->at[a] = (struct axis_point){r->origin[a], 1, 1, 0};
+    walk(r, 0);
 }

@@ -31,6 +31,26 @@ struct nest_plan {
     enum dtype accumulator;            // of real sums
 };
 
+// A convolution by way of a panel: the side with the window is copied to scratch memory so that a
+// product of matrices is left, without guards and with contiguous rows (pack.c).
+enum axis_role { AXIS_other, AXIS_sample, AXIS_pixel, AXIS_row };
+struct nest_packing {
+    expr_id read;                     // the factor that is copied
+    enum axis_role role[MAX_AXES];    // sample: one at a time; row x pixel: the panel
+    struct nest_axis whole[MAX_AXES]; // extents; those of the plan are a panel's
+    int64_t block[MAX_AXES];          // elements of an axis in a panel
+    int64_t stride[MAX_AXES], base;   // of the panel
+    // a tap that shifts by whole rows of pixels: 1 + their axis, and by how many
+    uint32_t slides[MAX_AXES];
+    int64_t by[MAX_AXES];
+    int64_t sum_stride[MAX_AXES];     // of the partial sums
+    int64_t panel_count, sum_count;   // elements; sum_count 0: the sums are whole at once
+    bool weights;                     // the pixels are summed over
+    uint32_t lanes;
+    int64_t chunk;                    // of the parallel outermost loop; 0: none
+    struct nest_plan finish;          // of what follows the sums, where they wait in memory
+};
+
 enum { NEST_MEMBERS = 48, NEST_TILE = 64 };
 struct nest_member {
     node_id node;
@@ -43,6 +63,7 @@ struct nest {
     uint32_t n_members;
     struct nest_member members[NEST_MEMBERS];
     struct nest_plan plan;
+    struct nest_packing *packing;      // NULL: none
 };
 
 // ---- nest.c

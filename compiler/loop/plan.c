@@ -30,6 +30,7 @@ struct analysis {
     double operations; // per element of the members' bodies, roughly in vector operations
     struct map seen;
     bool inner; // the member being read has the reduction
+    bool finish; // of a packed nest: what follows its sums
 };
 
 static void set_extent(struct nest_axis *x, extent e) {
@@ -107,7 +108,11 @@ static void read_expr(struct analysis *s, expr_id e) {
         return;
     map_set(&s->seen, e, 1);
     const struct expr *x = graph_expr(s->g, e);
-    if (x->kind == EXPR_read && !is_member(s->k, x->node)) {
+    if (s->k->packing && e == s->k->packing->read) {
+        struct stream *r = add_stream(s);
+        r->node = x->node;
+        memcpy(r->step, s->k->packing->stride, sizeof r->step);
+    } else if (x->kind == EXPR_read && !is_member(s->k, x->node)) {
         struct stream *r = add_stream(s);
         r->node = x->node;
         for (uint32_t d = 0; d < x->n_args; d++) {
@@ -137,8 +142,13 @@ static void find_streams(struct analysis *s) {
         const struct node *n = graph_node(s->g, s->k->members[i].node);
         s->inner = n->reducer != RED_none;
         map_init(&s->seen, s->arena);
-        read_expr(s, n->body);
-        for (uint32_t k = 0; k < n->n_guards; k++) {
+        if (s->finish && i == 0) {
+            memcpy(add_stream(s)->step, s->k->packing->sum_stride,
+                   sizeof s->streams[0].step);
+        } else {
+            read_expr(s, n->body);
+        }
+        for (uint32_t k = 0; k < n->n_guards && !s->k->packing; k++) {
             s->pinned |= index_axes(s->g, n->guards[k].index);
             read_data(s, n->guards[k].index);
         }
@@ -189,6 +199,8 @@ static bool can_merge(const struct analysis *s, uint32_t a, uint32_t b) {
     uint64_t both = (uint64_t)1 << a | (uint64_t)1 << b;
     if ((s->pinned & both) || s->p->axis[b].per_n)
         return false;
+    if (s->k->packing && s->k->packing->role[a] == AXIS_sample)
+        return false; // how many there are is known at run time
     for (uint32_t i = 0; i < s->n_streams; i++) {
         const struct stream *x = &s->streams[i];
         if ((x->irregular & both) || x->step[a] != x->step[b] * s->p->axis[b].extent)
@@ -201,7 +213,11 @@ static void merge_range(struct analysis *s, uint32_t from, uint32_t to) {
     if (to < from + 2)
         return;
     uint32_t b = to - 1;
+    while (b > from && s->p->axis[b].merged)
+        b--;
     for (uint32_t a = b; a-- > from;) {
+        if (s->p->axis[a].merged)
+            continue;
         if (!can_merge(s, a, b)) {
             b = a;
             continue;
@@ -327,7 +343,8 @@ static double tile_cost(const struct tile_search *t) {
     }
     double wide =
         p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
-    if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
+    bool tight = t->s->k->packing != NULL; // no masks, no addresses that vary by lane
+    if (accumulators * wide + held + 1 > t->s->target->n_registers - (tight ? 0 : 1))
         return 1e9;
     if (accumulators > 8 && loads >= accumulators)
         return 1e9; // nothing is read less often by a larger tile
@@ -359,6 +376,8 @@ static void search_tile(struct tile_search *t, uint32_t i, double product) {
 static uint64_t cutting_axes(const struct analysis *s) {
     const struct node *n = graph_node(s->g, s->k->members[0].node);
     uint64_t cutting = 0;
+    if (s->k->packing)
+        return 0;
     for (uint32_t i = 0; i < n->n_guards; i++) {
         uint64_t axes = index_axes(s->g, n->guards[i].index);
         if (s->p->lane < 0 || !(axes >> s->p->lane & 1))
@@ -394,7 +413,7 @@ static void choose_unrolling(struct analysis *s) {
         struct nest_axis *x = &s->p->axis[s->p->n_out + i];
         if (x->merged || (int)(s->p->n_out + i) == s->p->lane)
             continue;
-        if (x->per_n || x->extent > 8 || size * x->extent > 200)
+        if (x->per_n || x->extent > 8 || size * x->extent > (s->k->packing ? 64 : 200))
             return;
         x->unroll = true;
         size *= (uint32_t)x->extent;
@@ -477,6 +496,82 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     choose_chunk(s);
 }
 
+// ---- packed nests
+static void restrict_to_panel(struct analysis *s) {
+    const struct nest_packing *p = s->k->packing;
+    for (uint32_t a = 0; a < s->p->n_out + s->p->n_red; a++) {
+        s->p->axis[a].extent = p->block[a];
+        s->p->axis[a].per_n = 0;
+        s->p->axis[a].merged = p->role[a] == AXIS_sample && p->block[a] == 1;
+    }
+}
+
+// Lanes lie along the pixels. Results: the panel's columns of a tile stay in the first-level cache
+// while the other side passes by; weights: the rows of the longer side of the tile do.
+static void choose_panel_lane(struct analysis *s) {
+    const struct nest_packing *p = s->k->packing;
+    for (uint32_t a = 0; a < s->p->n_out + s->p->n_red; a++)
+        if (p->role[a] == AXIS_pixel && !s->p->axis[a].merged)
+            s->p->lane = (int)a;
+    s->p->lanes = p->lanes;
+}
+
+static void choose_panel_order(struct nest_plan *p) {
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < p->n_order; i++)
+        if (p->lane < (int)p->n_out ? (int)p->order[i] == p->lane
+                                    : p->axis[p->order[i]].jam > p->axis[p->order[best]].jam)
+            best = i;
+    uint32_t outer = p->n_order ? p->order[best] : 0;
+    for (uint32_t i = best; i > 0; i--)
+        p->order[i] = p->order[i - 1];
+    if (p->n_order)
+        p->order[0] = outer;
+}
+
+static void choose_panel_chunk(struct analysis *s) {
+    struct nest_packing *p = s->k->packing;
+    double flops = 0, fixed, per_sample;
+    int64_t most = s->g->symbols.n ? s->g->symbols.at[0].max : 1;
+    for (uint32_t i = 0; i < s->k->n_members; i++) {
+        cost_of_node(s->g, s->k->members[i].node, &fixed, &per_sample);
+        flops += fixed + per_sample * (double)most;
+    }
+    for (uint32_t a = 0; a < s->p->n_out && cost_is_parallel(flops); a++) {
+        int64_t rounds = (p->whole[a].extent + p->whole[a].per_n * most) / p->block[a];
+        if (rounds < 2 && p->role[a] != AXIS_sample)
+            continue;
+        p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
+        return;
+    }
+}
+
+void plan_packed(struct arena *a, const struct loop_target *t, struct nest *k) {
+    struct analysis *s = NEW(a, struct analysis);
+    for (int finish = k->packing->sum_count > 0; finish >= 0; finish--) {
+        *s = (struct analysis){
+            .arena = a, .g = k->g, .target = t, .k = k, .p = &k->plan, .finish = finish};
+        plan_scalar(k);
+        restrict_to_panel(s);
+        find_streams(s);
+        merge_range(s, 0, s->p->n_out);
+        merge_range(s, s->p->n_out, s->p->n_out + s->p->n_red);
+        order_axes(s->p);
+        if (finish) {
+            s->p->n_red = 0;
+            choose_lane(s);
+            k->packing->finish = k->plan;
+            continue;
+        }
+        choose_panel_lane(s);
+        choose_accumulator(s);
+        choose_tile(s);
+        choose_unrolling(s);
+        choose_panel_order(s->p);
+        choose_panel_chunk(s);
+    }
+}
+
 const char *plan_text(struct arena *a, const struct nest *k) {
     const struct nest_plan *p = &k->plan;
     struct text t;
@@ -492,5 +587,7 @@ const char *plan_text(struct arena *a, const struct nest *k) {
         text_add(&t, tile ? ", scalar" : "scalar");
     else if (dot || !tile)
         text_printf(&t, "%s%u lanes%s", tile ? ", " : "", p->lanes, dot ? " of the sum" : "");
+    if (k->packing)
+        text_printf(&t, ", panels of %lld", (long long)k->packing->panel_count);
     return text_string(&t);
 }

@@ -1,0 +1,37 @@
+// Inside the nest generator: the state of one emission, shared by nest.c and pack.c.
+#pragma once
+
+#include "nest.h"
+
+struct axis_point { // of an output axis: count elements at base, base + scale, ..; of a reduction
+                    // axis: one
+    struct loop_affine base;
+    uint32_t count;
+    int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
+};
+// accumulate: the sums are added to those in memory. finish: they are taken from there.
+enum run_mode { RUN_whole, RUN_accumulate, RUN_finish };
+struct run {
+    struct build *b;
+    const struct nest *k;
+    const struct nest_plan *p;
+    struct body body;
+    struct axis_point at[MAX_AXES];
+    int64_t whole_lanes; // of the tile's last vector; 0: all
+    value_id tail;       // mask of the last vector where the extent is known at run time only
+    // the reduction under way
+    const struct node *node;
+    uint32_t slots;          // accumulators an element: 1, or 2 for arg (best, its index)
+    value_id reduction_tail; // lanes of a reduction lane axis
+    bool empty;              // a class of residues that no term reaches
+    struct loop_affine origin[MAX_AXES]; // where the walked part of an axis begins
+    enum run_mode mode;
+    uint32_t sums; // buffer of the partial sums
+};
+
+// nest.c: all tiles of a plan, from the origins on
+void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
+// pack.c
+void pack_emit(struct run *r);
+struct loop_affine pack_left_of(struct run *r, uint32_t a); // elements of an axis from its origin on
+
