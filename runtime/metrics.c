@@ -45,7 +45,7 @@ bool metrics_parse(const char *csv, int64_t n, struct metrics *m, struct problem
     *m = (struct metrics){0};
     if (n <= 0 || memchr(csv, 0, (size_t)n))
         return problem_set(p, EXIT_content, "it holds no table of numbers");
-    m->text = memory_raw(n + 1, 1);
+    m->text = memory_get(n + 1, 1);
     memcpy(m->text, csv, (size_t)n);
     m->text[n] = 0;
     char *at = m->text, *head = cut_line(&at);
