@@ -294,7 +294,7 @@ void model_batch(struct model *m, int64_t n) {
 
 // ---- places
 void *model_param(const struct model *m, int64_t i) {
-    int64_t real = dtype_bytes(P.real), segment = m->segment_of[i];
+    int64_t real = dtype_bytes(P.real);
     if (m->theta)
         return m->theta + P.params[i].offset * real;
     return m->params + P.params[i].offset * real;
