@@ -11,6 +11,9 @@
 #include "lower.h"
 
 enum { MAX_STREAMS = 160 };
+// A tile that leaves a rest is written again for the rest: what that costs in compile time, as a part of
+// the run time that one may give for it.
+static const double BODY = 0.03;
 struct stream {
     int64_t step[MAX_AXES]; // elements of memory an element of the axis
     uint64_t irregular;     // axes that move it by data or by an inexact division
@@ -317,10 +320,12 @@ struct tile_search {
 
 static double tile_cost(const struct tile_search *t) {
     const struct nest_plan *p = t->s->p;
-    double accumulators = 1, loads = 0, held = 1e9, efficiency = 1;
+    double accumulators = 1, loads = 0, held = 1e9, efficiency = 1, bodies = 1;
     for (uint32_t i = 0; i < t->n; i++) {
         int64_t w = (int)t->axes[i] == p->lane ? p->lanes : 1, scale = scale_of(t->s, t->axes[i]);
         accumulators *= t->jam[i];
+        bool rest = p->axis[t->axes[i]].per_n || planned(t->s, t->axes[i]) % (w * t->jam[i]);
+        bodies *= rest && t->jam[i] > 1 ? 2 : 1;
         efficiency *= fill((planned(t->s, t->axes[i]) + scale - 1) / scale, w * t->jam[i]);
     }
     for (uint32_t k = 0; k < t->s->n_streams; k++) {
@@ -350,7 +355,7 @@ static double tile_cost(const struct tile_search *t) {
         return 1e9; // nothing is read less often by a larger tile
     double latency = 8, time = accumulators > loads ? accumulators : loads;
     time = (time > latency ? time : latency) + 0.15 * loads + 1;
-    return time / (accumulators * efficiency);
+    return time / (accumulators * efficiency) * (1 + BODY * bodies);
 }
 
 static void search_tile(struct tile_search *t, uint32_t i, double product) {
