@@ -64,7 +64,7 @@ struct model *model_open(const struct options *o, struct weights *w) {
     }
     if (w) {
         model_init(m);
-        weights_take(m, &w->set, "", w->path);
+        weights_take(m, &w->set, "", w->path, w->predicts ? model_graph(NR_predict) : NULL);
     }
     return m;
 }

@@ -297,6 +297,7 @@ int command_predict(const struct options *o) {
     if (!model_graph(NR_predict))
         die(EXIT_content, "the program has no `predict` line");
     weights_open(&w, o->weights);
+    w.predicts = true;
     struct model *m = model_open(o, &w);
     if (P.n_fitted > 0 && !m->has_fitted)
         die_help(EXIT_content, "use a file that `train` wrote",

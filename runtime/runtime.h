@@ -334,6 +334,7 @@ struct weights {
     struct arrays set;
     json_t *metadata; // NULL: the file has none
     bool is_ours, has_seed;
+    bool predicts; // read for prediction: parameters that it does not need may be missing
     uint64_t seed;
 };
 // Borrows the data.
@@ -342,7 +343,8 @@ void weights_collect(const struct model *m, struct arrays *set, const char *pref
 json_t *weights_metadata(const struct model *m, const struct dataset *d, const char *format);
 void weights_open(struct weights *w, const char *path);
 // All parameters must be there.
-void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path);
+void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path,
+                  const struct nr_graph *reader);
 void weights_check_data(const struct weights *w, const struct dataset *d);
 const char *weights_text(const json_t *metadata, const char *key); // NULL: not there
 bool weights_number(const json_t *metadata, const char *key, double *v);

@@ -136,15 +136,25 @@ static bool is_known(const char *name) {
     return false;
 }
 
-// Parameters must be there; states and fitted values may be missing in files that are not ours.
-void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path) {
+static bool reads_parameter(const struct nr_graph *g, int64_t param) {
+    for (int64_t i = 0; i < g->n_inputs; i++)
+        if (g->slots[i].role == NR_param && g->slots[i].ref == param)
+            return true;
+    return false;
+}
+
+// Parameters must be there, those that `reader` reads (NULL: all of them); states and fitted values may be
+// missing in files that are not ours.
+void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path,
+                  const struct nr_graph *reader) {
     size_t n_prefix = strlen(prefix);
     for (int64_t i = 0; i < set->n && !*prefix; i++)
         if (!is_known(set->at[i].name + n_prefix))
             die(EXIT_content, "`%s` has a tensor `%s` that the program does not have", path,
                 set->at[i].name);
     for (int64_t i = 0; i < nr_program.n_params; i++)
-        take(&nr_program.params[i], model_param(m, i), set, prefix, path, true);
+        take(&nr_program.params[i], model_param(m, i), set, prefix, path,
+             !reader || reads_parameter(reader, i));
     for (int64_t i = 0; i < nr_program.n_states; i++)
         take(&nr_program.states[i], model_state(m, i), set, prefix, path, *prefix);
     m->has_fitted = true; // also where nothing is fitted

@@ -209,6 +209,10 @@ with tempfile.TemporaryDirectory(prefix="netc-networks-") as folder:
     (folder / "photos.net").write_text((ROOT / "examples" / "imagenet" / "photos.net").read_text())
     headless.write_text(source.replace("googlenet(image, 1000,", "googlenet(image, 1000, heads = false,"))
     check("GoogLeNet without heads: parameters", inspect(headless)[1], COUNTS["GoogLeNet without heads"][0])
+    graphs = folder / "googlenet.tg"
+    subprocess.run([NETC, "build", str(ROOT / "examples" / "imagenet" / "googlenet.net"), "--emit=tg", "-o", str(graphs)], check=True)
+    heads_of = {m[1]: ".auxiliary_" in m[2] for m in re.finditer(r"^graph `?(\w+)`?\((.*)\) where", graphs.read_text(), re.M)}
+    check("GoogLeNet: heads in training, none in prediction", (heads_of["gradient"], heads_of["predict"]), (True, False))
     rows, total = inspect(ROOT / "examples" / "small_vgg.net")
     check("examples/small_vgg.net: parameters", total, COUNTS["small VGG"][0])
     check("small_vgg: output sizes", [rows[f"SmallVGG.{r}"][0] for r in ("conv_2", "max_pool_1", "conv_4", "max_pool_2", "conv_6",

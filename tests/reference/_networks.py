@@ -194,7 +194,9 @@ def compare(example, model, network, layer, size, hypers=()):
     write_safetensors(weights, values)
     # what a program computes in prediction, from the running statistics
     numpy.save(folder / "x.npy", inputs["image"])
-    command(exe, "predict", "--weights", weights, "--output", folder / "predicted", folder / "x.npy", *hypers)
+    lean = folder / "lean.safetensors"                     # auxiliary classifiers are for training alone
+    write_safetensors(lean, {k: v for k, v in values.items() if ".auxiliary_" not in k})
+    command(exe, "predict", "--weights", lean, "--output", folder / "predicted", folder / "x.npy", *hypers)
     with torch.no_grad():
         at = (256 - size) // 2
         p = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}
@@ -218,6 +220,7 @@ def compare(example, model, network, layer, size, hypers=()):
         (folder / "out.npz").unlink()
     del grads
     gc.collect()
+    lean.unlink()
     exe = build(source(example, True), folder, "smooth", options)
     loss, grads = reference(model, network, layer, values, inputs, size, True)
     with run_trace(exe, weights, folder, inputs, hypers) as out:
