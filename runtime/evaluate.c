@@ -71,8 +71,7 @@ struct model *model_open(const struct options *o, struct weights *w) {
 
 // `gradient` is a measurement of the training steps alone.
 // So is the loss, where it depends on what a procedure made for the training split.
-bool measure_is_evaluated(int64_t k) {
-    const struct nr_graph *g = model_graph(NR_evaluate);
+static bool gives_measure(const struct nr_graph *g, int64_t k) {
     for (int64_t i = 0; g && i < g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[g->n_inputs + i];
         if ((s->role == NR_loss || s->role == NR_measure) && s->ref == k)
@@ -80,23 +79,41 @@ bool measure_is_evaluated(int64_t k) {
     }
     return false;
 }
+// What the evaluate graph's totals go into, or NULL.
+static const struct nr_graph *totals_of(const struct nr_graph *g) {
+    for (int64_t i = 0; g && i < nr_program.n_graphs; i++)
+        if (nr_program.graphs[i].kind == NR_totals && nr_program.graphs[i].stage == g->stage)
+            return &nr_program.graphs[i];
+    return NULL;
+}
+bool measure_is_evaluated(int64_t k) {
+    const struct nr_graph *g = model_graph(NR_evaluate);
+    return gives_measure(g, k) || gives_measure(totals_of(g), k);
+}
 
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
-    const struct nr_graph *g = model_graph(NR_evaluate);
+    const struct nr_graph *g = model_graph(NR_evaluate), *totals = totals_of(g);
     const struct split *s = &d->splits[split];
     double *sums = memory_get(nr_program.n_measures + 1, sizeof *sums);
     struct builtins kept = m->now;
     m->now.draw_step = -1; // draws of an evaluation are no step's
+    model_begin_totals(m);
     for (int64_t at = 0; g && at < s->n; at += batch) {
         int64_t n = s->n - at < batch ? s->n - at : batch;
         model_prepare(m, d, s->rows + at, n);
         model_run(m, g, n);
+        model_add_totals(m);
         for (int64_t k = 0; k < nr_program.n_measures; k++)
             sums[k] += m->batch_measures[k] * (double)n;
     }
     for (int64_t k = 0; k < nr_program.n_measures; k++)
         if (measure_is_evaluated(k))
             m->measures[k * NR_n_splits + split] = sums[k] / (double)s->n;
+    if (totals)
+        model_run(m, totals, s->n);
+    for (int64_t k = 0; totals && k < nr_program.n_measures; k++)
+        if (gives_measure(totals, k))
+            m->measures[k * NR_n_splits + split] = m->batch_measures[k];
     m->now = kept;
     free(sums);
 }

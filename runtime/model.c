@@ -146,6 +146,14 @@ static void move_segment(int64_t segment, char *flat, char *together, bool colle
     }
 }
 
+// The place of a total among all of them.
+static int64_t total_place(int64_t i) {
+    int64_t at = 0;
+    for (int64_t k = 0; k < i; k++)
+        at += P.totals[k].count;
+    return at;
+}
+
 struct model *model_create(uint64_t seed) {
     struct model *m = memory_get(1, sizeof *m);
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params),
@@ -168,6 +176,8 @@ struct model *model_create(uint64_t seed) {
     m->memories_next = memory_get(P.n_memories, 8);
     m->measures = memory_get((P.n_measures + 1) * NR_n_splits, 8);
     m->batch_measures = memory_get(P.n_measures + 1, 8);
+    m->totals = memory_get(total_place(P.n_totals), 8);
+    m->batch_totals = memory_get(total_place(P.n_totals), 8);
     m->fitted = memory_get(P.n_fitted, sizeof(void *));
     for (int64_t i = 0; i < P.n_fitted; i++)
         m->fitted[i] = memory_get(P.fitted[i].count, dtype_bytes(P.fitted[i].dtype));
@@ -370,6 +380,8 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
         return output ? &m->batch_measures[s->ref] : &m->measures[s->ref * NR_n_splits + s->ref2];
     case NR_memory:
         return (output ? m->memories_next : m->memories) + s->ref;
+    case NR_total:
+        return (output ? m->batch_totals : m->totals) + total_place(s->ref);
     case NR_loss:
         return &m->loss;
     case NR_stop:
@@ -485,7 +497,7 @@ void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows
 void model_fit(struct model *m, const struct dataset *d) {
     const struct nr_graph *g = model_graph(NR_fit);
     const struct split *train = &d->splits[NR_train];
-    if (!g || P.n_fitted == 0)
+    if (!g || g->n_outputs == 0) // nothing to find out
         return;
     void **batch = m->raw;
     int64_t bytes = g->arena + g->arena_per_sample * train->n;
@@ -513,6 +525,34 @@ void model_fit(struct model *m, const struct dataset *d) {
     m->raw = batch;
     m->arena[0] = arena;
     m->arena_bytes[0] = arena_bytes;
+}
+
+// ---- totals: what measurements reduce over all samples of a split, in the order of the batches
+void model_begin_totals(struct model *m) {
+    static const double neutral[] = {[NR_sum] = 0,
+                                     [NR_prod] = 1,
+                                     [NR_max] = -(double)INFINITY,
+                                     [NR_min] = (double)INFINITY};
+    double *to = m->totals;
+    for (int64_t i = 0; i < P.n_totals; i++)
+        for (int64_t k = 0; k < P.totals[i].count; k++)
+            *to++ = neutral[P.totals[i].reducer];
+}
+
+void model_add_totals(struct model *m) {
+    double *to = m->totals;
+    const double *part = m->batch_totals;
+    for (int64_t i = 0; i < P.n_totals; i++)
+        for (int64_t k = 0; k < P.totals[i].count; k++, to++, part++) {
+            bool max = P.totals[i].reducer == NR_max,
+                 takes = isnan(*part) || (max ? *part > *to : *part < *to);
+            if (P.totals[i].reducer == NR_sum)
+                *to += *part;
+            else if (P.totals[i].reducer == NR_prod)
+                *to *= *part;
+            else if (takes)
+                *to = *part;
+        }
 }
 
 // What a graph made beside the old values becomes what is: states, parameters where segments overlap,

@@ -42,6 +42,7 @@ enum nr_role {
     NR_value,      // values[ref]: an output array made for the caller
     NR_loss,       // one real
     NR_stop, NR_keep,   // one byte each
+    NR_total,      // totals[ref], in doubles: output, of a batch; input, of the split
 };
 enum nr_builtin { NR_seed, NR_draw_step, NR_step, NR_steps, NR_epoch, NR_epochs };
 enum nr_split { NR_train, NR_validation, NR_test, NR_n_splits };
@@ -58,6 +59,8 @@ struct nr_tensor { const char *name; int64_t dtype, rank; const int64_t *shape; 
 struct nr_range { int64_t offset, count; };
 struct nr_segment { int64_t count; int64_t n_ranges; const struct nr_range *ranges; };   // one vector of these parts of the buffer
 struct nr_named { const char *name; double initial; };
+enum nr_reducer { NR_sum, NR_prod, NR_max, NR_min };
+struct nr_total { int64_t reducer, count; };
 struct nr_hyper { const char *name, *help, *text; double value; int64_t structural, integer; };
 struct nr_slot { int64_t role, ref, ref2, dtype, rank; const int64_t *shape; const char *name; };   // shape: -1 is the batch
 struct nr_graph {
@@ -74,6 +77,7 @@ enum nr_unit { NR_at_end, NR_every_epochs, NR_every_steps };
 enum nr_graph_kind {
     NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_update, NR_evaluate, NR_predict, NR_trace,
     NR_rules, NR_report, NR_save,
+    NR_totals,     // after the evaluate graph, once for a split: n is its size
     NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
     NR_between,
 };
@@ -105,6 +109,7 @@ struct nr_program {
     int64_t n_measures; const struct nr_measure *measures;
     int64_t n_memories; const struct nr_named *memories;   // initial NaN: a schedule, made by the rules before the first step, measures infinite
     int64_t n_values; const struct nr_named *values;
+    int64_t n_totals; const struct nr_total *totals;
     int64_t n_graphs; const struct nr_graph *graphs;
 };
 extern const struct nr_program nr_program;   // in the compiled object; main() is the runtime's

@@ -267,6 +267,7 @@ struct model {
     double *hypers, *memories, *memories_next;
     double *measures;       // [measure * NR_n_splits + split]
     double *batch_measures; // outputs of the graph that ran last; [0] is the loss
+    double *totals, *batch_totals; // of a split so far, of the batch
     double gradient_norm;
     void **fitted, **raw, **fields, **fields_next;
     char *arena[2]; // [1]: of graphs that run inside another one
@@ -306,6 +307,8 @@ void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields
 void model_fit(struct model *m, const struct dataset *d);
 // The updates that follow the stage, on the whole training split.
 void model_between(struct model *m, const struct dataset *d);
+void model_begin_totals(struct model *m);
+void model_add_totals(struct model *m); // those of the evaluate graph that ran last
 void model_augment(struct model *m, int64_t n);
 // A model that prepares and augments batches of n beside `m`, with which it shares all that is read
 // only; and the buffers of a batch, which are exchanged.

@@ -181,6 +181,16 @@ static void put_measures(struct row *r, const struct program *p) {
     }
     put_array(r, p->measures.n, sizeof(struct nr_measure), &w);
 }
+static void put_totals(struct row *r, const struct program *p) {
+    static const int64_t reducers[] = {
+        [RED_sum] = NR_sum, [RED_prod] = NR_prod, [RED_max] = NR_max, [RED_min] = NR_min};
+    struct row w = {.c = r->c};
+    for (uint32_t i = 0; i < p->totals.n; i++) {
+        put_int(&w, reducers[p->totals.at[i].reducer]);
+        put_int(&w, p->totals.at[i].count);
+    }
+    put_array(r, p->totals.n, sizeof(struct nr_total), &w);
+}
 static void put_named(struct row *w, const char *name, double initial) {
     put_string(w, name);
     put_real(w, initial);
@@ -212,6 +222,7 @@ static int64_t role_number(enum role role) {
         [ROLE_measure] = NR_measure, [ROLE_memory] = NR_memory,
         [ROLE_value] = NR_value,     [ROLE_loss] = NR_loss,
         [ROLE_stop] = NR_stop,       [ROLE_keep] = NR_keep,
+        [ROLE_total] = NR_total,
     };
     return numbers[role];
 }
@@ -286,6 +297,7 @@ void codegen_add_program(struct codegen *c, const struct program *p, const struc
     put_tensors(&r, p->states.n, p->states.at);
     put_segments(&r, p);
     put_named_tables(&r, p);
+    put_totals(&r, p);
     put_graphs(&r, p, m);
     CHECK(r.words.n * 8 == sizeof(struct nr_program), "%u words in the descriptor", r.words.n);
     LLVMValueRef value = LLVMConstStructInContext(c->context, r.words.at, r.words.n, false);

@@ -109,6 +109,7 @@ enum role {
     ROLE_value,     // a named value (outputs of trace, predict, report)
     ROLE_loss,
     ROLE_stop, ROLE_keep,
+    ROLE_total,     // a reduction over samples: of a batch (output), of the split (input); f64
 };
 enum builtin { BUILTIN_seed, BUILTIN_draw_step, BUILTIN_step, BUILTIN_steps, BUILTIN_epoch, BUILTIN_epochs };
 

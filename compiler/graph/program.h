@@ -56,6 +56,8 @@ struct program_tensor {           // parameters, states, fitted values
 struct program_range { int64_t offset, count; };
 struct program_segment { int64_t count; uint32_t n_ranges; struct program_range *ranges; };
 struct program_rule_state { const char *name; double initial; };   // `momentum.v`; zero or a constant
+// What a measurement reduces over all samples of a split: batch by batch, in f64.
+struct program_total { enum reducer reducer; uint32_t rank; int64_t shape[MAX_RANK]; int64_t count; };
 // The losses and the items of `measure`; `gradient` is the runtime's own. With several stages that minimize, what
 // belongs to one has the stage's name before its label: `tune.loss`.
 struct program_measure { const char *name, *label; int64_t stage; bool is_gradient; };   // stage -1: of all
@@ -87,6 +89,7 @@ enum graph_kind {
     GRAPH_rules,      // measures, memories -> stop, keep, memories; run after each epoch
     GRAPH_report,     // measures -> the report items
     GRAPH_save,       // fields, params, states -> the save items; one graph for each statement
+    GRAPH_totals,     // totals of a split -> the measurements made of them; N is the split's size
     GRAPH_check,      // fields, params, states -> every layer's result by its path; finds the first non-finite one
     GRAPH_between,    // fields of the whole training split, params, states -> states; once, after its stage
 };
@@ -118,6 +121,7 @@ struct program {
     VEC(struct program_tensor) fitted, params, states;
     VEC(struct program_segment) segments;
     VEC(struct program_rule_state) rule_states;
+    VEC(struct program_total) totals;
     VEC(struct program_measure) measures;
     VEC(struct program_memory) memories;
     VEC(const char *) values;                 // names that ROLE_value refs of trace/predict/report mean

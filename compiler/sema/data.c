@@ -321,6 +321,25 @@ void sema_data(struct sema *s, struct ast *block) {
         diag_data_without_read(s->diags, block->at, block->text);
 }
 
+// Which raw fields a prediction has to be given: those that its fields are made of.
+void sema_mark_predicted(struct sema *s) {
+    struct program *p = s->program;
+    const struct graph *g = NULL;
+    for (uint32_t i = 0; i < p->graphs.n; i++)
+        if (p->graphs.at[i].kind == GRAPH_prepare)
+            g = p->graphs.at[i].graph;
+    for (uint32_t i = 0; i < p->fields.n; i++)
+        if (p->fields.at[i].for_predict && p->fields.at[i].raw)
+            p->raw.at[p->fields.at[i].raw - 1].for_predict = true;
+    for (uint32_t i = 0; g && i < g->outputs.n; i++)
+        for (uint32_t k = 0; k < g->inputs.n; k++) {
+            const struct node *in = graph_node(g, g->inputs.at[k]);
+            if (in->role == ROLE_raw && p->fields.at[g->outputs.at[i].ref].for_predict &&
+                graph_reaches(g, g->inputs.at[k], g->outputs.at[i].node))
+                p->raw.at[in->ref].for_predict = true;
+        }
+}
+
 // A field as an input of the graph under construction; numbers of the data block as they are.
 struct value *sema_field(struct sema *s, const char *name) {
     struct program *p = s->program;

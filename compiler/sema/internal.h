@@ -218,6 +218,11 @@ struct layer_value {
     struct value *value;
     struct span at;
 };
+struct total_measure {
+    uint32_t ref;
+    node_id value;
+    struct span at;
+};
 // What a procedure's call in the data block gave: shapes, and where each result is kept.
 struct call_results {
     uint32_t n;
@@ -252,6 +257,7 @@ struct sema {
     uint32_t n_calls;          // data: procedure calls so far
     VEC(struct call_results) calls; // their results, as the fit graph found them
     uint32_t in_procedure;
+    VEC(struct total_measure) total_measures; // of the evaluate graph under construction
     const char *naming;        // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
     struct scope *data_scope; // fields of the data block
@@ -390,6 +396,11 @@ struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *nam
 node_id sema_find_input(struct sema *s, enum role role, uint32_t ref, uint32_t ref2);
 
 
+// ---- total.c: measurements of a whole split
+void sema_add_total_measure(struct sema *s, uint32_t ref, node_id value, struct span at);
+bool sema_meets_total(struct sema *s, node_id n);
+void sema_totals_graph(struct sema *s, uint32_t evaluate);
+
 // ---- procedure.c: calls of procedures; the split's size as an extent
 struct value *sema_symbol(struct sema *s, extent symbol);
 bool sema_is_symbol(struct sema *s, const struct value *v, extent *symbol);
@@ -455,6 +466,7 @@ int64_t sema_find_measure(struct sema *s, const char *name, const char **several
 
 // ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
+void sema_mark_predicted(struct sema *s);
 bool sema_has_split(const struct sema *s, const char *name);
 bool sema_train(struct sema *s, struct ast *block);
 const char *sema_made_field(struct sema *s, node_id n);

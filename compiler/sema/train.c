@@ -69,6 +69,12 @@ static bool reads_made(struct sema *s, struct frame *f, struct value *v, struct 
     return made != NULL;
 }
 
+// The evaluate graph under construction, NULL: it is another.
+static struct graph *evaluated(struct sema *s) {
+    const struct program_graph *last = &s->program->graphs.at[s->program->graphs.n - 1];
+    return last->kind == GRAPH_evaluate ? last->graph : NULL;
+}
+
 static void output_measure(struct sema *s, struct frame *f, uint32_t ref) {
     const struct ast *item = s->measure_sources.at[ref].item;
     struct value *v = sema_expr(s, f, item->kid[AST_item_value]);
@@ -80,12 +86,24 @@ static void output_measure(struct sema *s, struct frame *f, uint32_t ref) {
     }
     if (reads_made(s, f, v, item->at, "measure"))
         return;
-    if (v->kind == VALUE_tensor && !value_batched(s, v) && needs_samples(s, v)) {
-        diag_not_compiled(s->diags, item->at, "`over = batch` in a `measure`");
+    bool here = v->kind == VALUE_tensor && s->graph == evaluated(s), batched = value_batched(s, v),
+         total = here && !batched && needs_samples(s, v);
+    if (here && batched && sema_meets_total(s, value_plain_node(s, f, v))) {
+        diag_total_passes(s->diags, item->at, s->program->measures.at[ref].name);
         return;
     }
+    if (total) { // again, in f64
+        enum dtype real = s->program->real;
+        s->program->real = DTYPE_f64;
+        v = sema_expr(s, f, item->kid[AST_item_value]);
+        s->program->real = real;
+    }
     v = sema_mean_all(s, f, v, true, item->at);
-    if (!value_is_bad(v))
+    if (value_is_bad(v))
+        return;
+    if (total)
+        sema_add_total_measure(s, ref, value_plain_node(s, f, v), item->at);
+    else
         sema_output_wide(s, f, s->program->measures.at[ref].name, v, ROLE_measure, ref, 0);
 }
 
@@ -298,6 +316,7 @@ static void evaluate_graph(struct sema *s, struct train *t, int64_t wanted) {
     if (!diags_errors(s->diags)) {
         output_measures(s, &f, -1);
     }
+    sema_totals_graph(s, s->program->graphs.n - 1);
     sema_end_graph(s);
 }
 
@@ -787,6 +806,7 @@ bool sema_train(struct sema *s, struct ast *block) {
     sema_place_parameters(s);
     requirements(s, block, NULL);
     mark_used_fields(s);
+    sema_mark_predicted(s);
     if (diags_errors(s->diags) == 0)
         prune_prepare(s);
     return diags_errors(s->diags) == 0;
