@@ -579,10 +579,23 @@ static void accept(struct model *m, const struct nr_graph *g) {
 }
 
 // Memory for the whole split, beside the batch's; the states are the model's own.
+// The fields of a whole split, prepared batch by batch: the prepare graph is planned for a batch.
+static void prepare_whole(struct model *m, struct model *whole, const struct dataset *d,
+                          const struct split *s) {
+    for (int64_t at = 0; at < s->n; at += m->capacity) {
+        int64_t n = s->n - at < m->capacity ? s->n - at : m->capacity;
+        model_prepare(m, d, s->rows + at, n);
+        for (int64_t i = 0; i < P.n_fields; i++) {
+            int64_t bytes = field_bytes(&P.fields[i]);
+            memcpy((char *)whole->fields[i] + at * bytes, m->fields[i], (size_t)(bytes * n));
+        }
+    }
+}
+
 void model_between(struct model *m, const struct dataset *d) {
     const struct split *train = &d->splits[NR_train];
     for (int64_t k = 0; k < P.n_graphs; k++) {
-        const struct nr_graph *g = &P.graphs[k], *prepare = model_graph(NR_prepare);
+        const struct nr_graph *g = &P.graphs[k];
         if (g->kind != NR_between || !model_runs(g))
             continue;
         struct model whole = *m;
@@ -591,8 +604,6 @@ void model_between(struct model *m, const struct dataset *d) {
             bytes += field_bytes(&P.raw[i]) * train->n;
         for (int64_t i = 0; i < P.n_fields; i++)
             bytes += is_alias(&P.fields[i]) ? 0 : field_bytes(&P.fields[i]) * train->n;
-        if (prepare)
-            bytes += prepare->arena + prepare->arena_per_sample * train->n;
         memory_require(bytes, "an update on the whole training split");
         whole.capacity = 0;
         whole.raw = memory_get(P.n_raw, sizeof(void *));
@@ -601,7 +612,7 @@ void model_between(struct model *m, const struct dataset *d) {
         whole.arena[0] = NULL;
         whole.arena_bytes[0] = 0;
         make_batch(&whole, train->n, false);
-        model_prepare(&whole, d, train->rows, train->n);
+        prepare_whole(m, &whole, d, train);
         model_run(&whole, g, train->n);
         accept(&whole, g);
         for (int64_t i = 0; i < P.n_fields; i++)

@@ -596,6 +596,6 @@ struct loop_module *loop_lower_program(struct arena *a, const struct program *p,
     struct lower *l = lower_start(a, t);
     for (uint32_t i = 0; i < p->graphs.n; i++)
         lower_graph(l, p->graphs.at[i].graph, p->graphs.at[i].name,
-                    p->graphs.at[i].kind == GRAPH_fit);
+                    p->graphs.at[i].kind == GRAPH_fit || p->graphs.at[i].kind == GRAPH_between);
     return l->module;
 }

@@ -121,9 +121,22 @@ static bool read_carries_mask(struct run *r, expr_id e, bool lanes, value_id mas
     return !lanes || body_address(&r->body, x->node, x->n_args, x->args, mask).stride != 0;
 }
 
+// Is a factor finite where all its reads are 0? A log or a quotient is not, and 0 * inf is no 0.
+static bool finite_at_zero(const struct graph *g, expr_id e) {
+    const struct expr *x = graph_expr(g, e);
+    bool finite = x->kind != EXPR_op ||
+                  (strcmp(op_table[x->op].sample, "positive") != 0 && x->op != OP_mod);
+    for (uint32_t i = 0; finite && i < x->n_args; i++)
+        finite = x->kind == EXPR_read || finite_at_zero(g, x->args[i]);
+    return finite;
+}
+
 static bool product_carries_mask(struct run *r, const struct expr *x, value_id condition,
                                  value_id mask) {
     bool lanes = condition && build_type(r->b, condition).lanes > 1;
+    for (uint32_t i = 0; i < x->n_args; i++)
+        if (!finite_at_zero(r->k->g, x->args[i]))
+            return false;
     for (uint32_t i = 0; i < x->n_args; i++)
         if (read_carries_mask(r, x->args[i], lanes, mask))
             return true;

@@ -35,17 +35,6 @@ static node_id output_loss(struct sema *s, struct frame *f, struct value *loss) 
     return n;
 }
 
-// Does the value depend on samples, though it has no sample axis?
-static bool needs_samples(struct sema *s, struct value *v) {
-    struct frame f = {.scope = NULL};
-    node_id n = value_plain_node(s, &f, v);
-    for (uint32_t i = 0; i < s->graph->inputs.n; i++)
-        if (graph_node(s->graph, s->graph->inputs.at[i])->role == ROLE_field &&
-            graph_reaches(s->graph, s->graph->inputs.at[i], n))
-            return true;
-    return false;
-}
-
 // The field made by a procedure that the value depends on, or NULL: it exists on the training split
 // alone.
 const char *sema_made_field(struct sema *s, node_id n) {
@@ -87,8 +76,8 @@ static void output_measure(struct sema *s, struct frame *f, uint32_t ref) {
     if (reads_made(s, f, v, item->at, "measure"))
         return;
     bool here = v->kind == VALUE_tensor && s->graph == evaluated(s), batched = value_batched(s, v),
-         total = here && !batched && needs_samples(s, v);
-    if (here && batched && sema_meets_total(s, value_plain_node(s, f, v))) {
+         meets = here && sema_meets_total(s, value_plain_node(s, f, v)), total = meets && !batched;
+    if (meets && batched) {
         diag_total_passes(s->diags, item->at, s->program->measures.at[ref].name);
         return;
     }
