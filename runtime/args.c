@@ -44,6 +44,8 @@ static const struct {
                              "compare the gradients with central differences"},
     [CMD_bench] = {"bench", "", "measure the training step on synthetic data"},
     [CMD_report] = {"report", "", "write report.html and curves.svg of a run once more"},
+    [CMD_samples] = {"samples", "--output FILE.png",
+                     "write a sheet of pictures as training sees them, augmented"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -158,6 +160,12 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
         break;
     case OPT_batch:
         o->batch = parse_count("batch", value, 1);
+        break;
+    case OPT_count:
+        o->count = parse_count("count", value, 1);
+        break;
+    case OPT_epoch:
+        o->epoch = parse_count("epoch", value, 1);
         break;
     case OPT_steps:
         o->steps = parse_count("steps", value, 1);
@@ -297,9 +305,12 @@ static void check_complete(const struct options *o) {
         need(o, o->input, "input", "FILE.npz");
     if (c == CMD_trace || c == CMD_init)
         need(o, o->output, "output", "FILE");
+    if (c == CMD_samples)
+        need(o, o->output, "output", "FILE.png");
     if (c == CMD_predict && o->n_inputs == 0)
-        die(EXIT_usage, "`predict` needs at least one input: a picture (.png), an array (.npy, "
-                        ".npz) or a text file of numbers");
+        die(EXIT_usage,
+            "`predict` needs at least one input: a picture (.png, .jpg), an array (.npy, "
+            ".npz) or a text file of numbers");
     if (o->resume && o->overwrite)
         die(EXIT_usage, "`--resume` and `--overwrite` exclude each other");
 }

@@ -57,6 +57,8 @@ static int run(const struct options *o) {
         return command_bench(o);
     case CMD_report:
         return command_report(o);
+    case CMD_samples:
+        return command_samples(o);
     case CMD_none:
         break;
     }

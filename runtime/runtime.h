@@ -363,7 +363,8 @@ enum command {
     CMD_trace,
     CMD_check_gradients,
     CMD_bench,
-    CMD_report
+    CMD_report,
+    CMD_samples
 };
 struct options {
     enum command command;
@@ -371,7 +372,7 @@ struct options {
     const char *data, *out, *weights, *split, *input, *output, *run, *stage;
     bool resume, overwrite, quiet, json, profile, no_report, has_seed;
     enum color color;
-    int64_t epochs, batch, threads, steps; // 0: not given
+    int64_t epochs, batch, threads, steps, count, epoch; // 0: not given
     uint64_t seed;
     double seconds;
     double *hypers; // [n_hypers]
@@ -393,6 +394,7 @@ int command_trace(const struct options *o);
 int command_check_gradients(const struct options *o);
 int command_bench(const struct options *o);
 int command_report(const struct options *o);
+int command_samples(const struct options *o);
 void synthetic_fields(struct model *m, int64_t n); // bench.c: a batch without data
 
 // ---- evaluate.c: a split, batch by batch, into m->measures; and what commands have in common
