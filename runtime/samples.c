@@ -75,11 +75,12 @@ static int64_t find_split(const char *name) {
 static void fill(struct sheet *s, struct model *m, const struct dataset *d, const struct options *o,
                  int64_t which) {
     const struct split *split = &d->splits[which];
+    const struct nr_stage *stage = &P.stages[model_stage_now()];
     int64_t batch = batch_size(o, split->n), epoch = o->epoch ? o->epoch - 1 : 0;
     batch = batch > split->n ? split->n : batch;
     int64_t per_epoch = (split->n + batch - 1) / batch,
             *order = memory_get(split->n, sizeof *order);
-    if (which == NR_train && !P.batch_all)
+    if (which == NR_train && !stage->batch_all)
         data_shuffle(split, m->seed, epoch, order);
     else
         memcpy(order, split->rows, (size_t)split->n * sizeof *order);
@@ -90,7 +91,7 @@ static void fill(struct sheet *s, struct model *m, const struct dataset *d, cons
         int64_t n = split->n - at < batch ? split->n - at : batch,
                 shown = s->count - at < n ? s->count - at : n,
                 step = epoch * per_epoch + at / batch;
-        double epochs = (double)(P.epochs > 0 ? P.epochs : 1);
+        double epochs = (double)(stage->epochs > 0 ? stage->epochs : 1);
         m->now = (struct builtins){(int64_t)m->seed,           step,          (double)step,
                                    epochs * (double)per_epoch, (double)epoch, epochs};
         if (which != NR_train)
@@ -185,6 +186,9 @@ int command_samples(const struct options *o) {
     struct sheet s = {0};
     struct dataset d;
     int64_t which = find_split(o->split);
+    choose_stage(o);
+    if (model_stage_now() < 0)
+        die(EXIT_content, "the program minimizes nothing, so there is nothing to train");
     choose_field(&s);
     data_read(&d, o->data);
     data_split(&d, o->seed);
