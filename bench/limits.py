@@ -1,14 +1,17 @@
-"""Figures that users notice: netc builds LeNet in less than a second, the stripped trainer is below 1 MB, and a trainer
-comes to its first step in less than 50 ms once its data is read. Processor time, the best of several tries: the tests
-run side by side, and the machine may be busy."""
+#!/usr/bin/env python3
+"""Figures that users notice, bench/limits.py: netc builds LeNet in less than a second, and a trainer comes to its first
+step in less than 50 ms once its data is read. Processor time, the best of several tries. Ends with 1 above a bound.
+"""
 import resource
-import shutil
-import subprocess
+import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "exec"))
 from _models import DENSE
 from _trainer import Folder, NETC, ROOT, build, call, write_blobs
 
 folder = Folder()
+failed = False
 
 
 def spent():
@@ -26,15 +29,12 @@ def best(tries, action):
 
 
 def at_most(what, value, bound, unit):
+    global failed
     print(f"{'ok    ' if value <= bound else 'FAILED'} {what}: {value:.3g} {unit} (at most {bound:g})")
-    if value > bound:
-        raise SystemExit(1)
+    failed |= value > bound
 
 
 at_most("netc build lenet.net", best(5, lambda: call(NETC, "build", ROOT / "examples" / "lenet.net", "-o", folder / "lenet")), 1, "s")
-shutil.copy(folder / "lenet", folder / "stripped")
-subprocess.run(["strip", str(folder / "stripped")], check=True)
-at_most("the stripped trainer", (folder / "stripped").stat().st_size / 1e6, 1, "MB")
 write_blobs(folder / "blobs.csv", rows=100)
 exe = build(folder, DENSE.replace("RULE", "adam(0.01)"))
 
@@ -44,3 +44,4 @@ def one_step():
 
 
 at_most("start, 40 rows read, 2 steps, everything written", 1e3 * best(10, one_step), 50, "ms")
+sys.exit(failed)
