@@ -158,7 +158,7 @@ data photos { read npy("photos.npy") -> image: [3, 256, 256], label: class(1000)
 
 def reference(model, network, layer, values, inputs, size, smooth):
     """Loss and gradients in f64."""
-    p = {k: torch.tensor(v, dtype=torch.float64, requires_grad=not k.endswith((".mu", ".var"))) for k, v in values.items()}
+    p = {k: torch.tensor(v, dtype=torch.float64, requires_grad=not k.endswith((".mu", ".var", ".seen"))) for k, v in values.items()}
     at = (256 - size) // 2
     x = torch.tensor(inputs["image"][:, :, at:at + size, at:at + size], dtype=torch.float64)
     label = torch.tensor(inputs["label"])

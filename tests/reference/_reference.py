@@ -91,7 +91,7 @@ def write_safetensors(path, tensors):
     import numpy
     header, body = {}, b""
     for name, a in tensors.items():
-        a = numpy.ascontiguousarray(a)
+        a = numpy.asarray(a, order="C")
         kind = {"float64": "F64", "float32": "F32"}[str(a.dtype)]
         header[name] = {"dtype": kind, "shape": list(a.shape), "data_offsets": [len(body), len(body) + a.nbytes]}
         body += a.tobytes()

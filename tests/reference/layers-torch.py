@@ -94,7 +94,7 @@ def compare(what, program, inputs, value, parameters_of):
     command(exe, "init", "--output", weights)
     out = trace(exe, weights, inputs, folder)
     p = {k: torch.tensor(v, dtype=torch.float64, requires_grad=True) for k, v in sorted(read_safetensors(weights).items())
-         if k.startswith(parameters_of) and not k.endswith((".mu", ".var"))}     # states
+         if k.startswith(parameters_of) and not k.endswith((".mu", ".var", ".seen"))}     # states
     y, loss = value({k: torch.tensor(v) if v.dtype.kind == "i" else torch.tensor(v, dtype=torch.float64)
                      for k, v in inputs.items()}, p)
     if y is not None:
