@@ -355,8 +355,24 @@ static struct value *with_member(struct sema *s, struct frame *f, struct value *
     return value_settle(s, f, out);
 }
 
+// The letters that an update may depend on: those that say which member of a family this is.
+static uint64_t member_letters(const struct sema *s, const struct frame *f) {
+    uint64_t letters = 0;
+    for (uint32_t k = 0; k < f->replicas.n; k++)
+        letters |= index_axes(s->graph, f->replicas.at[k].index);
+    return letters;
+}
+
+// A state has no place for a value of each sample or of each letter.
 void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, struct value *v,
                       struct span at) {
+    uint64_t open = value_letters(s, v) & ~member_letters(s, f);
+    if (open) {
+        const char *dot = strrchr(slot->path, '.');
+        diag_state_differs(s->diags, at, dot ? dot + 1 : slot->path,
+                           open >> LETTER_BATCH & 1 ? "sample" : "index of the equation around");
+        return;
+    }
     slot->value = f->replicas.n && slot->role == ROLE_state
                       ? with_member(s, f, value_settle(s, f, slot->value), v, at)
                       : v;
