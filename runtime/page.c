@@ -84,15 +84,19 @@ static const char *grouped(char text[32], int64_t v) { // 61,706
     return text;
 }
 
+static void add_value(struct text *t, const char *fmt, va_list args) {
+    char value[256];
+    vsnprintf(value, sizeof value, fmt, args);
+    text_escape(t, value);
+}
+
 static void add_tile(struct text *t, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static void add_tile(struct text *t, const char *name, const char *fmt, ...) {
-    char value[128];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(value, sizeof value, fmt, args);
-    va_end(args);
     text_add(t, "<div class=\"tile\"><b>");
-    text_escape(t, value);
+    add_value(t, fmt, args);
+    va_end(args);
     text_add(t, "</b><span>");
     text_escape(t, name);
     text_add(t, "</span></div>\n");
@@ -100,15 +104,13 @@ static void add_tile(struct text *t, const char *name, const char *fmt, ...) {
 
 static void add_row(struct text *t, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static void add_row(struct text *t, const char *name, const char *fmt, ...) {
-    char value[256];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(value, sizeof value, fmt, args);
-    va_end(args);
     text_add(t, "<tr><th>");
     text_escape(t, name);
     text_add(t, "</th><td>");
-    text_escape(t, value);
+    add_value(t, fmt, args);
+    va_end(args);
     text_add(t, "</td></tr>\n");
 }
 

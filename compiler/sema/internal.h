@@ -313,6 +313,7 @@ bool value_whole(struct sema *s, struct frame *f, struct value *v, struct span a
 uint64_t value_letters(struct sema *s, const struct value *v);
 struct value *value_shape_like(struct sema *s, const struct value *v); // a copy to change
 bool value_batched(struct sema *s, const struct value *v);
+struct value *value_at(struct sema *s, struct value *v, index_id first); // one place of the first axis
 
 // ---- import.c
 bool sema_read_files(struct sema *s);

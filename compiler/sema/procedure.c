@@ -80,17 +80,7 @@ struct value *sema_whole_split(struct sema *s, const struct ast *param, struct v
 
 // The first axis, the split's, becomes the batch again.
 static struct value *of_sample(struct sema *s, struct value *v) {
-    struct value *r = value_shape_like(s, v);
-    index_id by[MAX_RANK] = {index_axis(s->graph, LETTER_BATCH)};
-    for (uint32_t k = 1; k < v->rank; k++) {
-        by[k] = index_axis(s->graph, k - 1);
-        r->shape[k - 1] = v->shape[k];
-        r->axis[k - 1] = v->axis[k];
-    }
-    r->rank--;
-    r->axis[r->rank] = NULL;
-    r->expr = expr_substitute(s->graph, value_expr(s, v), v->rank, by);
-    return r;
+    return value_at(s, v, index_axis(s->graph, LETTER_BATCH));
 }
 
 // `times.count`; of several results, which the text unpacks, `pca.W`.

@@ -117,16 +117,7 @@ static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32
     }
     if (v->n == n) // a list of compile-time numbers
         return v->at[i];
-    struct value *r = value_shape_like(s, v);
-    index_id by[MAX_RANK] = {index_constant(s->graph, i)};
-    for (uint32_t k = 1; k < v->rank; k++) {
-        by[k] = index_axis(s->graph, k - 1);
-        r->shape[k - 1] = v->shape[k];
-        r->axis[k - 1] = v->axis[k];
-    }
-    r->rank--;
-    r->expr = expr_substitute(s->graph, value_expr(s, v), MAX_RANK, by);
-    return r;
+    return value_at(s, v, index_constant(s->graph, i));
 }
 
 static void define(struct sema *s, struct frame *f, const struct ast *n) {

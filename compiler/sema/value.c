@@ -235,6 +235,19 @@ bool value_batched(struct sema *s, const struct value *v) {
     return value_letters(s, v) >> LETTER_BATCH & 1;
 }
 
+struct value *value_at(struct sema *s, struct value *v, index_id first) {
+    struct value *r = value_shape_like(s, v);
+    index_id by[MAX_RANK] = {first};
+    for (uint32_t k = 1; k < v->rank; k++) {
+        by[k] = index_axis(s->graph, k - 1);
+        r->shape[k - 1] = v->shape[k];
+        r->axis[k - 1] = v->axis[k];
+    }
+    r->axis[--r->rank] = NULL;
+    r->expr = expr_substitute(s->graph, value_expr(s, v), MAX_RANK, by);
+    return r;
+}
+
 // Only run-time numbers (f64[] inputs and what is made of them)?
 struct wide {
     bool reads, only_wide;
