@@ -69,8 +69,6 @@ struct model *model_open(const struct options *o, struct weights *w) {
     return m;
 }
 
-// `gradient` is a measurement of the training steps alone.
-// So is the loss, where it depends on what a procedure made for the training split.
 static bool gives_measure(const struct nr_graph *g, int64_t k) {
     for (int64_t i = 0; g && i < g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[g->n_inputs + i];
@@ -86,6 +84,8 @@ static const struct nr_graph *totals_of(const struct nr_graph *g) {
             return &nr_program.graphs[i];
     return NULL;
 }
+// `gradient` is a measurement of the training steps alone; so is a loss that depends on what a procedure
+// made for the training split.
 bool measure_is_evaluated(int64_t k) {
     const struct nr_graph *g = model_graph(NR_evaluate);
     return gives_measure(g, k) || gives_measure(totals_of(g), k);

@@ -578,7 +578,6 @@ static void accept(struct model *m, const struct nr_graph *g) {
     }
 }
 
-// Memory for the whole split, beside the batch's; the states are the model's own.
 // The fields of a whole split, prepared batch by batch: the prepare graph is planned for a batch.
 static void prepare_whole(struct model *m, struct model *whole, const struct dataset *d,
                           const struct split *s) {
@@ -592,6 +591,7 @@ static void prepare_whole(struct model *m, struct model *whole, const struct dat
     }
 }
 
+// Memory for the whole split, beside the batch's; the states are the model's own.
 void model_between(struct model *m, const struct dataset *d) {
     const struct split *train = &d->splits[NR_train];
     for (int64_t k = 0; k < P.n_graphs; k++) {
