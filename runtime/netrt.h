@@ -45,6 +45,8 @@ enum nr_role {
     NR_total,      // totals[ref], in doubles: output, of a batch; input, of the split
 };
 enum nr_builtin { NR_seed, NR_draw_step, NR_step, NR_steps, NR_epoch, NR_epochs };
+// a graph of kind fit whose only output is a fitted value with a ref2 other than 0 gives that value for a batch; how batches are joined
+enum nr_join { NR_whole, NR_join_mean, NR_join_sum, NR_join_min, NR_join_max };
 enum nr_split { NR_train, NR_validation, NR_test, NR_n_splits };
 
 struct nr_argument { const char *name; const char *text; double number; };   // name NULL: positional; text NULL: a number

@@ -10,10 +10,10 @@
 // ---- read
 
 // bytes: real fields are kept as u8; brings: the splits that its files may bring besides train;
-// arguments: what it takes by name
+// arguments: what it takes by name; late: samples are decoded when their batch is read
 static const struct reader {
     const char *name;
-    bool compiled, bytes;
+    bool compiled, bytes, late;
     const char *brings[3], *arguments[3];
 } reader_kinds[] = {
     {.name = "idx", .compiled = true, .bytes = true, .brings = {"test"}},
@@ -24,6 +24,7 @@ static const struct reader {
     {.name = "pictures",
      .compiled = true,
      .bytes = true,
+     .late = true,
      .brings = {"validation", "test"},
      .arguments = {"size", "list"}},
     {.name = "wav"},
@@ -295,6 +296,34 @@ static void add_fields(struct sema *s, struct frame *f) {
     }
 }
 
+// Where samples are decoded batch by batch, the fit graph cannot see all of them at once. So each
+// fitted value has a graph of its own, with those before it as inputs: run on a batch, it gives the
+// value of that batch, and the trainer joins the batches' values.
+static bool reads_late(const struct program *p) {
+    for (uint32_t i = 0; i < p->readers.n; i++)
+        if (find_reader(p->readers.at[i].kind)->late)
+            return true;
+    return false;
+}
+
+static void add_streams(struct sema *s, struct ast *block) {
+    for (uint32_t k = 0; k < s->program->fitted.n; k++) {
+        sema_begin_graph(s, GRAPH_fit, intern(arena_printf(s->arena, "fit.%u", k)), MODE_prepare,
+                         false);
+        struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
+        f.origin = origin_add(s->program->origins, block->at, NULL, 0);
+        s->n_fitted = s->n_raw = s->n_calls = 0;
+        s->streamed = k;
+        s->program->real = DTYPE_f64;
+        for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
+            statement(s, &f, block->kid[0]->kid[i]);
+        s->naming = NULL;
+        sema_end_graph(s);
+    }
+    s->streamed = UINT32_MAX;
+    s->program->real = s->options->real;
+}
+
 void sema_data(struct sema *s, struct ast *block) {
     s->program->data_name = block->text;
     for (int round = 0; round < 2 && diags_errors(s->diags) == 0; round++) {
@@ -304,6 +333,7 @@ void sema_data(struct sema *s, struct ast *block) {
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
         s->n_fitted = s->n_raw = s->n_calls = 0;
+        s->streamed = UINT32_MAX;
         if (!round)
             s->calls.n = 0;
         s->program->real =
@@ -317,6 +347,8 @@ void sema_data(struct sema *s, struct ast *block) {
         }
         sema_end_graph(s);
     }
+    if (reads_late(s->program) && s->calls.n == 0 && diags_errors(s->diags) == 0)
+        add_streams(s, block); // a procedure has to see all samples
     if (s->program->raw.n == 0 && diags_errors(s->diags) == 0)
         diag_data_without_read(s->diags, block->at, block->text);
 }

@@ -350,6 +350,15 @@ static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const
     return false;
 }
 
+// How values of parts of the split make the value of the whole (enum nr_join); 0: not at all.
+static uint32_t joins(const char *reducer) {
+    static const char *const known[] = {"mean", "sum", "min", "max"};
+    for (uint32_t i = 0; i < 4; i++)
+        if (strcmp(reducer, known[i]) == 0)
+            return i + 1;
+    return 0;
+}
+
 static struct value *reduce_over(struct sema *s, struct frame *f, const char *reducer,
                                  struct value *v, const bool *own, bool batch, struct span at) {
     uint32_t before = s->next_letter, n_axes = 0, axes[MAX_AXES];
@@ -367,7 +376,9 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
     }
     // A value without samples is the same for each of them: its mean is itself, its sum N times that.
     bool counts = s->mode == MODE_sample && (!strcmp(reducer, "sum") || !strcmp(reducer, "prod"));
-    if (batch && (value_batched(s, v) || s->mode == MODE_fit || counts))
+    bool fits =
+        batch && (s->mode == MODE_fit || (s->mode == MODE_prepare && s->n_fitted == s->streamed));
+    if (batch && (value_batched(s, v) || fits || counts))
         axes[n_axes++] = LETTER_BATCH;
     for (uint32_t k = 0; k < v->rank; k++) {
         if (own[k]) {
@@ -387,16 +398,17 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
     if (strncmp(reducer, "arg", 3) == 0 && n_axes != 1) {
         diag_arg_axes(s->diags, at, reducer, (int)n_axes);
         out = value_poison(s);
-    } else if (batch && s->mode == MODE_prepare) {
+    } else if (batch && s->mode == MODE_prepare && !fits) {
         out = sema_fitted(s, &inner);
     } else if (n_axes == 0) {
         out = value_shape_like(s, &inner);
     } else {
         out = sema_reduce(s, f, reducer, &inner, NULL, n_axes, axes, NULL, at);
-        if (batch && s->mode == MODE_fit && !value_is_bad(out)) { // stored with the weights
+        if (fits && !value_is_bad(out)) { // stored with the weights
             out = value_settle(s, f, out);
             graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
-                         value_plain_node(s, f, out), ROLE_fitted, s->n_fitted, 0);
+                         value_plain_node(s, f, out), ROLE_fitted, s->n_fitted,
+                         s->mode == MODE_fit ? 0 : joins(reducer));
             sema_fitted(s, out);
         }
     }
@@ -727,8 +739,8 @@ static void change(struct sema *s, struct frame *f, struct binding *old, struct 
     } else if (array && n) {
         expr_id inside = expr_bracket(s->graph, n, here, expr_const(s->graph, 1));
         struct value *both = value_shape_like(s, v);
-        both->expr = expr_op3(s->graph, OP_select, inside, value_expr(s, v),
-                              value_expr(s, old->value));
+        both->expr =
+            expr_op3(s->graph, OP_select, inside, value_expr(s, v), value_expr(s, old->value));
         both->element = v->element == old->value->element ? v->element : ELEMENT_real;
         both->low = v->low < old->value->low ? v->low : old->value->low;
         both->high = v->high > old->value->high ? v->high : old->value->high;

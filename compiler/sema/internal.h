@@ -254,6 +254,7 @@ struct sema {
     struct state_slot *states; // of the graph under construction
     uint64_t structural;       // hyperparameters that shapes, counts or choices depend on
     uint32_t n_fitted, n_raw;  // data: batch reductions, fields read so far
+    uint32_t streamed;         // data: the reduction that is computed, the others being inputs
     uint32_t n_calls;          // data: procedure calls so far
     VEC(struct call_results) calls; // their results, as the fit graph found them
     uint32_t in_procedure;

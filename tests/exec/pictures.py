@@ -1,6 +1,7 @@
 """The reader `pictures`: folders by class, of PNG files in sizes of their own. What it gives is compared with a resize
 written here from its definition; the weights are the same bits on any number of threads, ahead of the computation or
 not, and after a stop; damaged files are named; predict sees pictures as training did."""
+import json
 import math
 import random
 import struct
@@ -89,15 +90,24 @@ def close(what, got, wanted):
     print(f"ok     {what}")
 
 
+def read_safetensors(path, name):
+    data = path.read_bytes()
+    size, = struct.unpack("<Q", data[:8])
+    head = json.loads(data[8:8 + size])[name]
+    begin, end = (8 + size + v for v in head["data_offsets"])
+    kind = {"F32": "f", "F64": "d"}[head["dtype"]]
+    return struct.unpack(f"<{(end - begin) // struct.calcsize(kind)}{kind}", data[begin:end])
+
+
 folder = Folder()
-root, validation = folder / "photos", []
-for split, count in (("train", 9), ("val", 2), ("test", 3)):
+root, validation, training = folder / "photos", [], []
+for split, count in (("train", 23), ("val", 2), ("test", 3)):
     for name in ("apple", "pear", "plum"):
         for k in range(count):
             rows = picture(draw.randrange(12, 70), draw.randrange(12, 70))
             write_png(root / split / name / f"{k}.png", rows)
-            if split == "val":
-                validation.append(rows)
+            if split != "test":
+                (validation if split == "val" else training).append(rows)
 (root / "train" / "pear" / "notes.txt").write_text("not a picture")
 exe = build(folder, PROGRAM, "photo_net")
 
@@ -116,6 +126,14 @@ close("validation pictures, resized", read_npy(folder / "one" / "seen.npy"), [v 
 same("classes in the order of their names", read_npy(folder / "one" / "labels.npy"), (0, 0, 1, 1, 2, 2))
 
 last = folder / "one" / "last.safetensors"
+seen = [[int(v + 0.5) for v in fitted(rows)] for rows in training]   # more samples than statistics take at once
+for c, (m, v) in enumerate(zip(read_safetensors(last, "photos.image.m"), read_safetensors(last, "photos.image.v"))):
+    values = [x for p in seen for x in p[c * HEIGHT * WIDTH:(c + 1) * HEIGHT * WIDTH]]
+    mean = sum(values) / len(values)
+    variance = sum((x - mean) ** 2 for x in values) / len(values)
+    if abs(m - mean) > 0.01 or abs(v - variance) > 1e-4 * variance:   # a value at a half may be rounded the other way
+        sys.exit(f"FAILED statistics of channel {c}: {m}, {v} and {mean}, {variance}")
+    print(f"ok     statistics of channel {c}, batch by batch")
 lines = call(exe, "predict", "--weights", last, "--output", folder / "out", root / "val" / "apple" / "0.png")
 close("a picture for predict", read_npy(folder / "out" / "seen.npy"), fitted(validation[0]))
 if not any(f"({name})" in lines or name in lines for name in ("apple", "pear", "plum")):
