@@ -18,13 +18,15 @@ void synthetic_fields(struct model *m, int64_t n) {
         for (int64_t i = 0; i < count; i++) {
             double u = philox_unit(
                 philox_draw(m->seed, STREAM_synthetic, (uint32_t)f, (uint64_t)i).word[0]);
-            double v = field->classes > 0        ? floor(u * (double)field->classes)
+            double v = field->most > 0           ? (double)bounded_draw(field, u)
+                       : field->classes > 0        ? floor(u * (double)field->classes)
                        : field->dtype == NR_bool ? floor(2 * u)
                        : field->dtype == NR_f32 || field->dtype == NR_f64 ? 3.4 * u - 1.7
                                                                           : floor(256 * u);
             value_set(m->fields[f], field->dtype, i, v);
         }
     }
+    bounded_admit(P.n_fields, P.fields, m->fields, n, "synthetic data");
 }
 
 static double step_flops(int64_t n) {

@@ -230,6 +230,19 @@ static void read_table(struct reading *r) {
     free(taken);
 }
 
+// [n, ..] at its own size: one extent for all samples.
+static void take_size(struct reading *r, int64_t field, struct array *a, const char *path) {
+    const struct nr_field *f = reading_field(r, field);
+    struct problem p;
+    for (int64_t k = 0; bounded_field(f) && k < f->rank && a->rank == f->rank + 1; k++) {
+        struct array *c = f->bounded[k] ? &r->d->raw[f->bounded[k] - 1] : NULL;
+        if (c && !c->data && !bounded_fill(c, a->shape[0], a->shape[k + 1], &p))
+            die_problem(&p);
+    }
+    if (bounded_field(f) && !bounded_pad(f, a, &p))
+        reading_die(&p, path);
+}
+
 static void read_npy(struct reading *r) {
     struct problem p;
     char *path;
@@ -242,16 +255,99 @@ static void read_npy(struct reading *r) {
         die_problem(&p);
     if (!npy_read(path, a, &p))
         reading_die(&p, path);
+    take_size(r, 0, a, path);
     reading_fit(reading_field(r, 0), a, path);
     r->rows[NR_train] = a->shape[0];
+}
+
+static struct array *archive_array(struct arrays *set, const char *name, const char *path,
+                                   const char *help) {
+    struct array *a = arrays_find(set, name);
+    if (!a || a->rank < 1)
+        die_help(EXIT_content, help, "`%s` has no array `%s`%s", path, name,
+                 a ? " with an entry for each sample" : "");
+    return a;
+}
+
+// A field takes the array of its name; one with bounded axes comes with the extents of each sample.
+static void read_npz(struct reading *r) {
+    struct problem p;
+    struct arrays set;
+    char *path;
+    const char *const candidates[] = {r->name, NULL};
+    if (!locate(r->name, candidates, r->folder, &path, &p))
+        die_problem(&p);
+    if (!npz_read(path, &set, &p))
+        reading_die(&p, path);
+    for (int64_t i = 0; i < r->reader->n_fields; i++) {
+        const struct nr_field *f = reading_field(r, i);
+        struct array *a = archive_array(&set, f->name, path, "the fields are found by their names");
+        for (int64_t k = 0; k < f->rank; k++) {
+            bool own = f->bounded && f->bounded[k];
+            struct array *to = own ? &r->d->raw[f->bounded[k] - 1] : NULL;
+            if (!to || to->data)
+                continue;
+            const struct nr_field *c = &nr_program.raw[f->bounded[k] - 1];
+            struct array *e = archive_array(&set, c->name, path,
+                                            "it holds the extent of each sample, one int32 each");
+            reading_fit(c, e, path);
+            if (e->shape[0] != a->shape[0])
+                die(EXIT_content, "`%s`: `%s` has %lld samples, `%s` has %lld", path, c->name,
+                    (long long)e->shape[0], f->name, (long long)a->shape[0]);
+            *to = *e;
+            e->data = NULL;
+        }
+        if (bounded_field(f) && !bounded_pad(f, a, &p))
+            reading_die(&p, path);
+        reading_fit(f, a, path);
+        if (i && a->shape[0] != r->rows[NR_train])
+            die(EXIT_content, "`%s`: `%s` has %lld samples, `%s` has %lld", path, f->name,
+                (long long)a->shape[0], reading_field(r, 0)->name, (long long)r->rows[NR_train]);
+        r->rows[NR_train] = a->shape[0];
+        r->d->raw[r->reader->first_field + i] = *a;
+        a->data = NULL;
+    }
+    arrays_free(&set);
+}
+
+// What a reader does not say of the samples' extents: they fill their bounds.
+static void complete(struct reading *r) {
+    struct problem p;
+    void **data = memory_get(nr_program.n_raw, sizeof *data);
+    int64_t rows = 0;
+    bool any = false;
+    for (int64_t i = 0; i < r->reader->n_fields; i++) {
+        const struct nr_field *f = reading_field(r, i);
+        int64_t raw = r->reader->first_field + i;
+        rows = r->d->raw[raw].shape[0];
+        for (int64_t k = 0; k < f->rank; k++) {
+            struct array *c = f->bounded && f->bounded[k] ? &r->d->raw[f->bounded[k] - 1] : NULL;
+            if (!c || r->d->late[raw])
+                continue;
+            any = true;
+            if (!c->data && !bounded_fill(c, rows, f->shape[k], &p))
+                die_problem(&p);
+            data[f->bounded[k] - 1] = c->data;
+        }
+        data[raw] = r->d->raw[raw].data;
+    }
+    if (any)
+        bounded_admit(nr_program.n_raw, nr_program.raw, data, rows, r->name);
+    free(data);
 }
 
 static const struct {
     const char *kind;
     void (*read)(struct reading *);
 } readers[] = {
-    {"idx", read_idx}, {"csv", read_table},   {"tsv", read_table},         {"table", read_table},
-    {"npy", read_npy}, {"cifar", read_cifar}, {"pictures", read_pictures},
+    {"idx", read_idx},
+    {"csv", read_table},
+    {"tsv", read_table},
+    {"table", read_table},
+    {"npy", read_npy},
+    {"npz", read_npz},
+    {"cifar", read_cifar},
+    {"pictures", read_pictures},
 };
 
 static void read_one(struct reading *r) {
@@ -268,6 +364,7 @@ static void read_one(struct reading *r) {
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
         if (strcmp(readers[i].kind, reader->kind) == 0) {
             readers[i].read(r);
+            complete(r);
             return;
         }
     die(EXIT_content, "reader `%s` is not compiled yet", reader->kind);
@@ -451,8 +548,8 @@ static bool gather_field(const struct dataset *d, int64_t f, const int64_t *rows
                          void *to, struct problem *p) {
     const struct array *a = &d->raw[f];
     int64_t bytes = dtype_bytes(a->dtype) * shape_count(a->rank - 1, a->shape + 1);
-    if (d->late[f])
-        return pictures_gather(d->late[f], &nr_program.raw[f], rows, n, to, p);
+    if (!a->data && bounded_companion(&nr_program.raw[f]))
+        return true; // comes with its pictures
     for (int64_t i = 0; i < n; i++)
         memcpy((char *)to + i * bytes, (const char *)a->data + rows[i] * bytes, (size_t)bytes);
     return true;
@@ -461,7 +558,8 @@ static bool gather_field(const struct dataset *d, int64_t f, const int64_t *rows
 bool data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw,
                  struct problem *p) {
     for (int64_t f = 0; f < nr_program.n_raw; f++)
-        if (!gather_field(d, f, rows, n, raw[f], p))
+        if (d->late[f] ? !pictures_gather(d->late[f], f, rows, n, raw[f], raw, p)
+                       : !gather_field(d, f, rows, n, raw[f], p))
             return false;
     return true;
 }
@@ -470,6 +568,7 @@ void data_sample(const struct dataset *d, int64_t field, int64_t row, struct arr
     const struct nr_field *f = &nr_program.raw[field];
     struct problem p;
     if (!array_make(a, f->dtype, f->rank, f->shape, &p) ||
-        !gather_field(d, field, &row, 1, a->data, &p))
+        !(d->late[field] ? pictures_gather(d->late[field], field, &row, 1, a->data, NULL, &p)
+                         : gather_field(d, field, &row, 1, a->data, &p)))
         die_problem(&p);
 }

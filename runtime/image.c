@@ -150,28 +150,39 @@ static bool field_size(const struct nr_field *f, int64_t *channels, int64_t *hei
                        f->name, shape_text(shape, f->rank, f->shape));
 }
 
-// One sample of a field from a picture; values 0 to 255.
+// One sample of a field from a picture; values 0 to 255. A picture smaller than a bounded field
+// stands in its upper left corner; the rest is left as it is.
 bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path,
                     struct problem *p) {
-    int64_t channels, height, width;
+    int64_t channels, height, width, tall = rgba->shape[0], wide = rgba->shape[1];
     if (!field_size(f, &channels, &height, &width, path, p))
         return false;
-    if (rgba->shape[0] != height || rgba->shape[1] != width) {
+    bool own_height = f->bounded && f->bounded[f->rank - 2],
+         own_width = f->bounded && f->bounded[f->rank - 1];
+    if ((own_height && tall > height) || (own_width && wide > width)) {
+        problem_set(p, EXIT_content, "`%s` is %lldx%lld pixels, field `%s` is at most %lldx%lld",
+                    path, (long long)wide, (long long)tall, f->name, (long long)width,
+                    (long long)height);
+        problem_help(p, "make it smaller, or raise the bound in the `read` line");
+        return false;
+    }
+    if ((!own_height && tall != height) || (!own_width && wide != width)) {
         problem_set(p, EXIT_content, "`%s` is %lldx%lld pixels, field `%s` is %lldx%lld", path,
-                    (long long)rgba->shape[1], (long long)rgba->shape[0], f->name, (long long)width,
+                    (long long)wide, (long long)tall, f->name, (long long)width,
                     (long long)height);
         problem_help(p, "scale the picture first: convert IN.png -resize %lldx%lld! OUT.png",
                      (long long)width, (long long)height);
         return false;
     }
     const uint8_t *pixel = rgba->data;
-    for (int64_t i = 0; i < height * width; i++, pixel += 4) {
+    for (int64_t i = 0; i < tall * wide; i++, pixel += 4) {
+        int64_t at = i / wide * width + i % wide;
         double alpha = pixel[3] / 255.0, color[3];
         for (int c = 0; c < 3; c++)
             color[c] = pixel[c] * alpha + 255 * (1 - alpha);
         double grey = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2];
         for (int64_t c = 0; c < channels; c++)
-            value_set(to, f->dtype, c * height * width + i,
+            value_set(to, f->dtype, c * height * width + at,
                       (double)(int)((channels == 1 ? grey : color[c]) + 0.5));
     }
     return true;

@@ -55,7 +55,12 @@ struct nr_reader {
     int64_t n_arguments; const struct nr_argument *arguments;
     int64_t first_field, n_fields;
 };
-struct nr_field { const char *name; int64_t dtype, classes, rank; const int64_t *shape; int64_t raw, used, for_predict, made; };   // made, raw: the fit graph gives it, for the training split
+struct nr_field {
+    const char *name; int64_t dtype, classes, rank; const int64_t *shape; int64_t raw, used, for_predict;
+    int64_t made;              // raw: the fit graph gives it, for the training split
+    const int64_t *bounded;    // for each axis: 1 + the field (of the same table) that holds each sample's extent, 0: fixed; NULL: all fixed
+    int64_t least, most; const char *why;   // such a field: its legal values; most = 0 in all others. why: what `least` comes from, or NULL
+};
 struct nr_split_rule { const char *name, *from; int64_t kind; double amount; };   // kind: 0 count, 1 fraction, 2 tail
 struct nr_tensor { const char *name; int64_t dtype, rank; const int64_t *shape; int64_t count, offset; };
 struct nr_range { int64_t offset, count; };

@@ -53,6 +53,10 @@ static int64_t check_field(const struct nr_reader *reader) {
         die_help(EXIT_content, "declare it as [3, h, w], or as [1, h, w] for grey",
                  "field `%s` of reader `pictures` has the shape %s", f->name,
                  shape_text(shape, f->rank, f->shape));
+    if (size && bounded_field(f))
+        die_help(EXIT_content, "leave `size` out: pictures keep their own",
+                 "`size = %lld` makes all pictures of one size, but `%s` takes any",
+                 (long long)size, f->name);
     for (int64_t i = f->rank - 2; size && i < f->rank; i++)
         if (f->shape[i] > size)
             die_help(EXIT_content, "give a larger size, or a smaller field",
@@ -331,6 +335,7 @@ bool pictures_place(const struct array *rgba, int64_t size, const struct nr_fiel
 struct decoding {
     const struct pictures *set;
     const struct nr_field *field;
+    int32_t *extents[2]; // where the heights and widths of a bounded field go, or NULL
     const int64_t *rows;
     char *to;
     int64_t bytes;
@@ -344,17 +349,25 @@ static void decode(void *const *context, int64_t begin, int64_t end) {
         struct problem *p = &d->problems[i];
         char *path = memory_text("%s/%s", d->set->root, d->set->paths[d->rows[i]]);
         p->code = 0;
+        if (bounded_field(d->field))
+            memset(d->to + i * d->bytes, 0, (size_t)d->bytes);
         if (image_read(path, &rgba, p) &&
-            pictures_place(&rgba, d->set->size, d->field, d->to + i * d->bytes, path, p))
+            pictures_place(&rgba, d->set->size, d->field, d->to + i * d->bytes, path, p) &&
+            bounded_picture(d->field, rgba.shape, path, p)) {
             p->code = 0;
+            for (int k = 0; k < 2; k++)
+                if (d->extents[k])
+                    d->extents[k][i] = (int32_t)rgba.shape[k];
+        }
         array_free(&rgba);
         free(path);
     }
 }
 
 // Pictures `rows` into [n, ..] of the field; of several damaged ones the first is reported.
-bool pictures_gather(const struct pictures *set, const struct nr_field *f, const int64_t *rows,
-                     int64_t n, void *to, struct problem *p) {
+bool pictures_gather(const struct pictures *set, int64_t field, const int64_t *rows, int64_t n,
+                     void *to, void *const *raw, struct problem *p) {
+    const struct nr_field *f = &nr_program.raw[field];
     struct decoding d = {.set = set,
                          .field = f,
                          .rows = rows,
@@ -362,6 +375,9 @@ bool pictures_gather(const struct pictures *set, const struct nr_field *f, const
                          .bytes = dtype_bytes(f->dtype) * shape_count(f->rank, f->shape),
                          .problems = memory_get(n, sizeof *d.problems)};
     bool good = true;
+    for (int64_t k = 0; raw && bounded_field(f) && k < 2; k++)
+        if (f->bounded[f->rank - 2 + k])
+            d.extents[k] = raw[f->bounded[f->rank - 2 + k] - 1];
     nr_parallel(decode, (void *const[]){&d}, n, 1);
     for (int64_t i = 0; i < n && good; i++)
         if (d.problems[i].code) {

@@ -28,6 +28,8 @@ static bool is_wanted(int64_t raw) {
     bool marked = false;
     for (int64_t i = 0; i < P.n_raw; i++)
         marked |= P.raw[i].for_predict != 0;
+    if (bounded_companion(&P.raw[raw]))
+        return false; // comes with its field
     return !P.raw[raw].made &&
            (marked ? P.raw[raw].for_predict != 0 : P.raw[raw].classes == 0);
 }
@@ -64,6 +66,16 @@ static int64_t picture_size(int64_t raw) {
     return 0;
 }
 
+// The extent of axis k of each of n samples, where the file itself has that extent.
+static void set_extent(struct sample_set *s, int64_t raw, int64_t k, int64_t n, int64_t extent) {
+    struct problem p;
+    const struct nr_field *f = &P.raw[raw];
+    if (!f->bounded || !f->bounded[k] || s->raw[f->bounded[k] - 1].data)
+        return;
+    if (!bounded_fill(&s->raw[f->bounded[k] - 1], n, extent, &p))
+        die_problem(&p);
+}
+
 static void read_picture(struct sample_set *s, int64_t raw) {
     struct array rgba;
     struct problem p;
@@ -72,6 +84,8 @@ static void read_picture(struct sample_set *s, int64_t raw) {
     if (!image_read(s->path, &rgba, &p) ||
         !pictures_place(&rgba, picture_size(raw), &P.raw[raw], s->raw[raw].data, s->path, &p))
         die_problem(&p);
+    for (int64_t k = 0; k < 2; k++)
+        set_extent(s, raw, P.raw[raw].rank - 2 + k, 1, rgba.shape[k]);
     array_free(&rgba);
 }
 
@@ -99,6 +113,31 @@ static void read_rows(struct sample_set *s, int64_t raw) {
         value_set(s->raw[raw].data, f->dtype, i, v);
     }
     table_free(&t);
+}
+
+// [h, w] or [1, h, w] becomes [1, 1, h, w]: a bounded field is recognized by its number of axes.
+static void take_bounded(struct sample_set *s, int64_t raw, struct array *a, bool own_size) {
+    const struct nr_field *f = &P.raw[raw];
+    struct problem p;
+    bool many = a->rank == f->rank + 1;
+    if (a->rank == f->rank - 1 && f->rank == 3 && f->shape[0] == 1) {
+        memmove(a->shape + 1, a->shape, (size_t)a->rank++ * sizeof *a->shape);
+        a->shape[0] = 1;
+    }
+    if (a->rank == f->rank) {
+        memmove(a->shape + 1, a->shape, (size_t)a->rank++ * sizeof *a->shape);
+        a->shape[0] = 1;
+    }
+    if (s->n && s->n != a->shape[0])
+        die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", s->path, f->name,
+            (long long)a->shape[0], (long long)s->n);
+    for (int64_t k = 0; own_size && a->rank == f->rank + 1 && k < f->rank; k++)
+        set_extent(s, raw, k, a->shape[0], a->shape[k + 1]);
+    if (!bounded_pad(f, a, &p) || !array_convert(a, f->dtype, &p))
+        die(EXIT_content, "`%s`: %s", s->path, p.message);
+    s->n = a->shape[0];
+    s->many = many;
+    s->raw[raw] = *a;
 }
 
 // An array of one sample or of many; extents of 1 may be left out.
@@ -136,11 +175,19 @@ static void read_archive(struct sample_set *s) {
         die_problem(&p);
     for (int64_t i = 0; i < P.n_raw; i++) {
         struct array *a = arrays_find(&set, P.raw[i].name);
-        if (a)
+        if (a && bounded_field(&P.raw[i]))
+            take_bounded(s, i, a, false);
+        else if (a)
             take_array(s, i, a);
         else if (is_wanted(i))
             die(EXIT_content, "`%s` has no array `%s`", s->path, P.raw[i].name);
     }
+    for (int64_t i = 0; i < P.n_raw; i++)
+        for (int64_t k = 0; s->raw[i].data && P.raw[i].bounded && k < P.raw[i].rank; k++)
+            if (P.raw[i].bounded[k] && !s->raw[P.raw[i].bounded[k] - 1].data)
+                die_help(EXIT_content, "it holds the extent of each sample, one int32 each",
+                         "`%s` has no array `%s`", s->path,
+                         P.raw[P.raw[i].bounded[k] - 1].name);
 }
 
 static void read_input(struct sample_set *s, const char *path) {
@@ -160,16 +207,27 @@ static void read_input(struct sample_set *s, const char *path) {
     } else if (ends_with(path, ".npy")) {
         if (!npy_read(path, &a, &p))
             die_problem(&p);
-        take_array(s, raw, &a);
+        if (bounded_field(&P.raw[raw]))
+            take_bounded(s, raw, &a, true);
+        else
+            take_array(s, raw, &a);
     } else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg") || ends_with(path, ".gif") ||
                ends_with(path, ".webp")) {
         die_help(EXIT_content, "turn it into a .png first", "`%s`: only PNG pictures are read",
                  path);
+    } else if (bounded_field(&P.raw[raw])) {
+        die_help(EXIT_content, "give it as .png, .npy or .npz",
+                 "`%s`: lines of numbers do not say the extents of `%s`", path, P.raw[raw].name);
     } else {
         read_rows(s, raw);
     }
     if (s->n < 1)
         die(EXIT_content, "`%s` holds no samples", path);
+    void **data = memory_get(P.n_raw, sizeof *data);
+    for (int64_t i = 0; i < P.n_raw; i++)
+        data[i] = s->raw[i].data;
+    bounded_admit(P.n_raw, P.raw, data, s->n, path);
+    free(data);
 }
 
 // ---- class names of the weights file

@@ -194,8 +194,8 @@ int64_t pictures_size(const struct nr_reader *reader); // its argument `size`, c
 // One sample of a field from a decoded picture.
 bool pictures_place(const struct array *rgba, int64_t size, const struct nr_field *f, void *to,
                     const char *path, struct problem *p);
-bool pictures_gather(const struct pictures *set, const struct nr_field *f, const int64_t *rows,
-                     int64_t n, void *to, struct problem *p);
+bool pictures_gather(const struct pictures *set, int64_t field, const int64_t *rows, int64_t n,
+                     void *to, void *const *raw, struct problem *p);
 uint64_t pictures_hash(const struct pictures *set, uint64_t h);
 
 // ---- data.c: the data block: read, joined, checked, split
@@ -302,6 +302,20 @@ void *model_state(const struct model *m, int64_t i);
 static inline int64_t state_place(int64_t i) {
     return nr_program.states[i].offset * (nr_program.real == NR_f64 ? 8 : 4);
 }
+// bounded.c
+bool bounded_field(const struct nr_field *f);     // has it axes that differ between samples
+bool bounded_companion(const struct nr_field *f); // is it an extent of such fields
+// Checks the extents and sets what lies beyond them to 0; data[i] NULL: field i is not given. Ends
+// the process on an extent that the program cannot take.
+void bounded_admit(int64_t n_fields, const struct nr_field *fields, void *const *data, int64_t n,
+                   const char *path);
+bool bounded_pad(const struct nr_field *f, struct array *a, struct problem *p);
+bool bounded_fill(struct array *a, int64_t n, int64_t extent, struct problem *p);
+// Can the program take a picture of shape[0] rows and shape[1] columns?
+bool bounded_picture(const struct nr_field *f, const int64_t *shape, const char *path,
+                     struct problem *p);
+int64_t bounded_draw(const struct nr_field *f, double u);
+
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n);
 void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
 void model_fit(struct model *m, const struct dataset *d);

@@ -58,14 +58,24 @@ static int64_t load_fields(struct model *m, const struct options *o) {
     model_batch(m, n);
     for (int64_t i = 0; i < P.n_fields; i++) {
         struct array *a = arrays_find(&set, P.fields[i].name);
-        if (!a && P.fields[i].used)
+        bool wanted = P.fields[i].used;
+        for (int64_t k = 0; !a && !wanted && k < P.n_fields; k++) // an extent of one that is used
+            for (int64_t d = 0; P.fields[k].bounded && d < P.fields[k].rank; d++)
+                wanted |= P.fields[k].used && P.fields[k].bounded[d] == i + 1;
+        if (!a && wanted && bounded_companion(&P.fields[i]))
+            die_help(EXIT_content, "it holds the extent of each sample; see `info`",
+                     "`%s` has no array `%s`", o->input, P.fields[i].name);
+        if (!a && wanted)
             die(EXIT_content, "`%s` has no array `%s`", o->input, P.fields[i].name);
         if (!a)
             continue;
+        if (bounded_field(&P.fields[i]) && !bounded_pad(&P.fields[i], a, &p))
+            die(EXIT_content, "`%s`: %s", o->input, p.message);
         check_field(&P.fields[i], a, o->input, n);
         memcpy(m->fields[i], a->data, (size_t)(a->count * dtype_bytes(a->dtype)));
     }
     arrays_free(&set);
+    bounded_admit(P.n_fields, P.fields, m->fields, n, o->input);
     return n;
 }
 

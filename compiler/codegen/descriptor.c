@@ -114,6 +114,13 @@ static void put_fields(struct row *r, uint32_t n, const struct program_field *fi
         put_int(&w, f->used);
         put_int(&w, f->for_predict);
         put_int(&w, f->made);
+        struct row bounded = {.c = r->c};
+        for (uint32_t k = 0; k < f->rank; k++)
+            put_int(&bounded, f->bounded[k]);
+        put(&w, make_array(f->rank, sizeof(int64_t), &bounded));
+        put_int(&w, f->least);
+        put_int(&w, f->most);
+        put_string(&w, f->why);
     }
     put_array(r, n, sizeof(struct nr_field), &w);
 }

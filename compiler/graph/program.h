@@ -30,11 +30,14 @@ struct program_field {
     enum dtype dtype;             // raw: u8 i32 or real as the reader gives (class: i32, text: not compiled yet); field: real, i32, bool
     int64_t classes;              // class(n): n, else 0
     uint32_t rank;                // of one sample
-    int64_t shape[MAX_RANK];
+    int64_t shape[MAX_RANK];      // planned maxima
     uint32_t raw;                 // field: 1 + index of the raw field it is unchanged, else 0 (made by the prepare graph)
     bool used;                    // false: no graph needs it
     bool for_predict;             // predict's graph needs it
     bool made;                    // raw: by a procedure of the data block, for the training split alone. field: depends on such a one
+    uint32_t bounded[MAX_RANK];   // 1 + the field (of the same table) that holds each sample's own extent; 0: fixed
+    int64_t least, most;          // such a field: the sizes that the program can take; most = 0 in all others
+    const char *why;              // what `least` comes from, or NULL
 };
 enum split_amount { SPLIT_count, SPLIT_fraction, SPLIT_tail };
 struct program_split { const char *name, *from; enum split_amount kind; double amount; };

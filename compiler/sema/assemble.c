@@ -13,7 +13,9 @@ void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, en
     s->settling = training && s->stage >= 0 && (uint32_t)s->stage < s->program->stages.n &&
                   !s->program->stages.at[s->stage].minimizes;
     s->batch = graph_symbol(g, "N", open ? (int64_t)1 << 20 : s->program->batch);
-    s->letter_bound[LETTER_BATCH] = s->batch;
+    s->letter_bound[LETTER_BATCH] = s->letter_extent[LETTER_BATCH] = s->batch;
+    s->bounds.n = s->zeros.n = 0;
+    map_init(&s->zero_of_node, s->arena);
     s->next_letter = LETTER_FIRST;
     s->next_draw = (uint32_t)(kind == GRAPH_augment   ? 1 << 20
                               : kind == GRAPH_prepare ? 1 << 21

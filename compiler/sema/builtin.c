@@ -42,6 +42,8 @@ static struct value *folded(struct sema *s, int id, const struct value *v) {
 
 static struct value *rounding(struct sema *s, struct frame *f, int id, struct value *v,
                               struct span at) {
+    if (v->per)
+        return sema_per_round(s, f, v, id == BI_ceil);
     if (v->index) {
         index_id i = id == BI_floor ? v->index : index_scale(s->graph, v->index, -1);
         struct value *r = sema_floor_index(s, f, i, at);
@@ -111,9 +113,20 @@ static struct value *from_node(struct sema *s, node_id n, const struct operand *
 // Has it the samples of the split as an axis, as in a procedure?
 static bool whole_split(const struct value *v) {
     for (uint32_t k = 0; v->kind == VALUE_tensor && k < v->rank; k++)
-        if (v->shape[k] < 0)
+        if (v->shape[k] < 0 && !extent_is_bounded(v->shape[k]))
             return true;
     return false;
+}
+
+// The result of an operation that keeps the shape of v, and its zeros.
+static void keep_extents(struct sema *s, struct value *r, node_id n, const struct operand *o,
+                         const struct value *v) {
+    extent own[MAX_RANK];
+    for (uint32_t k = 0; k < o->n_letters; k++)
+        own[k] = s->letter_extent[o->letters[k]];
+    memcpy(own + o->n_letters, v->shape, r->rank * sizeof *own);
+    memcpy(r->shape, v->shape, r->rank * sizeof *own);
+    sema_note_zero(s, n, o->n_letters + r->rank, own);
 }
 
 static struct value *structural(struct sema *s, struct frame *f, enum op op, struct value *v,
@@ -124,6 +137,13 @@ static struct value *structural(struct sema *s, struct frame *f, enum op op, str
         return sema_not_compiled(s, f, at,
                                  arena_printf(s->arena, "`%s` of all samples at once",
                                               op_table[op].name));
+    const struct value *bounded = sema_has_bounded(v)                ? v
+                                  : second && sema_has_bounded(second) ? second
+                                                                       : NULL;
+    if (bounded && op != OP_constant) {
+        diag_bounded_whole(s->diags, at, op_table[op].name, value_words(s, bounded));
+        return value_poison(s);
+    }
     to_operand(s, f, v, &a);
     node_id in[2] = {a.node, 0};
     if (second) {
@@ -137,7 +157,10 @@ static struct value *structural(struct sema *s, struct frame *f, enum op op, str
                                error ? error : "the shapes do not fit");
         return value_poison(s);
     }
-    return from_node(s, n, &a, op == OP_argsort ? ELEMENT_int : ELEMENT_real);
+    struct value *r = from_node(s, n, &a, op == OP_argsort ? ELEMENT_int : ELEMENT_real);
+    if (op == OP_constant)
+        keep_extents(s, r, n, &a, v);
+    return r;
 }
 
 static struct value *reshape(struct sema *s, struct frame *f, struct value *v, struct value *to,
@@ -147,6 +170,11 @@ static struct value *reshape(struct sema *s, struct frame *f, struct value *v, s
     int64_t count = 1, want = 1;
     if (whole_split(v))
         return sema_not_compiled(s, f, at, "`reshape` of all samples at once");
+    if (sema_has_bounded(v)) {
+        struct diag *d = diag_bounded_whole(s->diags, at, "reshape", value_words(s, v));
+        diag_help(d, "reduce the axis first: `|> global_average`");
+        return value_poison(s);
+    }
     if (to->kind == VALUE_number || to->kind == VALUE_truth) {
         rank = 1;
         if (!value_whole(s, f, to, at, "an extent", &shape[0]))
@@ -202,9 +230,13 @@ static struct value *concat(struct sema *s, struct frame *f, uint32_t n, struct 
     expr_id sum = expr_const(s->graph, 0);
     for (uint32_t i = 0; i < n; i++) {
         struct value *v = args[i].value;
-        if (whole_split(v) && v->shape[0] < 0)
+        if (whole_split(v) && v->shape[0] < 0 && !extent_is_bounded(v->shape[0]))
             return sema_not_compiled(s, f, at, "`concat` of samples");
         bool fits = v->kind == VALUE_tensor && v->rank > 0 && v->rank == r->rank;
+        if (fits && extent_is_bounded(v->shape[0])) {
+            diag_bounded_whole(s->diags, args[i].at, "concat", value_words(s, v));
+            return value_poison(s);
+        }
         for (uint32_t k = 1; fits && k < v->rank; k++)
             fits = v->shape[k] == r->shape[k];
         if (!fits) {
@@ -247,6 +279,8 @@ static struct value *gradient(struct sema *s, struct frame *f, struct value *fn,
     to_operand(s, f, x, &o);
     node_id point = graph_op(s->graph, OP_at, 1, &o.node, 0, NULL, &error);
     struct value *p = from_node(s, point, &o, ELEMENT_real);
+    if (x->kind == VALUE_tensor)
+        keep_extents(s, p, point, &o, x);
     memcpy(p->axis, x->axis, sizeof p->axis);
     struct given arg = {NULL, p, at};
     struct value *y = sema_invoke(s, f, fn, 1, &arg, at);
@@ -265,25 +299,21 @@ static struct value *gradient(struct sema *s, struct frame *f, struct value *fn,
     }
     struct operand all = v; // letters of the value first; those of x alone follow
     struct value *r = from_node(s, g, &all, ELEMENT_real);
+    for (uint32_t k = 0; k < r->rank; k++) {
+        extent e = k < y->rank ? y->shape[k] : k - y->rank < x->rank ? x->shape[k - y->rank] : 0;
+        if (extent_is_bounded(e))
+            r->shape[k] = e;
+    }
     for (uint32_t k = 0; k < r->rank; k++)
         r->axis[k] = k < y->rank ? y->axis[k] : k - y->rank < x->rank ? x->axis[k - y->rank] : NULL;
     return r;
 }
 
 static struct value *shape_of(struct sema *s, struct frame *f, struct value *v, struct span at) {
-    int64_t n = 1;
-    if (whole_split(v)) {
-        struct value *size = value_number(s, number_int(1), 0);
-        for (uint32_t k = 0; k < v->rank; k++)
-            size = sema_binary(s, f, "*", size,
-                               v->shape[k] < 0 ? sema_symbol(s, v->shape[k])
-                                               : value_number(s, number_int(v->shape[k]), 0),
-                               at);
-        return size;
-    }
+    struct value *n = value_number(s, number_int(1), 0);
     for (uint32_t k = 0; v->kind == VALUE_tensor && k < v->rank; k++)
-        n *= v->shape[k];
-    return value_number(s, number_int(n), 0);
+        n = sema_binary(s, f, "*", n, sema_length(s, v->shape[k]), at);
+    return n;
 }
 
 static struct value *several(struct sema *s, struct frame *f, enum op op, int64_t parts,

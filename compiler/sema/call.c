@@ -198,22 +198,26 @@ static void dim_mismatch(struct sema *s, const struct ast *param, const struct a
         arena_printf(s->arena, dim->kind == AST_number ? "%.0s%lld" : "`%s` = %lld",
                      ast_spelling(s->arena, dim), (long long)want);
     struct diag *d = diag_argument_extent(s->diags, at, param->text, (int)axis + 1,
-                                          value_words(s, got), (long long)got->shape[axis], should);
+                                          value_words(s, got),
+                                          (long long)sema_extent_max(s, got->shape[axis]), should);
     diag_note(d, param->at, "`%s` is declared here", param->text);
 }
 
 static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *param,
                      const struct ast *dim, struct value *v, uint32_t axis, struct span at) {
     int64_t want;
-    if (dim->kind == AST_binary && strcmp(dim->text, "<=") == 0) {
-        diag_not_compiled(s->diags, dim->at, "a bounded axis");
-        return false;
+    if (dim->kind == AST_binary && strcmp(dim->text, "<=") == 0) { // n <= 40: at most so many
+        int64_t most;
+        if (!value_whole(s, b->f, sema_expr(s, b->f, dim->kid[1]), dim->at, "an extent", &most))
+            return false;
+        if (sema_extent_max(s, v->shape[axis]) > most) {
+            dim_mismatch(s, param, dim, at, most, v, axis);
+            return false;
+        }
+        dim = dim->kid[0];
     }
     if (dim->kind == AST_name && !scope_find(b->f->scope, dim->text, true)) {
-        scope_bind(s, b->f->scope, dim->text,
-                   v->shape[axis] < 0 ? sema_symbol(s, v->shape[axis])
-                                      : value_number(s, number_int(v->shape[axis]), 0),
-                   dim->at);
+        scope_bind(s, b->f->scope, dim->text, sema_length(s, v->shape[axis]), dim->at);
         if (b->n_dims < MAX_AXES) {
             b->dims[b->n_dims] = dim->text;
             b->axes[b->n_dims++] = v->axis[axis] ? v->axis[axis] : dim->text;
@@ -225,10 +229,13 @@ static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *pa
     extent symbol;
     if (sema_is_symbol(s, e, &symbol) && symbol == v->shape[axis])
         return true;
-    if (!value_whole(s, b->f, e, dim->at, "an extent", &want))
+    if (e->per) {
+        if (!sema_extent_per(s, b->f, dim, e, &want))
+            return false;
+    } else if (!value_whole(s, b->f, e, dim->at, "an extent", &want))
         return false;
     if (want != v->shape[axis]) {
-        dim_mismatch(s, param, dim, at, want, v, axis);
+        dim_mismatch(s, param, dim, at, sema_extent_max(s, want), v, axis);
         return false;
     }
     if (dim->kind == AST_name)
@@ -553,7 +560,7 @@ static void add_row(struct sema *s, const char *path, const struct value *v, str
             return;
     struct program_layer l = {.path = path, .rank = v->rank, .at = at};
     for (uint32_t k = 0; k < v->rank; k++)
-        l.shape[k] = v->shape[k];
+        l.shape[k] = sema_planned(s, v->shape[k]);
     VEC_PUSH(s->arena, &s->layers.at, l);
 }
 

@@ -10,21 +10,24 @@
 // ---- read
 
 // bytes: real fields are kept as u8; brings: the splits that its files may bring besides train;
-// arguments: what it takes by name; late: samples are decoded when their batch is read
+// arguments: what it takes by name; late: samples are decoded when their batch is read; extents: it
+// says how large each sample is, for fields with bounded axes
 static const struct reader {
     const char *name;
-    bool compiled, bytes, late;
+    bool compiled, bytes, late, extents;
     const char *brings[3], *arguments[3];
 } reader_kinds[] = {
     {.name = "idx", .compiled = true, .bytes = true, .brings = {"test"}},
     {.name = "csv", .compiled = true},
     {.name = "table", .compiled = true},
-    {.name = "npy", .compiled = true},
+    {.name = "npy", .compiled = true, .extents = true},
+    {.name = "npz", .compiled = true, .extents = true},
     {.name = "cifar", .compiled = true, .bytes = true, .brings = {"test"}},
     {.name = "pictures",
      .compiled = true,
      .bytes = true,
      .late = true,
+     .extents = true,
      .brings = {"validation", "test"},
      .arguments = {"size", "list"}},
     {.name = "wav"},
@@ -50,7 +53,7 @@ static void unknown_reader(struct sema *s, const struct ast *call) {
     struct diag *d = diag_unknown_reader(s->diags, call->at, spelled);
     const char *near = near_name(spelled, names, N_READERS);
     diag_help(
-        d, near ? "did you mean `%s`?" : "the readers are idx, cifar, csv, npy, pictures, table%s",
+        d, near ? "did you mean `%s`?" : "the readers are idx, cifar, csv, npy, npz, pictures, table%s",
         near ? near : "");
 }
 
@@ -132,10 +135,16 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         bind_nothing(s, f, fields);
         return;
     }
+    struct reading reading = {.kind = r.kind,
+                              .bounded = kind->extents,
+                              .first = s->n_raw + fields->n_kids};
     for (uint32_t i = 0; i < fields->n_kids; i++) {
         struct value type;
         const struct ast *field = fields->kid[i];
+        reading.name = field->text;
+        s->reading = &reading;
         sema_type(s, f, field->kid[AST_field_type], &type);
+        s->reading = NULL;
         if (type.kind != VALUE_poison && type.rank == MAX_RANK) { // the batch is one more
             diag_rank_too_high(s->diags, field->at, MAX_RANK);
             type.kind = VALUE_poison;
@@ -149,16 +158,21 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
         raw.dtype = type.element != ELEMENT_real ? DTYPE_i32
                     : kind->bytes                ? DTYPE_u8
                                                  : s->options->real;
-        for (uint32_t k = 0; k < type.rank; k++)
-            raw.shape[k] = type.shape[k];
+        extent shape[MAX_RANK] = {s->batch}, own[MAX_RANK] = {s->batch};
+        for (uint32_t k = 0; k < type.rank; k++) {
+            shape[k + 1] = raw.shape[k] = sema_planned(s, type.shape[k]);
+            own[k + 1] = type.shape[k];
+            if (extent_is_bounded(type.shape[k]))
+                raw.bounded[k] = 1 + s->bases.at[sema_bound(s, type.shape[k])->base]->ref;
+        }
         for (uint32_t k = 0; s->mode == MODE_fit && k < p->raw.n; k++)
             if (p->raw.at[k].name == raw.name)
                 diag_defined_twice(s->diags, field->at, raw.name);
-        extent shape[MAX_RANK] = {s->batch};
-        memcpy(shape + 1, type.shape, type.rank * sizeof *shape);
         node_id in = graph_input(s->graph, raw.name, ROLE_raw, s->n_raw++, 0, raw.dtype,
                                  type.rank + 1, shape);
+        sema_note_zero(s, in, type.rank + 1, own); // the trainer's readers see to it
         struct value *v = value_of_node(s, in, true, type.element);
+        memcpy(v->shape, type.shape, sizeof v->shape);
         v->low = type.low;
         v->high = type.high;
         memcpy(v->axis, type.axis, sizeof v->axis);
@@ -166,8 +180,12 @@ static void read(struct sema *s, struct frame *f, const struct ast *n) {
             VEC_PUSH(p->arena, &p->raw, raw);
         scope_bind(s, f->scope, raw.name, v, field->at);
     }
-    if (s->mode == MODE_fit)
-        VEC_PUSH(p->arena, &p->readers, r);
+    s->n_raw += reading.companions.n;
+    if (s->mode != MODE_fit)
+        return;
+    for (uint32_t i = 0; i < reading.companions.n; i++)
+        VEC_PUSH(p->arena, &p->raw, reading.companions.at[i]);
+    VEC_PUSH(p->arena, &p->readers, r);
 }
 
 // ---- split
@@ -263,6 +281,45 @@ static bool depends_on_made(struct sema *s, node_id n) {
     return false;
 }
 
+static void add_field(struct sema *s, const struct program_field *field, struct value *v) {
+    VEC_PUSH(s->program->arena, &s->program->fields, *field);
+    VEC_PUSH(s->arena, &s->field_values, v);
+}
+
+// The field that holds a bounded extent for each sample: the files' own, or one made here.
+static uint32_t companion(struct sema *s, struct frame *f, const char *of, const char *axis,
+                          extent e) {
+    struct program *p = s->program;
+    const struct bound *b = sema_bound(s, e);
+    const struct base *base = s->bases.at[b->base];
+    bool own = graph_expr(s->graph, b->length)->node == sema_find_input(s, base->role, base->ref, 0);
+    for (uint32_t i = 0; i < p->fields.n; i++)
+        if (own ? p->fields.at[i].raw == base->ref + 1
+                : s->field_values.at[i]->expr == b->length && p->fields.at[i].raw == 0)
+            return i;
+    struct program_field field = {.name = own ? base->name
+                                              : intern(arena_printf(s->arena, "%s.%s", of, axis)),
+                                  .dtype = DTYPE_i32,
+                                  .raw = own ? base->ref + 1 : 0,
+                                  .least = 1,
+                                  .most = b->most};
+    struct value *v = sema_length(s, e);
+    if (!own) {
+        graph_output(s->graph, field.name, value_plain_node(s, f, v), ROLE_field, p->fields.n, 0);
+        struct base *made = s->bases.at[sema_base(s, ROLE_field, p->fields.n, field.name, b->most)];
+        made->parent = b->base;
+        made->of = b->of;
+    }
+    add_field(s, &field, v);
+    return p->fields.n - 1;
+}
+
+// `h` of `h <= 128`, whose field is `image.h`
+static bool is_declared(const struct sema *s, const struct value *v) {
+    const struct expr *x = v->per ? graph_expr(s->graph, v->expr) : NULL;
+    return x && x->kind == EXPR_read && graph_node(s->graph, x->node)->kind == NODE_input;
+}
+
 static void add_fields(struct sema *s, struct frame *f) {
     struct program *p = s->program;
     uint32_t n = 0;
@@ -277,22 +334,27 @@ static void add_fields(struct sema *s, struct frame *f) {
         while (raw < p->raw.n && p->raw.at[raw].name != all[n]->name)
             raw++;
         bool is_raw = raw < p->raw.n;
-        if (v->kind != VALUE_tensor || (!is_raw && !value_batched(s, v)))
+        if (v->kind != VALUE_tensor || is_declared(s, v) || (!is_raw && !value_batched(s, v)))
             continue; // numbers and the like are found in the scope itself
         struct program_field field = {.name = all[n]->name,
                                       .rank = v->rank,
                                       .dtype = is_raw ? p->raw.at[raw].dtype : value_dtype(s, v),
                                       .classes = v->element == ELEMENT_class ? v->high + 1 : 0,
                                       .raw = is_raw ? raw + 1 : 0};
-        for (uint32_t k = 0; k < v->rank; k++)
-            field.shape[k] = v->shape[k];
+        for (uint32_t k = 0; k < v->rank; k++) {
+            field.shape[k] = sema_planned(s, v->shape[k]);
+            if (extent_is_bounded(v->shape[k]))
+                field.bounded[k] =
+                    1 + companion(s, f, field.name,
+                                  v->axis[k] ? v->axis[k] : arena_printf(s->arena, "%u", k + 1),
+                                  v->shape[k]);
+        }
         if (!is_raw) {
             node_id n = value_plain_node(s, f, v);
             graph_output(s->graph, field.name, n, ROLE_field, p->fields.n, 0);
             field.made = depends_on_made(s, n);
         }
-        VEC_PUSH(p->arena, &p->fields, field);
-        VEC_PUSH(s->arena, &s->field_values, v);
+        add_field(s, &field, v);
     }
 }
 
@@ -372,27 +434,51 @@ void sema_mark_predicted(struct sema *s) {
         }
 }
 
+// The extent that field `ref` holds for each sample, in the graph under construction.
+static extent field_extent(struct sema *s, uint32_t ref, const char *axis) {
+    const struct program_field *c = &s->program->fields.at[ref];
+    uint32_t base = c->raw ? sema_base(s, ROLE_raw, c->raw - 1, c->name, c->most)
+                           : sema_base(s, ROLE_field, ref, c->name, c->most);
+    extent e = sema_input_bound(s, ROLE_field, ref, base, c->name);
+    if (axis)
+        s->bounds.at[BOUNDED - e].name = axis;
+    return e;
+}
+
 // A field as an input of the graph under construction; numbers of the data block as they are.
 struct value *sema_field(struct sema *s, const char *name) {
     struct program *p = s->program;
     for (uint32_t i = 0; i < p->fields.n; i++) {
         struct program_field *field = &p->fields.at[i];
-        if (field->name != name)
+        if (field->name != name || field->most)
             continue;
         node_id in = sema_find_input(s, ROLE_field, i, 0);
         const struct value *like = s->field_values.at[i];
         if (!in) {
             extent shape[MAX_RANK] = {s->batch};
-            memcpy(shape + 1, like->shape, like->rank * sizeof *shape);
+            memcpy(shape + 1, field->shape, like->rank * sizeof *shape);
             in =
                 graph_input(s->graph, name, ROLE_field, i, 0, field->dtype, field->rank + 1, shape);
         }
         struct value *v = value_of_node(s, in, true, like->element);
+        extent own[MAX_RANK] = {s->batch};
+        for (uint32_t k = 0; k < field->rank; k++) {
+            if (field->bounded[k])
+                v->shape[k] = field_extent(s, field->bounded[k] - 1, like->axis[k]);
+            own[k + 1] = v->shape[k];
+        }
+        sema_note_zero(s, in, field->rank + 1, own);
         v->low = like->low;
         v->high = like->high;
         memcpy(v->axis, like->axis, sizeof v->axis);
         return v;
     }
     struct binding *b = s->data_scope ? scope_find(s->data_scope, name, true) : NULL;
+    if (b && b->value->per) // `h` of `h <= 128`
+        for (uint32_t i = 0; i < p->fields.n; i++)
+            for (uint32_t k = 0; k < p->fields.at[i].rank; k++)
+                if (p->fields.at[i].bounded[k] && s->field_values.at[i]->axis[k] == name)
+                    return sema_length(
+                        s, field_extent(s, p->fields.at[i].bounded[k] - 1, name));
     return b && b->value->kind != VALUE_tensor ? b->value : NULL;
 }

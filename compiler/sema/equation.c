@@ -24,8 +24,8 @@ static void note_range(struct sema *s, struct inference *w, extent bound, struct
     } else if (w->bound != bound && !w->failed) {
         w->failed = true;
         diag_note(diag_ranges_differ(s->diags, at, w->letter,
-                                     (long long)graph_extent_max(s->graph, bound),
-                                     (long long)graph_extent_max(s->graph, w->bound)),
+                                     (long long)sema_extent_max(s, bound),
+                                     (long long)sema_extent_max(s, w->bound)),
                   w->at, "the other range is here");
     }
 }
@@ -150,7 +150,7 @@ static bool plan_axes(struct sema *s, struct comp_plan *p, const struct value *b
         if (c->n_out == MAX_RANK)
             goto too_many;
         p->by[a] = index_axis(s->graph, c->n_out);
-        c->extents[c->n_out++] = body->shape[a];
+        c->extents[c->n_out++] = sema_planned(s, body->shape[a]);
     }
     for (uint32_t i = 0; i < n_axes; i++) {
         p->by[axes[i]] = index_axis(s->graph, c->n_out + c->n_red);
@@ -179,6 +179,21 @@ static uint64_t guard_axes(struct sema *s, const struct reduction *r) {
     return used;
 }
 
+// A sum is 0 beyond an extent where all its terms are.
+static void note_zero_sum(struct sema *s, const struct comp_plan *p, node_id node,
+                          const struct value *shape, expr_id body) {
+    extent own[MAX_RANK];
+    for (uint32_t i = 0; i < p->comp.n_out; i++) {
+        bool letter = i < p->n_letters;
+        uint32_t axis = letter ? p->letters[i] : i - p->n_letters;
+        own[i] = letter ? s->letter_extent[axis] : shape->shape[axis];
+        struct beyond c = {index_axis(s->graph, axis), own[i]};
+        if (extent_is_bounded(own[i]) && !sema_is_zero_beyond(s, body, c))
+            own[i] = sema_planned(s, own[i]);
+    }
+    sema_note_zero(s, node, p->comp.n_out, own);
+}
+
 // RED over the given axes of an expression that depends on letters and the value's own axes.
 static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, enum dtype dtype,
                            const struct value *shape, expr_id body, uint32_t n_axes,
@@ -193,26 +208,82 @@ static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, en
         return 0;
     p.comp.body = expr_substitute(s->graph, body, LETTER_END, p.by);
     s->graph->here = f->origin;
-    return planned_read(s, &p, graph_comp(s->graph, &p.comp), shape->rank);
+    node_id node = graph_comp(s->graph, &p.comp);
+    if (red == RED_sum)
+        note_zero_sum(s, &p, node, shape, body);
+    return planned_read(s, &p, node, shape->rank);
 }
 
-// What a mean divides by: a constant, or a count where terms can be left out.
+// The product of the extents reduced over; with the batch among them, summed over its samples.
+static expr_id extent_count(struct sema *s, struct frame *f, uint32_t n_axes, const uint32_t *axes,
+                            struct span at) {
+    struct graph *g = s->graph;
+    expr_id n = expr_const(g, 1), own = n;
+    uint32_t batch = LETTER_BATCH;
+    bool whole = false, bounded = false;
+    for (uint32_t i = 0; i < n_axes; i++) {
+        extent e = s->letter_extent[axes[i]];
+        whole |= axes[i] == LETTER_BATCH;
+        if (extent_is_bounded(e)) {
+            own = expr_op2(g, OP_mul, own, sema_bound(s, e)->length);
+            bounded = true;
+        }
+    }
+    for (uint32_t i = 0; i < n_axes; i++) {
+        extent e = s->letter_extent[axes[i]];
+        if (!extent_is_bounded(e) && !(bounded && axes[i] == LETTER_BATCH))
+            n = expr_op2(g, OP_mul, n, expr_extent(g, e));
+    }
+    if (!bounded)
+        return n;
+    struct value none = {.kind = VALUE_tensor};
+    if (whole)
+        own = reduce_expr(s, f, RED_sum, s->program->real, &none, own, 1, &batch, NULL, at);
+    return own ? expr_op2(g, OP_mul, n, own) : 0;
+}
+
+// What a mean divides by: the product of the extents, or a count where terms can be left out.
 static expr_id term_count(struct sema *s, struct frame *f, const struct value *shape, expr_id where,
                           uint32_t n_axes, const uint32_t *axes, const struct reduction *r,
-                          struct span at) {
+                          uint32_t n_beyond, const struct beyond *beyond, struct span at) {
     struct graph *g = s->graph;
-    if (!where && (!r || r->n_guards == 0)) {
-        expr_id n = expr_const(g, 1);
-        for (uint32_t i = 0; i < n_axes; i++)
-            n = expr_op2(g, OP_mul, n, expr_extent(g, s->letter_bound[axes[i]]));
-        return n;
-    }
+    if (!where && (!r || (r->n_guards == 0 && r->n_beyond == 0)))
+        return extent_count(s, f, n_axes, axes, at);
     struct value plain = *shape;
     if (!where)
         plain.rank = 0;
-    expr_id e = reduce_expr(s, f, RED_sum, s->program->real, &plain,
-                            where ? where : expr_const(g, 1), n_axes, axes, r, at);
-    return e;
+    expr_id terms = where ? where : expr_const(g, 1);
+    expr_id mask = sema_beyond_mask(s, terms, true, n_beyond, beyond);
+    if (mask)
+        terms = expr_op3(g, OP_select, mask, terms, expr_const(g, 0));
+    return reduce_expr(s, f, RED_sum, s->program->real, &plain, terms, n_axes, axes, r, at);
+}
+
+static double neutral_of(const char *reducer) {
+    if (strcmp(reducer, "any") == 0)
+        return 0;
+    if (strcmp(reducer, "all") == 0)
+        return 1;
+    enum reducer r = reducer_of(reducer);
+    return r == RED_prod                     ? 1
+           : r == RED_max || r == RED_argmax ? -INFINITY
+           : r == RED_min || r == RED_argmin ? INFINITY
+                                             : 0;
+}
+
+// A value that has bounded axes left has an extent of its own for each sample, which a reduction
+// over the samples cannot have.
+static bool keeps_samples_apart(struct sema *s, const struct value *shape, uint32_t n_axes,
+                                const uint32_t *axes, struct span at) {
+    bool over_batch = false;
+    for (uint32_t i = 0; i < n_axes; i++)
+        over_batch |= axes[i] == LETTER_BATCH;
+    for (uint32_t k = 0; over_batch && k < shape->rank; k++)
+        if (extent_is_bounded(shape->shape[k])) {
+            diag_bounded_over_batch(s->diags, at, value_words(s, shape));
+            return false;
+        }
+    return true;
 }
 
 struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body,
@@ -230,6 +301,16 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
         all[n_all++] = axes[i];
     for (uint32_t i = 0; r && i < r->n_extra; i++)
         all[n_all++] = r->extra[i];
+    struct beyond beyond[2 * MAX_AXES];
+    uint32_t n_beyond = 0;
+    for (uint32_t i = 0; i < n_all; i++)
+        if (extent_is_bounded(s->letter_extent[all[i]]))
+            beyond[n_beyond++] =
+                (struct beyond){index_axis(s->graph, all[i]), s->letter_extent[all[i]]};
+    for (uint32_t i = 0; r && i < r->n_beyond; i++)
+        beyond[n_beyond++] = r->beyond[i];
+    if (!keeps_samples_apart(s, out, n_axes, axes, at))
+        return value_poison(s);
     bool integer = body->element != ELEMENT_real && !mean;
     struct value typed = *out;
     typed.expr = e[0];
@@ -241,6 +322,10 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
         : value_dtype(s, &typed) == DTYPE_f64 ? DTYPE_f64
                                               : s->program->real;
     expr_id terms = where ? masked(s, red, e[0], e[1]) : e[0];
+    expr_id mask = sema_beyond_mask(s, terms, red == RED_sum, n_beyond, beyond);
+    if (mask)
+        terms = expr_op3(s->graph, OP_select, mask, terms,
+                         expr_const(s->graph, neutral_of(reducer)));
     out->expr = reduce_expr(s, f, red, dtype, out, terms, n_all, all, r, at);
     if (!out->expr)
         return value_poison(s);
@@ -249,7 +334,7 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
                    : integer             ? ELEMENT_int
                                          : ELEMENT_real;
     if (mean) {
-        expr_id count = term_count(s, f, out, e[1], n_all, all, r, at);
+        expr_id count = term_count(s, f, out, e[1], n_all, all, r, n_beyond, beyond, at);
         if (!count)
             return value_poison(s);
         out->expr = expr_divide(s->graph, out->expr, count);
@@ -376,9 +461,12 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
     }
     // A value without samples is the same for each of them: its mean is itself, its sum N times that.
     bool counts = s->mode == MODE_sample && (!strcmp(reducer, "sum") || !strcmp(reducer, "prod"));
+    bool bounded = false; // an extent is a sample's
+    for (uint32_t k = 0; k < v->rank; k++)
+        bounded |= own[k] && extent_is_bounded(v->shape[k]);
     bool fits =
         batch && (s->mode == MODE_fit || (s->mode == MODE_prepare && s->n_fitted == s->streamed));
-    if (batch && (value_batched(s, v) || fits || counts))
+    if (batch && (value_batched(s, v) || bounded || fits || counts))
         axes[n_axes++] = LETTER_BATCH;
     for (uint32_t k = 0; k < v->rank; k++) {
         if (own[k]) {
@@ -493,6 +581,8 @@ static struct value *pick_larger(struct sema *s, struct frame *f, const char *na
     struct value *r = sema_apply(s, f, larger ? OP_max : OP_min, 2, v, at);
     if (r->kind == VALUE_tensor && a->element != ELEMENT_real && b->element != ELEMENT_real)
         r->element = ELEMENT_int;
+    if (r->kind == VALUE_tensor && r->rank == 0)
+        r->per = sema_per_binary(s, larger ? "max" : "min", a, b);
     return r;
 }
 
@@ -712,7 +802,7 @@ static struct value *gather(struct sema *s, struct frame *f, struct value *v,
     memmove(out->axis + place->n, out->axis, out->rank * sizeof *out->axis);
     for (uint32_t i = 0; i < place->n; i++) {
         by[place->axes[i]] = index_axis(s->graph, i);
-        out->shape[i] = s->letter_bound[place->axes[i]];
+        out->shape[i] = s->letter_extent[place->axes[i]];
         out->axis[i] = place->names[i];
     }
     out->rank += place->n;

@@ -208,6 +208,7 @@ static struct value *arithmetic(struct sema *s, struct frame *f, const char *op,
         r->expr = expr_op2(g, OP_pow, e[0], e[1]);
         break;
     }
+    r->per = r->rank == 0 ? sema_per_binary(s, op, a, b) : NULL;
     bool whole = is_integer(a) && is_integer(b) && op[0] != '/' && op[0] != '^';
     r->element = whole ? ELEMENT_int : ELEMENT_real;
     if (r->rank == 0)

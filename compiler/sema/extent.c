@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { REPAIR_REACH = 32 };
+enum { REPAIR_REACH = 32, BOUNDED_LIMIT = 65536 };
 
 // The expression with every name that is a number replaced by that number.
 static const struct ast *with_numbers(struct sema *s, struct frame *f, const struct ast *n) {
@@ -97,17 +97,63 @@ struct value *sema_not_compiled(struct sema *s, const struct frame *f, struct sp
     return value_poison(s);
 }
 
-bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out) {
-    int64_t n;
-    if (e->kind == AST_binary && strcmp(e->text, "<=") == 0) {
-        sema_not_compiled(s, f, e->at, "a bounded axis");
+// `h <= 128` in the type of a field: a new bounded axis, and its companion field `image.h`.
+static bool declared(struct sema *s, struct frame *f, const struct ast *e, extent *out) {
+    const struct ast *name = e->kid[0];
+    int64_t most;
+    struct reading *r = s->reading;
+    if (!r && (s->mode == MODE_fit || s->mode == MODE_prepare)) {
+        sema_not_compiled(s, f, e->at, "a bounded axis that a definition makes");
         return false;
     }
+    if (!r || name->kind != AST_name) {
+        diag_bounded_misplaced(s->diags, e->at, ast_spelling(s->arena, e));
+        return false;
+    }
+    if (!r->bounded) {
+        diag_bounded_reader(s->diags, e->at, r->kind);
+        return false;
+    }
+    if (scope_find(f->scope, name->text, true)) {
+        diag_help(diag_defined_twice(s->diags, name->at, name->text),
+                  "an axis that has the same extent as an earlier one is written `%s` alone",
+                  name->text);
+        return false;
+    }
+    if (!value_whole(s, f, sema_expr(s, f, e->kid[1]), e->kid[1]->at, "an extent", &most))
+        return false;
+    if (most < 1) {
+        diag_extent_not_positive(s->diags, e->at, name->text, ast_spelling(s->arena, e));
+        return false;
+    }
+    if (most > BOUNDED_LIMIT) {
+        diag_bounded_too_long(s->diags, e->at, (long long)most, BOUNDED_LIMIT);
+        return false;
+    }
+    struct program_field companion = {
+        .name = intern(arena_printf(s->arena, "%s.%s", r->name, name->text)),
+        .dtype = DTYPE_i32,
+        .least = 1,
+        .most = most};
+    uint32_t ref = r->first + r->companions.n;
+    VEC_PUSH(s->arena, &r->companions, companion);
+    uint32_t base = sema_base(s, ROLE_raw, ref, companion.name, most);
+    *out = sema_input_bound(s, ROLE_raw, ref, base, companion.name);
+    scope_bind(s, f->scope, name->text, sema_length(s, *out), name->at);
+    return true;
+}
+
+bool sema_extent(struct sema *s, struct frame *f, const struct ast *e, extent *out) {
+    int64_t n;
+    if (e->kind == AST_binary && strcmp(e->text, "<=") == 0)
+        return declared(s, f, e, out);
     struct value *v = sema_expr(s, f, e);
     if (value_is_bad(v))
         return false;
     if (sema_is_symbol(s, v, out))
         return true;
+    if (v->per)
+        return sema_extent_per(s, f, e, v, out);
     if (v->kind != VALUE_number) {
         diag_not_compile_time(s->diags, e->at, "an extent", value_words(s, v));
         return false;
@@ -158,7 +204,8 @@ bool sema_shape(struct sema *s, struct frame *f, const struct ast *shape, uint32
         }
         if (!sema_extent(s, f, d, &extents[*rank]))
             return false;
-        axis[(*rank)++] = d->kind == AST_name ? d->text : NULL;
+        bool bounded = d->kind == AST_binary && strcmp(d->text, "<=") == 0;
+        axis[(*rank)++] = d->kind == AST_name ? d->text : bounded ? d->kid[0]->text : NULL;
     }
     return true;
 }

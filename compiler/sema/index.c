@@ -9,12 +9,14 @@ uint32_t sema_new_letter(struct sema *s, extent bound) {
                               LETTER_END - LETTER_FIRST);
         return LETTER_END - 1;
     }
-    s->letter_bound[s->next_letter] = bound;
+    s->letter_bound[s->next_letter] = sema_planned(s, bound);
+    s->letter_extent[s->next_letter] = bound;
     return s->next_letter++;
 }
 
 bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high) {
-    bool known = index_range(s->graph, i, LETTER_END, s->letter_bound, low, high);
+    bool known = sema_own_range(s, i, low, high) ||
+                 index_range(s->graph, i, LETTER_END, s->letter_bound, low, high);
     for (const struct assumption *a = f->assumed; a; a = a->next) {
         int64_t c; // i = a + c: the range of a, moved
         index_id difference = index_add(s->graph, i, index_scale(s->graph, a->index, -1));
@@ -97,48 +99,114 @@ static index_id to_index(struct sema *s, struct frame *f, struct value *v, struc
     return index_data(s->graph, read->expr);
 }
 
-// A read that can fall outside: noted with the reduction around, collected for an `else`, or an
-// error.
-static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, const struct ast *at,
-                         index_id i, bool data, const struct value *v, extent bound,
-                         uint32_t *n_outside, struct guard *outside) {
-    int64_t low = 0, high = 0, size = graph_extent_max(s->graph, bound);
-    bool known = data ? v->low <= v->high : sema_index_range(s, f, i, &low, &high);
-    if (data && known) {
-        low = v->low;
-        high = v->high;
-    }
-    if (known && low >= 0 && high < size)
-        return true;
-    if (known && (high < 0 || low >= size) && !outside) {
-        diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low,
-                           (long long)high, (long long)size);
-        return false;
-    }
-    if (outside) {
-        CHECK(*n_outside < MAX_AXES, "too many guards");
-        outside[(*n_outside)++] = (struct guard){i, bound};
-        return true;
-    }
-    if (f->reduction && f->reduction->is_reduction) {
-        f->reduction->read_outside = true;
-        for (uint32_t k = 0; k < f->reduction->n_guards; k++)
-            if (f->reduction->guards[k].index == i && f->reduction->guards[k].bound == bound)
-                return true;
-        CHECK(f->reduction->n_guards < MAX_AXES, "too many guards");
-        f->reduction->guards[f->reduction->n_guards++] = (struct guard){i, bound};
-        return true;
-    }
-    struct diag *d =
-        known ? diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low,
-                                   (long long)high, (long long)size)
-              : diag_index_unknown(s->diags, at->at, ast_spelling(s->arena, n), (long long)size);
+// Guards that a read needs: of the storage, in a map too, where an index runs by the samples' own
+// extents.
+struct needed {
+    uint32_t n;
+    struct guard guards[MAX_AXES];
+};
+
+static void need(struct needed *to, struct guard guard) {
+    for (uint32_t k = 0; k < to->n; k++)
+        if (to->guards[k].index == guard.index && to->guards[k].bound == guard.bound)
+            return;
+    CHECK(to->n < MAX_AXES, "too many guards");
+    to->guards[to->n++] = guard;
+}
+
+static void leave_out(struct reduction *r, struct guard guard) {
+    for (uint32_t k = 0; k < r->n_guards; k++)
+        if (r->guards[k].index == guard.index && r->guards[k].bound == guard.bound)
+            return;
+    CHECK(r->n_guards < MAX_AXES, "too many guards");
+    r->guards[r->n_guards++] = guard;
+}
+
+static bool index_reads_lengths(struct sema *s, index_id i) {
+    const struct index *x = graph_index(s->graph, i);
+    for (uint32_t k = 0; k < x->n_terms; k++)
+        if (x->terms[k].kind == TERM_data)
+            return true;
+    return false;
+}
+
+// Is the index in range wherever the letters run in memory, beyond the samples' extents too?
+static bool stays_in_storage(struct sema *s, index_id i, int64_t size) {
+    int64_t low, high;
+    return index_range(s->graph, i, LETTER_END, s->letter_bound, &low, &high) && low >= 0 &&
+           high < size;
+}
+
+static bool outside_error(struct sema *s, const struct ast *n, const struct ast *at, bool known,
+                          int64_t low, int64_t high, extent bound) {
+    int64_t size = sema_extent_max(s, bound);
+    struct diag *d;
+    if (extent_is_bounded(bound) && known && low >= 0) {
+        const char *name = sema_bound(s, bound)->name;
+        d = diag_index_beyond(s->diags, at->at, ast_spelling(s->arena, n),
+                              name ? name : "the extent of the axis");
+        known = true;
+    } else
+        d = known
+                ? diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low,
+                                     (long long)high, (long long)size)
+                : diag_index_unknown(s->diags, at->at, ast_spelling(s->arena, n), (long long)size);
     if (known)
         diag_help(d, "say what stands there: `%s else 0`", ast_spelling(s->arena, n));
     else
         diag_help(d, "bound it with `%% %lld`, or declare its type as `class(%lld)`",
                   (long long)size, (long long)size);
     return false;
+}
+
+// A read that can fall outside: noted with the reduction around, collected for an `else`, or an
+// error.
+static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, const struct ast *at,
+                         index_id i, bool data, const struct value *v, extent bound,
+                         uint32_t *n_outside, struct guard *outside, struct needed *needed) {
+    int64_t low = 0, high = 0, size = sema_extent_max(s, bound);
+    bool known = data ? v->low <= v->high : sema_index_range(s, f, i, &low, &high);
+    bool own = !extent_is_bounded(bound) || (!data && sema_ends_before(s, f, i, bound));
+    struct guard planned = {i, sema_planned(s, bound)};
+    if (data && known) {
+        low = v->low;
+        high = v->high;
+    }
+    bool stored = known && low >= 0 && high < size;
+    bool by_lengths = !data && (extent_is_bounded(bound) || index_reads_lengths(s, i));
+    bool guarded = by_lengths && !stays_in_storage(s, i, size);
+    if (stored && own) {
+        if (guarded && f->reduction && f->reduction->is_reduction)
+            leave_out(f->reduction, planned);
+        else if (guarded)
+            need(needed, planned);
+        return true;
+    }
+    if (known && (high < 0 || low >= size) && !outside) {
+        diag_index_outside(s->diags, at->at, ast_spelling(s->arena, n), (long long)low,
+                           (long long)high, (long long)size);
+        return false;
+    }
+    if (outside) {
+        CHECK(*n_outside + 2 <= MAX_AXES, "too many guards");
+        if (!stored || guarded)
+            outside[(*n_outside)++] = planned;
+        if (!own)
+            outside[(*n_outside)++] = sema_within_guard(s, (struct beyond){i, bound});
+        return true;
+    }
+    struct reduction *r = f->reduction;
+    if (r && r->is_reduction) {
+        r->read_outside = true;
+        if (!stored || guarded)
+            leave_out(r, planned);
+        if (!own) {
+            CHECK(r->n_beyond < MAX_AXES, "too many conditions");
+            r->beyond[r->n_beyond++] = (struct beyond){i, bound};
+        }
+        return true;
+    }
+    return outside_error(s, n, at, known, low, high, bound);
 }
 
 struct element_axes {
@@ -181,6 +249,7 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
     }
     struct element_axes e = {.result = value_shape_like(s, array)};
     e.result->rank = e.result->n = 0;
+    struct needed needed = {0};
     e.result->index = 0;
     uint32_t axis = 0;
     for (uint32_t i = 0; i < list->n_kids; i++) {
@@ -194,7 +263,8 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
         struct value *v = i == 0 && first ? first : sema_expr(s, f, at);
         index_id index = to_index(s, f, v, at->at, &data);
         if (!index ||
-            !check_bounds(s, f, n, at, index, data, v, array->shape[axis], n_outside, outside))
+            !check_bounds(s, f, n, at, index, data, v, array->shape[axis], n_outside, outside,
+                          &needed))
             return value_poison(s);
         e.by[axis++] = index;
     }
@@ -207,6 +277,8 @@ static struct value *selected(struct sema *s, struct frame *f, const struct ast 
     for (uint32_t k = e.result->rank; k < MAX_RANK; k++)
         e.result->axis[k] = NULL;
     e.result->expr = expr_substitute(s->graph, value_expr(s, array), MAX_RANK, e.by);
+    if (needed.n)
+        e.result->expr = expr_bracket(s->graph, needed.n, needed.guards, e.result->expr);
     const struct expr *x = graph_expr(s->graph, e.result->expr);
     if (x->kind == EXPR_index && e.result->rank == 0)
         e.result->index = x->index;

@@ -12,6 +12,11 @@
 
 enum { LETTER_BATCH = MAX_RANK, LETTER_FIRST = MAX_RANK + 1, LETTER_END = 62 };
 
+// In the shapes of sema an extent at or below BOUNDED is a bounded axis (bounded.c), entry
+// BOUNDED - extent of s->bounds; a graph is given its planned maximum.
+enum { BOUNDED = -1000 };
+static inline bool extent_is_bounded(extent e) { return e <= BOUNDED; }
+
 // An exact rational, or a real where exactness ended.
 struct number {
     bool exact;
@@ -41,6 +46,11 @@ enum value_kind {
     VALUE_objective, // J in an optimizer
     VALUE_batch,     // the name `batch`, as an axis
 };
+// A number of each sample that depends on one size of it alone: at[z - 1] where the size is z.
+struct per_sample {
+    uint32_t base; // the size: number in s->bases
+    struct number *at;
+};
 enum element { ELEMENT_real, ELEMENT_int, ELEMENT_bool, ELEMENT_class };
 
 struct value {
@@ -57,6 +67,7 @@ struct value {
     expr_id expr;
     index_id index;      // the same as an affine (possibly rational) index, where it is one; else 0
     struct graph *graph; // where expr lives
+    const struct per_sample *per; // a number that is known for every size of a sample; else NULL
     // template, network, instance, objective
     struct object *object;
     // parts, tuple
@@ -126,6 +137,29 @@ struct state_slot {
     struct state_slot *next;
 };
 
+// Sizes of samples: an int field of the files (`image.h`), or one that `data` makes.
+struct base {
+    enum role role; // ROLE_raw, ROLE_field
+    uint32_t ref;
+    const char *name;
+    int64_t least, most; // legal sizes; smaller ones leave nothing of an axis of the program
+    const char *why;     // what needs `least`
+    uint32_t parent;     // ROLE_field: the base that it was computed from, by the table `of`
+    const int64_t *of;
+};
+// A bounded axis of the graph under construction.
+struct bound {
+    expr_id length; // a read of each sample's extent
+    uint32_t base;
+    const int64_t *of;   // the extent for each size, as in per_sample
+    int64_t least, most; // of the extent, over legal sizes
+    const char *name;    // or NULL
+};
+struct beyond { // what is not true of `index < the sample's extent`
+    index_id index;
+    extent bound;
+};
+
 // A letter of an equation.
 struct letter {
     const char *name;
@@ -139,6 +173,8 @@ struct reduction {
     bool read_outside; // such a read occurred
     uint32_t n_guards;
     struct guard guards[MAX_AXES];
+    uint32_t n_beyond; // conditions index < extent of the sample: terms that do not hold are left out
+    struct beyond beyond[MAX_AXES];
     uint32_t n_extra; // helper letters of floor(): reduced along
     uint32_t extra[8];
     struct reduction *parent;
@@ -244,7 +280,18 @@ struct sema {
     struct graph *graph; // under construction
     struct graph *init;  // parameters are drawn there
     extent batch;        // symbol N
-    extent letter_bound[64];
+    extent letter_bound[64];  // planned, for the graph
+    extent letter_extent[64]; // bounded where the letter's range is the sample's own
+    VEC(struct base *) bases;
+    VEC(struct bound) bounds; // of the graph under construction
+    struct map zero_of_node;  // its nodes that are 0 beyond bounded axes -> their extents in `zeros`
+    VEC(const extent *) zeros;
+    struct reading {          // the field whose type is being read: `<=` declares an axis
+        const char *kind, *name; // reader, field
+        bool bounded;         // the reader can say what each sample's extents are
+        uint32_t first;       // number of the first companion field
+        VEC(struct program_field) companions;
+    } *reading;
     uint32_t next_letter;
     bool training;
     enum mode mode;
@@ -315,6 +362,34 @@ uint64_t value_letters(struct sema *s, const struct value *v);
 struct value *value_shape_like(struct sema *s, const struct value *v); // a copy to change
 bool value_batched(struct sema *s, const struct value *v);
 struct value *value_at(struct sema *s, struct value *v, index_id first); // one place of the first axis
+
+// ---- bounded.c
+const struct bound *sema_bound(const struct sema *s, extent e);
+extent sema_planned(const struct sema *s, extent e);       // what a graph is given
+int64_t sema_extent_max(const struct sema *s, extent e);
+bool sema_has_bounded(const struct value *v);
+uint32_t sema_base(struct sema *s, enum role role, uint32_t ref, const char *name, int64_t most);
+extent sema_input_bound(struct sema *s, enum role role, uint32_t ref, uint32_t base,
+                        const char *name);
+struct value *sema_length(struct sema *s, extent e); // an extent as a value
+const struct per_sample *sema_per_binary(struct sema *s, const char *op, const struct value *a,
+                                         const struct value *b);
+struct value *sema_per_round(struct sema *s, struct frame *f, struct value *v, bool up);
+bool sema_extent_per(struct sema *s, struct frame *f, const struct ast *e, struct value *v,
+                     extent *out);
+void sema_settle_bases(struct sema *s);
+bool sema_own_range(struct sema *s, index_id i, int64_t *low, int64_t *high);
+bool sema_ends_before(struct sema *s, struct frame *f, index_id i, extent bound);
+struct guard sema_within_guard(struct sema *s, struct beyond c);
+expr_id sema_within(struct sema *s, struct beyond c);
+void sema_note_zero(struct sema *s, node_id n, uint32_t rank, const extent *extents);
+bool sema_is_zero_beyond(struct sema *s, expr_id e, struct beyond c);
+expr_id sema_beyond_mask(struct sema *s, expr_id e, bool zero_is_neutral, uint32_t n,
+                         const struct beyond *c);
+uint32_t sema_beyond_of(struct sema *s, const struct value *v, uint64_t letters,
+                        struct beyond *c);
+expr_id sema_zero_beyond(struct sema *s, const struct value *v, expr_id e, uint64_t letters);
+bool sema_fixed_shape(struct sema *s, struct span at, const char *what, const struct value *shape);
 
 // ---- import.c
 bool sema_read_files(struct sema *s);

@@ -30,14 +30,15 @@ static bool own_shape(struct sema *s, struct frame *f, const struct ast *own,
                       const struct value *value, struct value *shape) {
     if (own->kid[AST_own_type]) {
         sema_type(s, f, own->kid[AST_own_type], shape);
-        return shape->kind != VALUE_poison;
+        return shape->kind != VALUE_poison && sema_fixed_shape(s, own->at, own->text, shape);
     }
     *shape = (struct value){.kind = VALUE_tensor, .high = -1, .graph = s->graph};
     if (value->kind == VALUE_tensor) {
         shape->rank = value->rank;
         memcpy(shape->shape, value->shape, sizeof shape->shape);
+        memcpy(shape->axis, value->axis, sizeof shape->axis);
     }
-    return true;
+    return sema_fixed_shape(s, own->at, own->text, shape);
 }
 
 struct other_graph {
@@ -45,12 +46,13 @@ struct other_graph {
     enum mode mode;
     uint32_t next_letter, next_draw;
     struct state_slot *states;
-    extent letter_bound[64];
+    extent letter_bound[64], letter_extent[64];
 };
 
 static struct other_graph enter_init(struct sema *s) {
-    struct other_graph old = {s->graph, s->mode, s->next_letter, s->next_draw, s->states, {0}};
+    struct other_graph old = {s->graph, s->mode, s->next_letter, s->next_draw, s->states, {0}, {0}};
     memcpy(old.letter_bound, s->letter_bound, sizeof old.letter_bound);
+    memcpy(old.letter_extent, s->letter_extent, sizeof old.letter_extent);
     s->graph = s->init;
     s->next_draw = s->next_init_draw;
     s->mode = MODE_init;
@@ -66,6 +68,7 @@ static void leave_init(struct sema *s, struct other_graph old) {
     s->next_letter = old.next_letter;
     s->states = old.states;
     memcpy(s->letter_bound, old.letter_bound, sizeof old.letter_bound);
+    memcpy(s->letter_extent, old.letter_extent, sizeof old.letter_extent);
 }
 
 // All members of a family side by side: the letters of the families become axes in front.
@@ -446,7 +449,7 @@ static expr_id element_number(struct sema *s, struct frame *f, uint32_t rank, co
     int64_t stride = 1;
     for (uint32_t k = rank; k-- > 0;) {
         e = index_add(s->graph, e, index_scale(s->graph, index_axis(s->graph, k), stride));
-        stride *= graph_extent_max(s->graph, shape[k]);
+        stride *= sema_extent_max(s, shape[k]);
     }
     for (uint32_t a = LETTER_END; a-- > LETTER_BATCH;)
         if (f->lift >> a & 1) {

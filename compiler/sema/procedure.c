@@ -56,6 +56,10 @@ struct value *sema_whole_split(struct sema *s, const struct ast *param, struct v
         diag_note(d, param->at, "`%s` is declared here", param->text);
         return value_poison(s);
     }
+    if (sema_has_bounded(v)) {
+        diag_bounded_whole(s->diags, at, param->text, value_words(s, v));
+        return value_poison(s);
+    }
     if (v->rank == MAX_RANK) {
         diag_rank_too_high(s->diags, at, MAX_RANK);
         return value_poison(s);

@@ -194,6 +194,7 @@ static void finish(struct sema *s) {
 static bool pass(struct sema *s, bool first) {
     s->program = new_program(s);
     s->field_values.n = 0;
+    s->bases.n = 0;
     s->memory_keys.n = s->schedules.n = 0;
     s->measure_sources.n = s->segment_params.n = s->part_of.n = 0;
     s->n_parts = 0;

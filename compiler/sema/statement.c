@@ -112,7 +112,8 @@ static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32
     if (v->kind != VALUE_tensor || v->rank == 0 || v->shape[0] != n) {
         if (i == 0 && !value_is_bad(v))
             diag_unpack_count(s->diags, at, (int)n,
-                              v->kind == VALUE_tensor && v->rank ? (int)v->shape[0] : 1);
+                              v->kind == VALUE_tensor && v->rank ? (int)sema_extent_max(s, v->shape[0])
+                                                                 : 1);
         return value_poison(s);
     }
     if (v->n == n) // a list of compile-time numbers

@@ -796,6 +796,7 @@ bool sema_train(struct sema *s, struct ast *block) {
     requirements(s, block, NULL);
     mark_used_fields(s);
     sema_mark_predicted(s);
+    sema_settle_bases(s);
     if (diags_errors(s->diags) == 0)
         prune_prepare(s);
     return diags_errors(s->diags) == 0;

@@ -88,7 +88,11 @@ const char *shape_text(struct sema *s, uint32_t rank, const extent *shape) {
     text_init(&t, s->arena);
     text_add(&t, "[");
     for (uint32_t i = 0; i < rank; i++) {
-        if (shape[i] < 0)
+        if (extent_is_bounded(shape[i])) {
+            const struct bound *b = sema_bound(s, shape[i]);
+            text_printf(&t, b->name ? "%s%s <= %lld" : "%s%s<= %lld", i ? ", " : "",
+                        b->name ? b->name : "", (long long)b->most);
+        } else if (shape[i] < 0)
             text_printf(&t, "%sN", i ? ", " : "");
         else
             text_printf(&t, "%s%lld", i ? ", " : "", (long long)shape[i]);
@@ -325,7 +329,8 @@ static expr_id guard_read(struct graph *g, expr_id e, void *context) {
         int64_t low, high;
         extent extents[64];
         memcpy(extents, c->s->letter_bound, sizeof extents);
-        memcpy(extents, c->v->shape, c->v->rank * sizeof *extents);
+        for (uint32_t k = 0; k < c->v->rank; k++)
+            extents[k] = sema_planned(c->s, c->v->shape[k]);
         if (bound < 0 || !index_range(g, x.args[i], LETTER_END, extents, &low, &high))
             continue;
         if (low < 0 || high >= bound || graph_index(g, x.args[i])->divisor != 1)
@@ -375,6 +380,8 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
         shaped.expr = expr_rewrite(s->graph, shaped.expr, guard_read, &c);
     }
     struct comp c = {.reducer = RED_none, .dtype = value_dtype(s, &shaped)};
+    extent own[MAX_RANK]; // the axes as samples have them
+    shaped.expr = sema_zero_beyond(s, &shaped, shaped.expr, value_letters(s, &shaped));
     if (v->kind == VALUE_none || (v->kind == VALUE_number && v->element == ELEMENT_real))
         c.dtype = s->program->real;
     index_id by[64] = {0};
@@ -385,6 +392,7 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
             if (c.n_out == MAX_RANK)
                 return too_many_axes(s, f, n_letters);
             by[a] = index_axis(s->graph, c.n_out);
+            own[c.n_out] = s->letter_extent[a];
             c.extents[c.n_out++] = s->letter_bound[a];
             letters[(*n_letters)++] = a;
         }
@@ -392,16 +400,23 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
         if (c.n_out == MAX_RANK)
             return too_many_axes(s, f, n_letters);
         by[a] = index_axis(s->graph, c.n_out);
-        c.extents[c.n_out++] = shaped.shape[a];
+        own[c.n_out] = shaped.shape[a];
+        c.extents[c.n_out++] = sema_planned(s, shaped.shape[a]);
     }
     if (sema_pairs_of_samples(s, f, c.n_out, c.extents))
         return too_many_axes_said(s, n_letters);
     c.body = expr_substitute(s->graph, hoist_parts(s, shaped.expr), LETTER_END, by);
     s->graph->here = f ? f->origin : 0;
-    return graph_comp(s->graph, &c);
+    node_id node = graph_comp(s->graph, &c);
+    sema_note_zero(s, node, c.n_out, own);
+    return node;
 }
 
 static bool is_trivial(struct sema *s, const struct value *v) {
+    struct beyond beyond[64];
+    if (graph_expr(s->graph, v->expr)->kind == EXPR_read &&
+        sema_beyond_mask(s, v->expr, true, sema_beyond_of(s, v, 0, beyond), beyond))
+        return false;
     switch (graph_expr(s->graph, v->expr)->kind) {
     case EXPR_const:
     case EXPR_index:

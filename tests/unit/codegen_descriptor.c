@@ -31,10 +31,11 @@ static struct program *make_program(struct arena *a) {
                                       .first_field = 0,
                                       .n_fields = 2}));
     VEC_PUSH(a, &p->raw,
-             ((struct program_field){"image", DTYPE_u8, 0, 3, {1, 28, 28}, 0, true, true, false}));
-    VEC_PUSH(a, &p->raw, ((struct program_field){"label", DTYPE_i32, 10, 0, {0}, 0, true, false, false}));
+             ((struct program_field){.name = "image", .dtype = DTYPE_u8, .rank = 3, .shape = {1, 28, 28}, .used = true,
+                                     .for_predict = true}));
+    VEC_PUSH(a, &p->raw, ((struct program_field){.name = "label", .dtype = DTYPE_i32, .classes = 10, .used = true}));
     VEC_PUSH(a, &p->fields,
-             ((struct program_field){"label", DTYPE_i32, 10, 0, {0}, 2, true, false, false}));
+             ((struct program_field){.name = "label", .dtype = DTYPE_i32, .classes = 10, .raw = 2, .used = true}));
     VEC_PUSH(a, &p->splits, ((struct program_split){"validation", "train", SPLIT_fraction, 0.25}));
     VEC_PUSH(a, &p->fitted, ((struct program_tensor){"fashion.m", DTYPE_f64, 1, {28}, 28, 0, {0}, NULL, 0, 1, 0, {0}}));
     VEC_PUSH(a, &p->params,

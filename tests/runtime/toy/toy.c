@@ -227,8 +227,10 @@ static const struct nr_graph graphs[] = {
 // ---- tables
 static const struct nr_argument reader_arguments[] = {{NULL, "toy-set", 0}};
 static const struct nr_reader readers[] = {{"idx", 1, reader_arguments, 0, 2}};
-static const struct nr_field raw[] = {{"pixels", NR_u8, 0, 3, image_shape, 0, 1, 1, 0}, {"label", NR_i32, 3, 0, NULL, 0, 1, 0, 0}};
-static const struct nr_field fields[] = {{"image", NR_f32, 0, 3, image_shape, 0, 1, 1, 0}, {"label", NR_i32, 3, 0, NULL, 2, 1, 0, 0}};
+static const struct nr_field raw[] = {{"pixels", NR_u8, 0, 3, image_shape, 0, 1, 1, 0, NULL, 0, 0, NULL},
+                                       {"label", NR_i32, 3, 0, NULL, 0, 1, 0, 0, NULL, 0, 0, NULL}};
+static const struct nr_field fields[] = {{"image", NR_f32, 0, 3, image_shape, 0, 1, 1, 0, NULL, 0, 0, NULL},
+                                         {"label", NR_i32, 3, 0, NULL, 2, 1, 0, 0, NULL, 0, 0, NULL}};
 static const struct nr_split_rule splits[] = {{"validation", "train", 0, 30}};
 static const struct nr_tensor fitted[] = {{"toy.mean", NR_f32, 0, NULL, 1, 0}, {"toy.deviation", NR_f32, 0, NULL, 1, 1}};
 static const struct nr_tensor params[] = {{"Toy.dense_1.W", NR_f32, 2, weight_shape, UNITS * PIXELS, 0}, {"Toy.dense_1.b", NR_f32, 1, bias_shape, UNITS, UNITS * PIXELS}};
