@@ -55,11 +55,12 @@ P = {k: torch.tensor(numpy.array(v), requires_grad=v.ndim > 0) for k, v in read_
 def batch_norm(xs, layer, training=True, eps=1e-5):
     gamma, beta = P[f"Any.{layer}.gamma"], P[f"Any.{layer}.beta"]
     every = torch.cat([x.reshape(x.shape[0], -1) for x in xs], 1)
+    unbiased = every.var(1)
     m, v = every.mean(1), every.var(1, unbiased=False)
     if not training:
         m, v = P[f"Any.{layer}.mu"], P[f"Any.{layer}.var"]
     at = lambda a: a[:, None, None]
-    return [at(gamma) * (x - at(m)) / torch.sqrt(at(v) + eps) + at(beta) for x in xs], m, v
+    return [at(gamma) * (x - at(m)) / torch.sqrt(at(v) + eps) + at(beta) for x in xs], m, unbiased
 
 
 def network(xs, training=True):
