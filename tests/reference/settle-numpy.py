@@ -33,7 +33,7 @@ for name, lines in (("one pass", ""), ("all at once", "batch all"), ("two passes
     w = read_safetensors(run / "best.safetensors")
     tally.at_most(f"{name}: mean of the data", relative(w["Net.batch_norm_1.mu"], x.mean(0)), 1e-13)
     tally.at_most(f"{name}: variance of the data", relative(w["Net.batch_norm_1.var"], x.var(0)), 1e-11)
-    tally.at_most(f"{name}: samples seen", abs(float(w["Net.batch_norm_1.seen"]) - 70 * (2 if "epochs" in lines else 1)), 0)
+    tally.at_most(f"{name}: values of a map seen", abs(float(w["Net.batch_norm_1.seen"]) - 70 * (2 if "epochs" in lines else 1)), 0)
     if name != "all at once":
         continue                                           # the order of the samples decides in deeper layers
     h = (x - x.mean(0)) / numpy.sqrt(x.var(0) + 1e-5) * w["Net.batch_norm_1.gamma"] + w["Net.batch_norm_1.beta"]
