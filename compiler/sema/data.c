@@ -2,7 +2,7 @@
 //
 // The block is evaluated twice. In the fit graph the batch is the whole training split, and every
 // reduction over `batch` is an output, stored with the weights; in the prepare graph those same
-// reductions are inputs (equation.c), and the block's definitions are the fields of a batch.
+// reductions are inputs (reduce.c), and the block's definitions are the fields of a batch.
 #include "internal.h"
 
 #include <string.h>
@@ -432,6 +432,37 @@ void sema_mark_predicted(struct sema *s) {
                 graph_reaches(g, g->inputs.at[k], g->outputs.at[i].node))
                 p->raw.at[in->ref].for_predict = true;
         }
+}
+
+// Fields that a graph takes.
+void sema_mark_used(struct sema *s) {
+    for (uint32_t i = 0; i < s->program->graphs.n; i++) {
+        const struct program_graph *g = &s->program->graphs.at[i];
+        if (g->kind == GRAPH_fit || g->kind == GRAPH_prepare)
+            continue;
+        for (uint32_t k = 0; k < g->graph->inputs.n; k++) {
+            const struct node *n = graph_node(g->graph, g->graph->inputs.at[k]);
+            if (n->role == ROLE_field)
+                s->program->fields.at[n->ref].used = true;
+        }
+    }
+}
+
+// Fields that no graph takes need not be prepared.
+void sema_prune_prepare(struct sema *s) {
+    for (uint32_t i = 0; i < s->program->graphs.n; i++) {
+        struct program_graph *g = &s->program->graphs.at[i];
+        if (g->kind != GRAPH_prepare)
+            continue;
+        uint32_t n = 0;
+        for (uint32_t k = 0; k < g->graph->outputs.n; k++)
+            if (s->program->fields.at[g->graph->outputs.at[k].ref].used)
+                g->graph->outputs.at[n++] = g->graph->outputs.at[k];
+        g->graph->outputs.n = n;
+        s->graph = g->graph;
+        s->states = NULL;
+        sema_end_graph(s);
+    }
 }
 
 // The extent that field `ref` holds for each sample, in the graph under construction.

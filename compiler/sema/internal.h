@@ -429,11 +429,14 @@ struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i,
 void sema_equation(struct sema *s, struct frame *f, const struct ast *target,
                    const struct ast *type, const struct ast *value, bool update);
 struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *n);
-struct value *sema_fitted(struct sema *s, struct value *shape);
-struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, struct value *body,
                           struct value *where, uint32_t n_axes, const uint32_t *axes,
                           const struct reduction *r, struct span at);
+enum reducer sema_reducer(const char *name);
+
+// ---- reduce.c
+struct value *sema_fitted(struct sema *s, struct value *shape);
+struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide,
                             struct span at); // own axes and the batch
 
@@ -544,6 +547,8 @@ int64_t sema_find_measure(struct sema *s, const char *name, const char **several
 // ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
 void sema_mark_predicted(struct sema *s);
+void sema_mark_used(struct sema *s);
+void sema_prune_prepare(struct sema *s);
 bool sema_has_split(const struct sema *s, const char *name);
 bool sema_train(struct sema *s, struct ast *block);
 const char *sema_made_field(struct sema *s, node_id n);

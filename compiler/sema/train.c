@@ -689,36 +689,6 @@ void sema_check_costs(struct program *p, const struct sema_costs *costs) {
     requirements(s, s->train_block, costs);
 }
 
-static void mark_used_fields(struct sema *s) {
-    for (uint32_t i = 0; i < s->program->graphs.n; i++) {
-        const struct program_graph *g = &s->program->graphs.at[i];
-        if (g->kind == GRAPH_fit || g->kind == GRAPH_prepare)
-            continue;
-        for (uint32_t k = 0; k < g->graph->inputs.n; k++) {
-            const struct node *n = graph_node(g->graph, g->graph->inputs.at[k]);
-            if (n->role == ROLE_field)
-                s->program->fields.at[n->ref].used = true;
-        }
-    }
-}
-
-// Fields that no graph takes need not be prepared.
-static void prune_prepare(struct sema *s) {
-    for (uint32_t i = 0; i < s->program->graphs.n; i++) {
-        struct program_graph *g = &s->program->graphs.at[i];
-        if (g->kind != GRAPH_prepare)
-            continue;
-        uint32_t n = 0;
-        for (uint32_t k = 0; k < g->graph->outputs.n; k++)
-            if (s->program->fields.at[g->graph->outputs.at[k].ref].used)
-                g->graph->outputs.at[n++] = g->graph->outputs.at[k];
-        g->graph->outputs.n = n;
-        s->graph = g->graph;
-        s->states = NULL;
-        sema_end_graph(s);
-    }
-}
-
 // All that one stage runs, but its rules.
 static void stage_graphs(struct sema *s, struct train *t) {
     s->uses_objective = false;
@@ -794,10 +764,10 @@ bool sema_train(struct sema *s, struct ast *block) {
     end_init(s);
     sema_place_parameters(s);
     requirements(s, block, NULL);
-    mark_used_fields(s);
+    sema_mark_used(s);
     sema_mark_predicted(s);
     sema_settle_bases(s);
     if (diags_errors(s->diags) == 0)
-        prune_prepare(s);
+        sema_prune_prepare(s);
     return diags_errors(s->diags) == 0;
 }
