@@ -381,6 +381,15 @@ static struct value *stack(struct sema *s, struct frame *f, const struct ast *n)
 
 // ---- if
 
+bool sema_mentions(const struct ast *n, const char *name) {
+    if (!n)
+        return false;
+    bool found = n->kind == AST_name && strcmp(n->text, name) == 0;
+    for (uint32_t i = 0; i < n->n_kids && !found; i++)
+        found = sema_mentions(n->kid[i], name);
+    return found;
+}
+
 // The truth of a compile-time condition; else *v is the run-time condition. False after an error.
 bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *known,
                     struct value **v) {
@@ -397,6 +406,33 @@ bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *
     return true;
 }
 
+// Can it be an index? Then evaluating it twice makes and changes nothing.
+static bool is_plain(const struct ast *n) {
+    switch (n->kind) {
+    case AST_name:
+    case AST_number:
+        return true;
+    case AST_unary:
+    case AST_binary:
+        for (uint32_t i = 0; i < n->n_kids; i++)
+            if (!is_plain(n->kid[i]))
+                return false;
+        return strcmp(n->text, "|>") != 0;
+    case AST_call: {
+        const struct ast *of = n->kid[AST_call_callee], *list = n->kid[AST_call_arguments];
+        static const char *const plain[] = {"floor", "ceil", "size", "min", "max"};
+        bool known = false;
+        for (size_t i = 0; of->kind == AST_name && i < sizeof plain / sizeof *plain; i++)
+            known |= strcmp(of->text, plain[i]) == 0;
+        for (uint32_t i = 0; i < list->n_kids; i++)
+            known = known && is_plain(list->kid[i]);
+        return known;
+    }
+    default:
+        return false;
+    }
+}
+
 // i < c as an assumption about the index i - .. inside the branch.
 static void assume(struct sema *s, struct frame *f, const struct ast *c, bool truth) {
     if (c->kind == AST_binary && strcmp(c->text, truth ? "and" : "or") == 0) {
@@ -404,7 +440,7 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
         assume(s, f, c->kid[1], truth);
         return;
     }
-    if (c->kind != AST_binary || !strchr("=<>", c->text[0]))
+    if (c->kind != AST_binary || !strchr("=<>", c->text[0]) || !is_plain(c))
         return;
     struct diags *keep = s->diags;
     s->diags = NULL;
@@ -439,14 +475,18 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
     f->assumed = new;
 }
 
-static struct value *branch(struct sema *s, struct frame *f, const struct ast *c, bool truth,
-                            const struct ast *body) {
+static struct value *branch(struct sema *s, struct frame *f, const struct ast *c, struct value *of,
+                            bool truth, const struct ast *body) {
     struct frame inner = *f;
     inner.scope = scope_new(s, f->scope, false);
+    inner.scope->is_branch = true;
     assume(s, &inner, c, truth);
+    struct condition here = {of, truth, s->branches};
+    s->branches = &here;
     struct value *v = body->kind == AST_block ? sema_run_block(s, &inner, body, true)
                                               : sema_expr(s, &inner, body);
     f->counters = inner.counters;
+    s->branches = here.outer;
     if (!v) {
         diag_no_value(s->diags, body->at, "this branch");
         return value_poison(s);
@@ -476,8 +516,8 @@ static struct value *conditional(struct sema *s, struct frame *f, const struct a
         diag_else_missing(s->diags, n->at);
         return value_poison(s);
     }
-    struct value *v[3] = {c, branch(s, f, n->kid[0], true, then),
-                          branch(s, f, n->kid[0], false, other)};
+    struct value *v[3] = {c, branch(s, f, n->kid[0], c, true, then),
+                          branch(s, f, n->kid[0], c, false, other)};
     if (value_is_bad(v[1]) || value_is_bad(v[2]))
         return value_poison(s);
     if (!value_is_tensor(v[1]) || !value_is_tensor(v[2])) {

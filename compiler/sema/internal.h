@@ -125,6 +125,7 @@ struct scope {
     struct scope *parent;
     struct binding *first;
     bool is_function; // the body of a definition: `<-` on outer names stops here
+    bool is_branch;   // of a run-time `if`: `<-` changes names of its own alone
 };
 // A state of a layer, an optimizer or a rule: its current value in the graph under construction;
 // of a family the stacked one, with an axis in front for each family.
@@ -166,6 +167,18 @@ struct letter {
     uint32_t axis;
     extent bound;
     struct letter *next;
+};
+// A branch of a run-time `if` under evaluation: it is taken where `of` is `truth`.
+struct condition {
+    struct value *of;
+    bool truth;
+    struct condition *outer;
+};
+// A rule of an optimizer under evaluation: do its own lines look at a parameter's shape? Those of
+// the rules that it runs are asked of them.
+struct rule_run {
+    uint32_t from; // nodes looked at so far
+    bool takes_shape;
 };
 // One reduction or equation under evaluation: where range guards and helper letters go.
 struct reduction {
@@ -299,6 +312,9 @@ struct sema {
     uint32_t next_draw; // draw numbers of the graph under construction
     uint32_t next_init_draw;
     struct state_slot *states; // of the graph under construction
+    struct condition *branches; // of run-time `if`s around, innermost first
+    struct rule_run *rule;      // the innermost one, or NULL
+    bool has_over_all;          // the optimizer just evaluated has a rule `over all`
     uint64_t structural;       // hyperparameters that shapes, counts or choices depend on
     uint32_t n_fitted, n_raw;  // data: batch reductions, fields read so far
     uint32_t streamed;         // data: the reduction that is computed, the others being inputs
@@ -402,6 +418,7 @@ struct scope *scope_new(struct sema *s, struct scope *parent, bool is_function);
 void scope_bind(struct sema *s, struct scope *scope, const char *name, struct value *v,
                 struct span at);
 struct binding *scope_find(struct scope *scope, const char *name, bool stop_at_function);
+bool scope_leaves_branch(const struct scope *scope, const char *name); // it is bound outside
 
 // ---- expr.c
 origin_id sema_origin(struct sema *s, const struct frame *f, struct span at);
@@ -410,6 +427,7 @@ struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struc
                           struct value *b, struct span at);
 struct value *sema_apply(struct sema *s, struct frame *f, enum op op, uint32_t n,
                          struct value **args, struct span at);
+bool sema_mentions(const struct ast *n, const char *name);
 bool sema_condition(struct sema *s, struct frame *f, const struct ast *n, bool *known,
                     struct value **v);
 // Brings operands to one shape; fills `by` for each. False after an error.
@@ -473,6 +491,8 @@ struct value *sema_selection(struct sema *s, struct frame *f, const char *patter
 void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, struct value *v,
                       struct span at);
 struct value *sema_builtin_input(struct sema *s, enum builtin b, const char *name);
+// How often a rule inside a run-time `if` has been run, this time included: its `t`.
+struct value *sema_count_runs(struct sema *s, struct frame *f, struct span at);
 node_id sema_find_input(struct sema *s, enum role role, uint32_t ref, uint32_t ref2);
 
 

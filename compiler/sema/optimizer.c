@@ -50,12 +50,42 @@ static bool takes_shape(struct sema *s, uint32_t from) {
     return false;
 }
 
+static void look_at_shape(struct sema *s) {
+    if (s->rule)
+        s->rule->takes_shape |= takes_shape(s, s->rule->from);
+}
+
+// The optimizer's body on (theta, g), as it stands; what it does with a parameter's shape is found
+// out here, of its own lines alone.
+static void run_rule_body(struct sema *s, struct frame *f, const struct ast *def) {
+    look_at_shape(s);
+    struct rule_run here = {.from = s->graph->nodes.n}, *outer = s->rule;
+    s->rule = &here;
+    sema_run_block(s, f, def->kid[AST_optimizer_body], false);
+    look_at_shape(s);
+    s->rule = outer;
+    if (outer)
+        outer->from = s->graph->nodes.n;
+    if (def->flags & AST_over_all)
+        s->has_over_all = true;
+    else
+        s->needs_shape |= here.takes_shape;
+}
+
+// How often the rule has been run, this time included: the step, but where a run-time `if` decides.
+static struct value *rule_time(struct sema *s, struct frame *f, const struct ast *def,
+                               struct span at) {
+    if (s->branches && sema_mentions(def->kid[AST_optimizer_body], "t"))
+        return sema_count_runs(s, f, at);
+    struct value *step = sema_builtin_input(s, BUILTIN_step, "step");
+    return sema_binary(s, f, "+", step, value_number(s, number_int(1), 0), at);
+}
+
 // The optimizer's body on (theta, g); the value is the new theta.
-struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n,
-                            struct given *args, struct span at) {
+static struct value *run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n,
+                              struct given *args, struct span at) {
     const struct ast *def = rule->object->def->ast;
     struct frame inner = {.lift = 0};
-    uint32_t before = s->graph->nodes.n;
     if (n != 2) {
         diag_rule_arguments(s->diags, at, def->text);
         return value_poison(s);
@@ -68,29 +98,37 @@ struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule,
                    : def->text);
     if (!sema_bind_given(s, f, &inner, rule->object, at))
         return value_poison(s);
-    struct value *step = sema_builtin_input(s, BUILTIN_step, "step");
+    struct value *t = rule_time(s, &inner, def, at);
     scope_bind(s, inner.scope, intern("theta"), args[0].value, at);
     struct binding *theta = inner.scope->first;
     scope_bind(s, inner.scope, intern("g"), args[1].value, at);
-    scope_bind(s, inner.scope, intern("t"),
-               sema_binary(s, f, "+", step, value_number(s, number_int(1), 0), at), at);
+    scope_bind(s, inner.scope, intern("t"), t, at);
     scope_bind(s, inner.scope, intern("n"), value_number(s, number_int(segment(s)->count), 0), at);
     struct value *J = value_new(s, VALUE_objective);
     scope_bind(s, inner.scope, intern("J"), J, at);
     struct value *old = theta->value;
-    sema_run_block(s, &inner, def->kid[AST_optimizer_body], false);
+    run_rule_body(s, &inner, def);
     if (theta->value == old && diags_errors(s->diags) == 0) {
         diag_theta_unchanged(s->diags, def->at, def->text);
         return value_poison(s);
     }
-    if (!(def->flags & AST_over_all) && takes_shape(s, before))
-        s->needs_shape = true;
     struct value *v = theta->value;
     if (v->kind == VALUE_tensor && (v->rank != 1 || v->shape[0] != segment(s)->count)) {
         diag_result_shape(s->diags, def->at, shape_text(s, 1, &(extent){segment(s)->count}),
                           value_words(s, v));
         return value_poison(s);
     }
+    return v;
+}
+
+struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule, uint32_t n,
+                            struct given *args, struct span at) {
+    uint32_t before = diags_count(s->diags);
+    struct value *v = run_rule(s, f, rule, n, args, at);
+    if (diags_count(s->diags) > before)
+        diags_inside(
+            s->diags, before, at,
+            arena_printf(s->arena, "optimizer `%s`", rule->object->def->name));
     return v;
 }
 
@@ -248,13 +286,20 @@ static void update_part(struct sema *s, const struct ast *part, struct frame *f,
                         int k) {
     struct program *p = s->program;
     uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
-    s->needs_shape = false;
+    uint32_t n_memories = p->memories.n;
+    s->needs_shape = s->has_over_all = false;
     add_segment(s, owner, k, -1);
     update_graph(s, part, f);
     if (!s->needs_shape || diags_errors(s->diags))
         return;
+    if (s->has_over_all) {
+        sema_not_compiled(s, f, part->at,
+                          "a rule `over all` together with one that looks at each parameter's shape");
+        return;
+    }
     p->graphs.n = n_graphs; // again, a segment for each parameter
     p->rule_states.n = n_states;
+    p->memories.n = s->memory_keys.n = n_memories;
     p->segments.n = s->segment_params.n = first;
     for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)
         if (owner[i] == k) {

@@ -267,24 +267,56 @@ static struct state_slot *layer_state(struct sema *s, struct frame *f, const str
                      tensor_input(s, &p->states.at[ref], ROLE_state, ref, &shape));
 }
 
+static bool is_memory(const struct sema *s, const char *name) {
+    for (uint32_t i = 0; i < s->program->memories.n; i++)
+        if (strcmp(s->program->memories.at[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 // `stalled.best`, and `stalled_2.best` for a second call in the text.
-static const char *memory_name(struct sema *s, const struct frame *f, const char *state) {
-    for (uint32_t k = 1;; k++) {
-        const char *of = f->function ? f->function : "rule";
-        const char *name = k > 1 ? arena_printf(s->arena, "%s_%u.%s", of, k, state)
-                                 : arena_printf(s->arena, "%s.%s", of, state);
-        bool taken = false;
-        for (uint32_t i = 0; i < s->program->memories.n; i++)
-            taken |= strcmp(s->program->memories.at[i].name, name) == 0;
-        if (!taken)
-            return intern(name);
+static const char *memory_name(struct sema *s, const char *of, const char *state) {
+    const char *name = arena_printf(s->arena, "%s.%s", of, state);
+    for (uint32_t k = 2; is_memory(s, name); k++)
+        name = arena_printf(s->arena, "%s_%u.%s", of, k, state);
+    return intern(name);
+}
+
+// An optimizer's state: a flat buffer of its segment's size.
+static struct state_slot *rule_state(struct sema *s, const char *path, double initial) {
+    struct program *p = s->program;
+    uint32_t ref = 0;
+    while (ref < p->rule_states.n && p->rule_states.at[ref].name != path)
+        ref++;
+    if (ref == p->rule_states.n) {
+        struct program_rule_state r = {path, initial};
+        VEC_PUSH(p->arena, &p->rule_states, r);
     }
+    return add_state(s, path, ROLE_rule_state, ref, s->segment,
+                     sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
+}
+
+// One number, kept under `key`.
+static struct state_slot *memory(struct sema *s, const char *path, const char *key,
+                                 const char *name, double initial) {
+    struct program *p = s->program;
+    uint32_t ref = 0;
+    while (ref < p->memories.n && s->memory_keys.at[ref] != key)
+        ref++;
+    if (ref == p->memories.n) {
+        struct program_memory m = {name, initial};
+        VEC_PUSH(p->arena, &p->memories, m);
+        VEC_PUSH(s->arena, &s->memory_keys, key);
+    }
+    node_id in =
+        graph_input(s->graph, p->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
+    return add_state(s, path, ROLE_memory, ref, 0,
+                     value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
 }
 
 // In an optimizer: one flat buffer; in a rule: one number.
 static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own,
                                        struct value *value) {
-    struct program *p = s->program;
     bool rule = s->mode == MODE_update && f->optimizer_path;
     if (value->kind != VALUE_number && value->kind != VALUE_truth) {
         diag_initial_value(s->diags, own->at, own->text, value_words(s, value));
@@ -298,29 +330,10 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
     struct state_slot *slot = find_state(s, path);
     if (slot)
         return slot;
-    if (rule) {
-        uint32_t ref = 0;
-        while (ref < p->rule_states.n && p->rule_states.at[ref].name != path)
-            ref++;
-        if (ref == p->rule_states.n) {
-            struct program_rule_state r = {path, value->number.real};
-            VEC_PUSH(p->arena, &p->rule_states, r);
-        }
-        return add_state(s, path, ROLE_rule_state, ref, s->segment,
-                         sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
-    }
-    uint32_t ref = 0;
-    while (ref < p->memories.n && s->memory_keys.at[ref] != path)
-        ref++;
-    if (ref == p->memories.n) {
-        struct program_memory m = {memory_name(s, f, own->text), value->number.real};
-        VEC_PUSH(p->arena, &p->memories, m);
-        VEC_PUSH(s->arena, &s->memory_keys, path);
-    }
-    node_id in =
-        graph_input(s->graph, p->memories.at[ref].name, ROLE_memory, ref, 0, DTYPE_f64, 0, NULL);
-    return add_state(s, path, ROLE_memory, ref, 0,
-                     value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
+    if (rule)
+        return rule_state(s, path, value->number.real);
+    const char *name = memory_name(s, f->function ? f->function : "rule", own->text);
+    return memory(s, path, path, name, value->number.real);
 }
 
 // The stacked value with a member's share replaced: where the index is a letter, each place takes
@@ -366,6 +379,45 @@ static uint64_t member_letters(const struct sema *s, const struct frame *f) {
     return letters;
 }
 
+static bool decides(struct sema *s, const struct value *condition, const struct value *state) {
+    bool fits = condition->rank == 0 || condition->rank == state->rank;
+    for (uint32_t k = 0; fits && k < condition->rank; k++)
+        fits = condition->shape[k] == state->shape[k];
+    return fits && !value_letters(s, condition);
+}
+
+// In a branch of a run-time `if` a state changes where the branch is taken. A condition of each
+// sample or letter has no say about a state that all of them share.
+static struct value *where_taken(struct sema *s, struct frame *f, struct value *new,
+                                 struct value *old, struct span at) {
+    struct value *r = new;
+    for (const struct condition *c = s->branches; c && !value_is_bad(r); c = c->outer) {
+        if (!decides(s, c->of, old))
+            continue;
+        struct value *v[3] = {c->of, c->truth ? r : old, c->truth ? old : r};
+        r = sema_apply(s, f, OP_select, 3, v, at);
+    }
+    return r == new || value_is_bad(r) ? r : value_settle(s, f, r);
+}
+
+// `t` of a rule inside a run-time `if`: a number, or one for each parameter if the condition is.
+struct value *sema_count_runs(struct sema *s, struct frame *f, struct span at) {
+    const char *path = intern(arena_printf(s->arena, "%s.t", f->optimizer_path));
+    const char *key = intern(arena_printf(s->arena, "%s/%u", path, s->segment));
+    struct state_slot *slot = find_state(s, path);
+    bool flat = false;
+    for (const struct condition *c = s->branches; c; c = c->outer)
+        flat |= c->of->rank > 0;
+    if (!slot && flat)
+        slot = rule_state(s, path, 0);
+    else if (!slot)
+        slot = memory(s, path, key, memory_name(s, f->optimizer_path, "t"), 0);
+    struct value *t = sema_binary(s, f, "+", slot->value, value_number(s, number_int(1), 0), at);
+    t = value_settle(s, f, t);
+    sema_state_write(s, f, slot, t, at);
+    return t;
+}
+
 // A state has no place for a value of each sample or of each letter.
 void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, struct value *v,
                       struct span at) {
@@ -376,9 +428,10 @@ void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, 
                            open >> LETTER_BATCH & 1 ? "sample" : "index of the equation around");
         return;
     }
-    slot->value = f->replicas.n && slot->role == ROLE_state
-                      ? with_member(s, f, value_settle(s, f, slot->value), v, at)
-                      : v;
+    struct value *new = f->replicas.n && slot->role == ROLE_state
+                            ? with_member(s, f, value_settle(s, f, slot->value), v, at)
+                            : v;
+    slot->value = where_taken(s, f, new, slot->value, at);
     slot->changed = true;
 }
 
@@ -536,6 +589,11 @@ struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribut
         return value_poison(s);
     }
     s->structural |= distribution->taint & 0;
-    return builtin ? draw_scalar(s, f, o, rank, shape, axis, at)
-                   : draw_defined(s, f, o, rank, shape, axis, at);
+    if (builtin)
+        return draw_scalar(s, f, o, rank, shape, axis, at);
+    uint32_t before = diags_count(s->diags);
+    struct value *v = draw_defined(s, f, o, rank, shape, axis, at);
+    if (diags_count(s->diags) > before)
+        diags_inside(s->diags, before, at, arena_printf(s->arena, "draw `%s`", o->def->name));
+    return v;
 }

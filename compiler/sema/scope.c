@@ -17,6 +17,19 @@ void scope_bind(struct sema *s, struct scope *scope, const char *name, struct va
     scope->first = b;
 }
 
+// Does the name, looked up here, belong to a block around a branch of a run-time `if`?
+bool scope_leaves_branch(const struct scope *scope, const char *name) {
+    for (bool left = false; scope; scope = scope->parent) {
+        for (const struct binding *b = scope->first; b; b = b->next)
+            if (b->name == name)
+                return left;
+        left |= scope->is_branch;
+        if (scope->is_function)
+            return false;
+    }
+    return false;
+}
+
 struct binding *scope_find(struct scope *scope, const char *name, bool stop_at_function) {
     for (; scope; scope = scope->parent) {
         for (struct binding *b = scope->first; b; b = b->next)

@@ -46,15 +46,6 @@ static void run_definition(struct sema *s, struct frame *f, struct ast *n) {
 
 // ---- which definitions a stage needs: those whose names it mentions, and so on
 
-static bool mentions(const struct ast *n, const char *name) {
-    if (!n)
-        return false;
-    bool found = n->kind == AST_name && n->text == name;
-    for (uint32_t i = 0; i < n->n_kids && !found; i++)
-        found = mentions(n->kid[i], name);
-    return found;
-}
-
 static const char *target_name(const struct ast *n) {
     while (n && n->kind == AST_element)
         n = n->kid[AST_element_array];
@@ -66,15 +57,15 @@ static bool makes_mentioned(const struct ast *n, const struct ast *by) {
                              : n->kind == AST_sample    ? n->kid[AST_sample_targets]
                              : n->kind == AST_own_state ? n->kid[AST_own_state_owns]
                                                         : NULL;
-    bool found = (n->kind == AST_instance || n->kind == AST_function) && mentions(by, n->text);
+    bool found = (n->kind == AST_instance || n->kind == AST_function) && sema_mentions(by, n->text);
     for (uint32_t i = 0; list && i < list->n_kids && !found; i++) {
         const struct ast *e = list->kid[i];
         const char *name = e->kind == AST_own ? e->text : target_name(e);
-        found = !name || mentions(by, name);
+        found = !name || sema_mentions(by, name);
     }
     if (n->kind == AST_update) {
         const char *name = target_name(n->kid[AST_update_target]);
-        found = !name || mentions(by, name);
+        found = !name || sema_mentions(by, name);
     }
     const struct ast *body = n->kind == AST_for ? n->kid[AST_for_body] : NULL;
     for (uint32_t i = 0; body && i < body->n_kids && !found; i++)

@@ -188,6 +188,12 @@ static void update(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *target = n->kid[AST_update_target];
     if (f->staged && sema_skips_update(s, f, n))
         return;
+    const struct ast *name = target->kind == AST_element ? target->kid[AST_element_array] : target;
+    if (name->kind == AST_name && scope_leaves_branch(f->scope, name->text)) {
+        diag_help(diag_update_in_branch(s->diags, target->at, name->text),
+                  "give the branches values: `%s <- if .. { .. } else { .. }`", name->text);
+        return;
+    }
     if (target->kind == AST_element) {
         sema_equation(s, f, target, NULL, n->kid[AST_update_value], true);
         return;

@@ -654,15 +654,7 @@ static bool read_lines(struct sema *s, struct train *t) {
     return true;
 }
 
-static bool mentions(const struct ast *n, const char *name) {
-    if (!n)
-        return false;
-    bool found = n->kind == AST_name && strcmp(n->text, name) == 0;
-    for (uint32_t i = 0; i < n->n_kids && !found; i++)
-        found = mentions(n->kid[i], name);
-    return found;
-}
-static bool asks_costs(const struct ast *n) { return mentions(n, "memory") || mentions(n, "work"); }
+static bool asks_costs(const struct ast *n) { return sema_mentions(n, "memory") || sema_mentions(n, "work"); }
 
 // `require` lines: those about memory and work wait until both are known (costs != NULL).
 static void requirements(struct sema *s, const struct ast *block, const struct sema_costs *costs) {

@@ -58,7 +58,7 @@ train staged {
   h      = Code(x)
   scores = Top(h)
   stage first {
-    minimize mse(Back(h), x) over Code, Back using adam(0.01)
+    minimize mse(Back(h), x) over Code, Back using accumulate(3, adam(0.01))
     batch    50
     epochs   6
     stop if  stalled(validation.loss, 4)
