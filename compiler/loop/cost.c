@@ -36,6 +36,100 @@ static double operations(const struct graph *g, expr_id e, struct map *seen) {
     return n;
 }
 
+// ---- guards: terms that are left out
+// How far `at` moves the guard's index along an axis; 0: not at all.
+static int64_t moves_by(const struct index *at, uint32_t axis) {
+    for (uint32_t i = 0; i < at->n_terms; i++)
+        if (at->terms[i].kind == TERM_axis && at->terms[i].ref == axis)
+            return at->terms[i].coefficient;
+    return 0;
+}
+
+static bool is_plain(const struct index *at) { // of axes alone
+    bool plain = true;
+    for (uint32_t i = 0; i < at->n_terms; i++)
+        plain &= at->terms[i].kind == TERM_axis;
+    return plain;
+}
+
+// Does a read move as the guard does? Then it is the operand's edge, padding, which counts as work
+// like everything else.
+static bool is_edge(const struct graph *g, const struct index *guard, expr_id e, struct map *seen) {
+    const struct expr *x = graph_expr(g, e);
+    if (map_get(seen, e, NULL))
+        return false;
+    map_set(seen, e, 1);
+    for (uint32_t i = 0; x->kind == EXPR_read && i < x->n_args; i++) {
+        const struct index *at = graph_index(g, x->args[i]);
+        bool same = at->n_terms == guard->n_terms && at->divisor == guard->divisor, turned = same;
+        for (uint32_t k = 0; k < guard->n_terms; k++) {
+            int64_t c = moves_by(at, guard->terms[k].ref);
+            same &= c == guard->terms[k].coefficient;
+            turned &= c == -guard->terms[k].coefficient;
+        }
+        if (same || turned)
+            return true;
+    }
+    for (uint32_t i = 0; (x->kind == EXPR_op || x->kind == EXPR_bracket) && i < x->n_args; i++)
+        if (is_edge(g, guard, x->args[i], seen))
+            return true;
+    return false;
+}
+
+// Of `extent` values of an axis, how many hold 0 <= at + by * value < bound.
+static int64_t count_between(int64_t at, int64_t by, int64_t extent, int64_t bound) {
+    if (by < 0) {
+        at = bound - 1 - at;
+        by = -by;
+    }
+    int64_t first = at >= 0 ? 0 : (by - 1 - at) / by, end = bound > at ? (bound - at + by - 1) / by : 0;
+    end = end < extent ? end : extent;
+    return end > first ? end - first : 0;
+}
+
+// The part of a comprehension's terms that a guard leaves in, counted over the axes in it.
+static double part_inside(const struct graph *g, const struct node *x, const struct guard *guard) {
+    enum { MOST = 1 << 16 };
+    const struct index *at = graph_index(g, guard->index);
+    int64_t extents[MAX_AXES], value[MAX_AXES] = {0}, inside = 0, rounds = 1;
+    uint32_t n = at->n_terms;
+    if (!is_plain(at) || guard->bound < 1 || n == 0 || n > MAX_AXES)
+        return 1;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t axis = at->terms[i].ref;
+        extent e = axis < x->rank ? x->shape[axis] : x->red[axis - x->rank];
+        extents[i] = graph_extent_max(g, e);
+        rounds *= i + 1 < n ? extents[i] : 1;
+        if (rounds > MOST)
+            return 1;
+    }
+    for (int64_t k = 0; k < rounds; k++) {
+        int64_t sum = at->constant;
+        for (uint32_t i = 0; i + 1 < n; i++)
+            sum += at->terms[i].coefficient * value[i];
+        inside += count_between(sum, at->terms[n - 1].coefficient, extents[n - 1], guard->bound);
+        for (uint32_t i = 0; i + 1 < n && ++value[i] == extents[i]; i++)
+            value[i] = 0;
+    }
+    return (double)inside / ((double)rounds * (double)extents[n - 1]);
+}
+
+// A term whose division leaves a rest is no work, nor is one that a guard of its own leaves out:
+// `0 <= k - 128*a < 128` chooses a group for each filter.
+static double part_done(const struct graph *g, const struct node *x) {
+    double part = 1;
+    for (uint32_t i = 0; i < x->n_guards; i++) {
+        const struct index *at = graph_index(g, x->guards[i].index);
+        struct map seen;
+        map_init(&seen, g->arena);
+        if (at->divisor > 1)
+            part /= (double)at->divisor;
+        else if (!is_edge(g, at, x->body, &seen))
+            part *= part_inside(g, x, &x->guards[i]);
+    }
+    return part;
+}
+
 void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_sample) {
     const struct node *x = graph_node(g, n);
     double volume = 1;
@@ -52,6 +146,6 @@ void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_s
     }
     struct map seen;
     map_init(&seen, g->arena);
-    volume *= operations(g, x->body, &seen) + (x->reducer != RED_none);
+    volume *= (operations(g, x->body, &seen) + (x->reducer != RED_none)) * part_done(g, x);
     *(samples ? per_sample : flops) = volume;
 }
