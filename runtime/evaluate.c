@@ -1,6 +1,6 @@
 // `eval`, and what the commands share: opening a model with the seed and hyperparameters of a
 // weights file, the checked batch size, one pass over a split. Means over a split weigh every
-// sample alike, whatever the batches.
+// value alike, whatever the batches.
 #include "runtime.h"
 
 #include <math.h>
@@ -94,7 +94,8 @@ bool measure_is_evaluated(int64_t k) {
 void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
     const struct nr_graph *g = model_graph(NR_evaluate), *totals = totals_of(g);
     const struct split *s = &d->splits[split];
-    double *sums = memory_get(nr_program.n_measures + 1, sizeof *sums);
+    double *sums = memory_get(nr_program.n_measures + 1, sizeof *sums),
+           *weights = memory_get(nr_program.n_measures + 1, sizeof *weights);
     struct builtins kept = m->now;
     m->now.draw_step = -1; // draws of an evaluation are no step's
     model_begin_totals(m);
@@ -104,11 +105,15 @@ void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int
         model_run(m, g, n);
         model_add_totals(m);
         for (int64_t k = 0; k < nr_program.n_measures; k++)
-            sums[k] += m->batch_measures[k] * (double)n;
+            if (gives_measure(g, k)) {
+                double weight = model_weight(m, g, k, n);
+                sums[k] += m->batch_measures[k] * weight;
+                weights[k] += weight;
+            }
     }
     for (int64_t k = 0; k < nr_program.n_measures; k++)
-        if (measure_is_evaluated(k))
-            m->measures[k * NR_n_splits + split] = sums[k] / (double)s->n;
+        if (gives_measure(g, k))
+            m->measures[k * NR_n_splits + split] = sums[k] / weights[k];
     if (totals)
         model_run(m, totals, s->n);
     for (int64_t k = 0; totals && k < nr_program.n_measures; k++)
@@ -116,6 +121,7 @@ void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int
             m->measures[k * NR_n_splits + split] = m->batch_measures[k];
     m->now = kept;
     free(sums);
+    free(weights);
 }
 
 // ---- results as JSON

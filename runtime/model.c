@@ -16,9 +16,6 @@ static int64_t flat_count(int64_t n, const struct nr_tensor *t) {
         end = t[i].offset + t[i].count > end ? t[i].offset + t[i].count : end;
     return end;
 }
-static int64_t field_bytes(const struct nr_field *f) {
-    return dtype_bytes(f->dtype) * shape_count(f->rank, f->shape);
-}
 static bool is_alias(const struct nr_field *f) {
     return f->raw > 0 && P.raw[f->raw - 1].dtype == f->dtype;
 }
@@ -36,6 +33,11 @@ const struct nr_graph *model_graph(int64_t kind) {
             (!found || (found->stage < 0 && P.graphs[i].stage >= 0)))
             found = &P.graphs[i];
     return found;
+}
+
+// Means of batches by their number: measurements, values fitted to the data.
+static int64_t n_means(void) {
+    return 1 + (P.n_measures > P.n_fitted ? P.n_measures : P.n_fitted);
 }
 
 static bool has_graph(int64_t kind) {
@@ -176,6 +178,7 @@ struct model *model_create(uint64_t seed) {
     m->memories_next = memory_get(P.n_memories, 8);
     m->measures = memory_get((P.n_measures + 1) * NR_n_splits, 8);
     m->batch_measures = memory_get(P.n_measures + 1, 8);
+    m->batch_weights = memory_get(n_means(), 8);
     m->totals = memory_get(total_place(P.n_totals), 8);
     m->batch_totals = memory_get(total_place(P.n_totals), 8);
     m->fitted = memory_get(P.n_fitted, sizeof(void *));
@@ -265,6 +268,7 @@ struct model *model_helper(const struct model *m, int64_t n) {
     h->arena_bytes[0] = h->arena_bytes[1] = 0;
     need_arena(h, 0, helper_arena(n));
     h->batch_measures = memory_get(P.n_measures + 1, 8);
+    h->batch_weights = memory_get(n_means(), 8);
     h->graph_seconds = NULL;
     h->n_values = 0;
     make_slots(h);
@@ -382,6 +386,8 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
         return (output ? m->memories_next : m->memories) + s->ref;
     case NR_total:
         return (output ? m->batch_totals : m->totals) + total_place(s->ref);
+    case NR_weight:
+        return &m->batch_weights[s->ref];
     case NR_loss:
         return &m->loss;
     case NR_stop:
@@ -395,6 +401,14 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
 
 void model_forget_gradient(struct model *m) {
     memset(m->gradient, 0, (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
+}
+
+// How many values the mean `ref` of the graph that ran last, on n samples, is of.
+double model_weight(const struct model *m, const struct nr_graph *g, int64_t ref, int64_t n) {
+    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++)
+        if (g->slots[i].role == NR_weight && g->slots[i].ref == ref)
+            return m->batch_weights[ref];
+    return (double)n;
 }
 
 // ---- running
@@ -491,110 +505,6 @@ void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows
     if (!data_gather(d, rows, n, m->raw, &p))
         fail(m, &p);
     model_prepare_raw(m, n);
-}
-
-// ---- the statistics of the training split
-enum { FIT_BATCH = 64 };
-
-// The graph that gives fitted value k for a batch, NULL: there is none.
-static const struct nr_graph *stream_of(int64_t k, const struct nr_slot **out) {
-    for (int64_t i = 0; i < P.n_graphs; i++) {
-        const struct nr_graph *g = &P.graphs[i];
-        *out = &g->slots[g->n_inputs];
-        if (g->kind == NR_fit && g->n_outputs == 1 && (*out)->role == NR_fitted &&
-            (*out)->ref == k && (*out)->ref2 != NR_whole)
-            return g;
-    }
-    return NULL;
-}
-
-static bool streams(void) {
-    const struct nr_slot *out;
-    if (data_is_made()) // procedures see all samples
-        return false;
-    for (int64_t k = 0; k < P.n_fitted; k++)
-        if (!stream_of(k, &out))
-            return false;
-    return true;
-}
-
-// One value of a batch of n joins that of `seen` samples before it.
-static double join(double all, double part, int64_t how, double seen, double n) {
-    switch (how) {
-    case NR_join_mean:
-        return all + (part - all) * (n / (seen + n));
-    case NR_join_sum:
-        return seen > 0 ? all + part : part;
-    case NR_join_min:
-        return seen > 0 && all < part ? all : part;
-    default:
-        return seen > 0 && all > part ? all : part;
-    }
-}
-
-// Batch by batch, a pass over the split for each fitted value: those before it are its inputs.
-// The batches are of a fixed size, whatever the training's are.
-static void fit_streaming(struct model *m, const struct dataset *d) {
-    const struct split *train = &d->splits[NR_train];
-    for (int64_t k = 0; k < P.n_fitted; k++) {
-        const struct nr_slot *out;
-        const struct nr_graph *g = stream_of(k, &out);
-        const struct nr_tensor *t = &P.fitted[k];
-        double *all = memory_get(t->count, sizeof *all);
-        for (int64_t at = 0; at < train->n; at += FIT_BATCH) {
-            int64_t n = train->n - at < FIT_BATCH ? train->n - at : FIT_BATCH;
-            struct problem p;
-            if (!data_gather(d, train->rows + at, n, m->raw, &p))
-                die_problem(&p);
-            model_run(m, g, n);
-            for (int64_t i = 0; i < t->count; i++)
-                all[i] = join(all[i], value_get(m->fitted[k], t->dtype, i), out->ref2, (double)at,
-                              (double)n);
-        }
-        for (int64_t i = 0; i < t->count; i++)
-            value_set(m->fitted[k], t->dtype, i, all[i]);
-        free(all);
-    }
-}
-
-// The fit graph sees all of the split at once, unless its pictures are decoded batch by batch.
-void model_fit(struct model *m, const struct dataset *d) {
-    const struct nr_graph *g = model_graph(NR_fit);
-    const struct split *train = &d->splits[NR_train];
-    if (!g || g->n_outputs == 0) // nothing to find out
-        return;
-    void **batch = m->raw;
-    bool by_batches = data_is_decoded_late(d) && streams();
-    int64_t room = by_batches ? FIT_BATCH : train->n, bytes = 0;
-    char *arena = m->arena[0];
-    int64_t arena_bytes = m->arena_bytes[0];
-    for (int64_t i = 0; i < P.n_raw; i++)
-        bytes += field_bytes(&P.raw[i]) * room;
-    memory_require(bytes + (by_batches ? 0 : g->arena + g->arena_per_sample * room),
-                   "fitting the data block's statistics");
-    m->raw = memory_get(P.n_raw, sizeof(void *));
-    for (int64_t i = 0; i < P.n_raw; i++)
-        m->raw[i] = memory_get(room, field_bytes(&P.raw[i]));
-    m->arena[0] = NULL;
-    m->arena_bytes[0] = 0;
-    struct problem p;
-    if (by_batches) {
-        fit_streaming(m, d);
-    } else {
-        if (!data_gather(d, train->rows, train->n, m->raw, &p))
-            die_problem(&p);
-        model_run(m, g, train->n);
-    }
-    for (int64_t i = 0; i < P.n_raw; i++) {
-        if (P.raw[i].made)
-            data_scatter(d, i, train, m->raw[i]);
-        free(m->raw[i]);
-    }
-    free(m->raw);
-    free(m->arena[0]);
-    m->raw = batch;
-    m->arena[0] = arena;
-    m->arena_bytes[0] = arena_bytes;
 }
 
 // ---- totals: what measurements reduce over all samples of a split, in the order of the batches

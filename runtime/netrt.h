@@ -43,6 +43,7 @@ enum nr_role {
     NR_loss,       // one real
     NR_stop, NR_keep,   // one byte each
     NR_total,      // totals[ref], in doubles: output, of a batch; input, of the split
+    NR_weight,     // how many values the batch's mean `ref` is of, one double; without this output, it is of one value a sample
 };
 enum nr_builtin { NR_seed, NR_draw_step, NR_step, NR_steps, NR_epoch, NR_epochs };
 // a graph of kind fit whose only output is a fitted value with a ref2 other than 0 gives that value for a batch; how batches are joined

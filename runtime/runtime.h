@@ -267,6 +267,7 @@ struct model {
     double *hypers, *memories, *memories_next;
     double *measures;       // [measure * NR_n_splits + split]
     double *batch_measures; // outputs of the graph that ran last; [0] is the loss
+    double *batch_weights;  // and how many values they are means of (model_weight)
     double *totals, *batch_totals; // of a split so far, of the batch
     double gradient_norm;
     void **fitted, **raw, **fields, **fields_next;
@@ -299,6 +300,9 @@ void *model_param(const struct model *m, int64_t i);
 void *model_state(const struct model *m, int64_t i);
 // Bytes from the start of the state buffer: states are real, and those of a family of networks lie
 // side by side.
+static inline int64_t field_bytes(const struct nr_field *f) { // of one sample
+    return dtype_bytes(f->dtype) * shape_count(f->rank, f->shape);
+}
 static inline int64_t state_place(int64_t i) {
     return nr_program.states[i].offset * (nr_program.real == NR_f64 ? 8 : 4);
 }
@@ -316,9 +320,10 @@ bool bounded_picture(const struct nr_field *f, const int64_t *shape, const char 
                      struct problem *p);
 int64_t bounded_draw(const struct nr_field *f, double u);
 
+void model_fit(struct model *m, const struct dataset *d); // fit.c
+double model_weight(const struct model *m, const struct nr_graph *g, int64_t ref, int64_t n);
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n);
 void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
-void model_fit(struct model *m, const struct dataset *d);
 // The updates that follow the stage, on the whole training split.
 void model_between(struct model *m, const struct dataset *d);
 void model_begin_totals(struct model *m);

@@ -110,6 +110,7 @@ enum role {
     ROLE_loss,
     ROLE_stop, ROLE_keep,
     ROLE_total,     // a reduction over samples: of a batch (output), of the split (input); f64
+    ROLE_weight,    // how many values the mean `ref` of this graph is of, where samples have more or less; f64[]
 };
 enum builtin { BUILTIN_seed, BUILTIN_draw_step, BUILTIN_step, BUILTIN_steps, BUILTIN_epoch, BUILTIN_epochs };
 

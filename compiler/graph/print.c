@@ -34,7 +34,7 @@ static const char *const role_names[] = {
     [ROLE_measure] = "measure", [ROLE_memory] = "memory",
     [ROLE_value] = "value",     [ROLE_loss] = "loss",
     [ROLE_stop] = "stop",       [ROLE_keep] = "keep",
-    [ROLE_total] = "total",
+    [ROLE_total] = "total",     [ROLE_weight] = "weight",
 };
 static const char *const reducer_names[] = {
     [RED_none] = "",   [RED_sum] = "sum",       [RED_prod] = "prod",     [RED_max] = "max",
@@ -53,7 +53,7 @@ int text_find_reducer(const char *s) {
             return r;
     return -1;
 }
-bool text_role_has_ref(enum role r) { return (r != ROLE_none && r < ROLE_loss) || r == ROLE_total; }
+bool text_role_has_ref(enum role r) { return (r != ROLE_none && r < ROLE_loss) || r >= ROLE_total; }
 bool text_role_has_ref2(enum role r) { return r == ROLE_rule_state || r == ROLE_measure; }
 
 bool text_is_keyword(const char *s) {

@@ -457,6 +457,9 @@ struct value *sema_fitted(struct sema *s, struct value *shape);
 struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_mean_all(struct sema *s, struct frame *f, struct value *v, bool wide,
                             struct span at); // own axes and the batch
+struct value *sema_mean_weight(struct sema *s, struct frame *f, const struct value *v,
+                               struct span at); // NULL: that of its samples
+void sema_output_weight(struct sema *s, struct frame *f, const struct value *weight, uint32_t ref);
 
 // ---- call.c
 struct value *sema_call(struct sema *s, struct frame *f, const struct ast *n);

@@ -42,14 +42,38 @@ static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const
     return false;
 }
 
-// How values of parts of the split make the value of the whole (enum nr_join); 0: not at all. Parts
-// are joined by their numbers of samples, which is no mean of values where samples have more or less.
-static uint32_t joins(const char *reducer, bool bounded) {
+// How values of parts of the split make the value of the whole (enum nr_join); 0: not at all.
+static uint32_t joins(const char *reducer) {
     static const char *const known[] = {"mean", "sum", "min", "max"};
-    for (uint32_t i = bounded; i < 4; i++)
+    for (uint32_t i = 0; i < 4; i++)
         if (strcmp(reducer, known[i]) == 0)
             return i + 1;
     return 0;
+}
+
+// How many values a mean over the batch and the axes `own` is of, where samples have more or less;
+// NULL: as many of each. What puts means of batches together weighs them by it.
+static struct value *mean_weight(struct sema *s, struct frame *f, const struct value *v,
+                                 const bool *own, struct span at) {
+    expr_id n = expr_const(s->graph, 1);
+    bool bounded = false;
+    for (uint32_t k = 0; v->kind == VALUE_tensor && k < v->rank; k++) {
+        extent e = v->shape[k];
+        if (own[k])
+            n = expr_op2(s->graph, OP_mul, n,
+                         extent_is_bounded(e) ? sema_bound(s, e)->length
+                                              : expr_extent(s->graph, e));
+        bounded |= own[k] && extent_is_bounded(e);
+    }
+    if (!bounded)
+        return NULL;
+    enum dtype real = s->program->real;
+    s->program->real = DTYPE_f64;
+    uint32_t batch = LETTER_BATCH;
+    struct value *w = sema_reduce(s, f, "sum", value_scalar(s, n, ELEMENT_real), NULL, 1, &batch,
+                                  NULL, at);
+    s->program->real = real;
+    return w;
 }
 
 static struct value *reduce_over(struct sema *s, struct frame *f, const char *reducer,
@@ -104,7 +128,9 @@ static struct value *reduce_over(struct sema *s, struct frame *f, const char *re
             out = value_settle(s, f, out);
             graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
                          value_plain_node(s, f, out), ROLE_fitted, s->n_fitted,
-                         s->mode == MODE_fit ? 0 : joins(reducer, bounded));
+                         s->mode == MODE_fit ? 0 : joins(reducer));
+            if (s->mode != MODE_fit)
+                sema_output_weight(s, f, mean_weight(s, f, v, own, at), s->n_fitted);
             sema_fitted(s, out);
         }
     }
@@ -243,6 +269,19 @@ struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast
     } else if (!add_axis(s, f, over, v[0], own, &batch))
         return value_poison(s);
     return reduce_over(s, f, name, v[0], own, batch, n->at);
+}
+
+// What the mean of a batch weighs among those of other batches: the output `weight` beside it.
+void sema_output_weight(struct sema *s, struct frame *f, const struct value *weight, uint32_t ref) {
+    if (weight && !value_is_bad(weight))
+        sema_output_wide(s, f, intern(arena_printf(s->arena, "weight %u", ref)), weight,
+                         ROLE_weight, ref, 0);
+}
+
+struct value *sema_mean_weight(struct sema *s, struct frame *f, const struct value *v,
+                               struct span at) {
+    static const bool every[MAX_RANK] = {true, true, true, true, true, true, true, true};
+    return mean_weight(s, f, v, every, at);
 }
 
 // The mean over all that is left, as minimize and measure take it. `wide`: in f64. What does not

@@ -13,8 +13,9 @@ static const char *item_name(struct sema *s, const struct ast *item) {
 
 static const struct ast *items_of(const struct ast *n) { return n->kid[0]; }
 
+// The value of a stage's `minimize`; *weight, if asked for: what a batch's weighs.
 static struct value *objective(struct sema *s, struct frame *f, const struct train *t,
-                               uint32_t stage) {
+                               uint32_t stage, struct value **weight) {
     const struct ast *J = t->stages.at[stage].minimize->kid[AST_minimize_objective];
     struct value *v = sema_expr(s, f, J);
     if (value_is_bad(v))
@@ -23,6 +24,8 @@ static struct value *objective(struct sema *s, struct frame *f, const struct tra
         diag_bad_operand(s->diags, J->at, "minimize", value_words(s, v));
         return value_poison(s);
     }
+    if (weight)
+        *weight = sema_mean_weight(s, f, v, J->at);
     return sema_mean_all(s, f, v, false, J->at);
 }
 
@@ -87,9 +90,12 @@ static void output_measure(struct sema *s, struct frame *f, uint32_t ref) {
         v = sema_expr(s, f, item->kid[AST_item_value]);
         s->program->real = real;
     }
+    struct value *weight =
+        s->graph == evaluated(s) ? sema_mean_weight(s, f, v, item->at) : NULL;
     v = sema_mean_all(s, f, v, true, item->at);
     if (value_is_bad(v))
         return;
+    sema_output_weight(s, f, weight, ref);
     if (total)
         sema_add_total_measure(s, ref, value_plain_node(s, f, v), item->at);
     else
@@ -241,7 +247,7 @@ static void forget_states(struct sema *s) {
 // A stage without `minimize` has the states alone, and the measurements.
 static void visit_gradient(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
     const struct ast *minimize = t->stages.at[stage].minimize;
-    struct value *loss = minimize ? objective(s, f, t, stage) : NULL;
+    struct value *loss = minimize ? objective(s, f, t, stage, NULL) : NULL;
     if (loss && !value_is_bad(loss)) {
         node_id n = output_loss(s, f, loss);
         s->measure_sources.at[s->program->stages.at[stage].loss].made = sema_made_field(s, n);
@@ -268,7 +274,7 @@ static void gradient_graph(struct sema *s, struct train *t) {
 }
 
 static void visit_trace(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
-    struct value *loss = objective(s, f, t, stage);
+    struct value *loss = objective(s, f, t, stage, NULL);
     if (value_is_bad(loss))
         return;
     output_gradients(s, f, output_loss(s, f, loss), NULL);
@@ -283,14 +289,17 @@ static void trace_graph(struct sema *s, struct train *t) {
 }
 
 static void visit_evaluate(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
-    struct value *loss = t->stages.at[stage].minimize ? objective(s, f, t, stage) : NULL;
+    uint32_t ref = (uint32_t)s->program->stages.at[stage].loss;
+    struct value *weight = NULL,
+                 *loss = t->stages.at[stage].minimize ? objective(s, f, t, stage, &weight) : NULL;
     bool measured = loss && !value_is_bad(loss) && // no objective of training samples alone
                     !sema_made_field(s, value_plain_node(s, f, loss));
     if (measured && s->stage >= 0)
         output_loss(s, f, loss);
     else if (measured)
-        sema_output_wide(s, f, s->program->measures.at[s->program->stages.at[stage].loss].name,
-                         loss, ROLE_measure, (uint32_t)s->program->stages.at[stage].loss, 0);
+        sema_output_wide(s, f, s->program->measures.at[ref].name, loss, ROLE_measure, ref, 0);
+    if (measured)
+        sema_output_weight(s, f, weight, ref);
     if (has_stages(t))
         output_measures(s, f, stage);
 }
@@ -310,7 +319,7 @@ static void evaluate_graph(struct sema *s, struct train *t, int64_t wanted) {
 }
 
 static void visit_objective(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
-    struct value *loss = objective(s, f, t, stage);
+    struct value *loss = objective(s, f, t, stage, NULL);
     if (!value_is_bad(loss))
         output_loss(s, f, loss);
 }
