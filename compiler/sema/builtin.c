@@ -309,6 +309,36 @@ static struct value *gradient(struct sema *s, struct frame *f, struct value *fn,
     return r;
 }
 
+// of_sample(x, i): x as sample i of the batch has it, i taken modulo the batch's size. What depends
+// on no sample is the same for each.
+static struct value *of_sample(struct sema *s, struct frame *f, struct value *v, struct value *i,
+                               struct span at) {
+    if (s->mode != MODE_sample || !s->training) {
+        diag_other_sample(s->diags, at);
+        return value_poison(s);
+    }
+    if (!value_is_tensor(i) || (i->kind == VALUE_tensor && i->rank) ||
+        i->element == ELEMENT_real) {
+        diag_bad_index(s->diags, at, value_words(s, i));
+        return value_poison(s);
+    }
+    if (!value_batched(s, v))
+        return v;
+    if (sema_has_bounded(v))
+        return sema_not_compiled(s, f, at, "`of_sample` of a value with bounded axes");
+    struct value *j = value_scalar(
+        s, expr_op2(s->graph, OP_mod, value_expr(s, i), expr_extent(s->graph, s->batch)),
+        ELEMENT_int);
+    j = value_settle(s, f, j);
+    v = value_settle(s, f, v);
+    struct value *r = value_shape_like(s, v);
+    r->index = 0;
+    index_id by[64] = {0};
+    by[LETTER_BATCH] = index_data(s->graph, j->expr);
+    r->expr = expr_substitute(s->graph, v->expr, LETTER_END, by);
+    return r;
+}
+
 static struct value *shape_of(struct sema *s, struct frame *f, struct value *v, struct span at) {
     struct value *n = value_number(s, number_int(1), 0);
     for (uint32_t k = 0; v->kind == VALUE_tensor && k < v->rank; k++)
@@ -376,6 +406,8 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
         return structural(s, f, OP_solve, v, w, 0, false, at);
     case BI_cholesky:
         return structural(s, f, OP_cholesky, v, NULL, 0, false, at);
+    case BI_of_sample:
+        return v->kind == VALUE_parts ? bad(s, at, id, v) : of_sample(s, f, v, w, at);
     case BI_constant:
         return v->kind == VALUE_tensor ? structural(s, f, OP_constant, v, NULL, 0, false, at) : v;
     default:

@@ -13,8 +13,9 @@ network Net(image: [1, 3, 4]) -> [4] {
 train small {
   data     blobs
   augment  image <- add_noise(image, 0.1)
-  scores   = Net(image)
-  minimize cross_entropy(softmax(scores), label) + 1e-4 * l2(Net.*.W) using clip_norm(5, adam(cosine(0.01, step, steps)))
+  picture, target = mixup(image, one_hot(label), 0.4)
+  scores   = Net(picture)
+  minimize soft_cross_entropy(softmax(scores), target) + 1e-4 * l2(Net.*.W) using clip_norm(5, adam(cosine(0.01, step, steps)))
   measure  accuracy = correct(scores, label)
   predict  class = argmax(scores)
   batch    32
@@ -56,7 +57,8 @@ train staged {
   data   blobs
   state  share: [4] = 0
   h      = Code(x)
-  scores = Top(h)
+  mixed, target = mixup(h, one_hot(label), 1)          # of hidden values: gradients go to both samples
+  scores = Top(mixed)
   stage first {
     minimize mse(Back(h), x) over Code, Back using accumulate(3, adam(0.01))
     batch    50
@@ -65,7 +67,7 @@ train staged {
   }
   share <- mean(softmax(scores), over = batch)
   stage tune {
-    minimize cross_entropy(softmax(scores), label) over Code, Top using clip_norm(1, adam(cosine(0.01, step, steps)))
+    minimize soft_cross_entropy(softmax(scores), target) over Code, Top using clip_norm(1, adam(cosine(0.01, step, steps)))
     measure  accuracy = correct(scores, label)
     epochs   10
   }
