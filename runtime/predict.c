@@ -82,7 +82,8 @@ static void read_picture(struct sample_set *s, int64_t raw) {
     s->n = 1;
     make_field(s, raw);
     if (!image_read(s->path, &rgba, &p) ||
-        !pictures_place(&rgba, picture_size(raw), &P.raw[raw], s->raw[raw].data, s->path, &p))
+        !pictures_place(&rgba, picture_size(raw), &P.raw[raw], s->raw[raw].data, s->path, &p) ||
+        !bounded_picture(&P.raw[raw], rgba.shape, s->path, &p))
         die_problem(&p);
     for (int64_t k = 0; k < 2; k++)
         set_extent(s, raw, P.raw[raw].rank - 2 + k, 1, rgba.shape[k]);
@@ -211,12 +212,11 @@ static void read_input(struct sample_set *s, const char *path) {
             take_bounded(s, raw, &a, true);
         else
             take_array(s, raw, &a);
-    } else if (ends_with(path, ".jpg") || ends_with(path, ".jpeg") || ends_with(path, ".gif") ||
-               ends_with(path, ".webp")) {
-        die_help(EXIT_content, "turn it into a .png first", "`%s`: only PNG pictures are read",
-                 path);
+    } else if (ends_with(path, ".gif") || ends_with(path, ".webp")) {
+        die_help(EXIT_content, "turn it into a .png first",
+                 "`%s`: only PNG and JPEG pictures are read", path);
     } else if (bounded_field(&P.raw[raw])) {
-        die_help(EXIT_content, "give it as .png, .npy or .npz",
+        die_help(EXIT_content, "give it as .png, .jpg, .npy or .npz",
                  "`%s`: lines of numbers do not say the extents of `%s`", path, P.raw[raw].name);
     } else {
         read_rows(s, raw);
