@@ -389,6 +389,9 @@ struct value *sema_builtin(struct sema *s, struct frame *f, int id, uint32_t n, 
     default:
         break;
     }
+    v = sema_operand(s, f, v, at);
+    if (value_is_bad(v))
+        return v;
     if (!value_is_tensor(v) && v->kind != VALUE_parts)
         return bad(s, at, id, v);
     switch (id) {

@@ -260,6 +260,8 @@ static bool same_template(const struct value *a, const struct value *b) {
 
 struct value *sema_binary(struct sema *s, struct frame *f, const char *op, struct value *a,
                           struct value *b, struct span at) {
+    a = sema_operand(s, f, a, at);
+    b = sema_operand(s, f, b, at);
     if (value_is_bad(a) || value_is_bad(b))
         return value_poison(s);
     uint64_t taint = a->taint | b->taint;

@@ -490,6 +490,8 @@ struct value *sema_draw(struct sema *s, struct frame *f, struct value *distribut
                         const extent *shape, const char *const *axis, struct span at);
 struct value *sema_selection(struct sema *s, struct frame *f, const char *pattern,
                              const struct replicas *which, struct span at);
+// A network or instance as an operand: its parameters; other values as they are.
+struct value *sema_operand(struct sema *s, struct frame *f, struct value *v, struct span at);
 // `<-` on a state: all of it, or a member's share.
 void sema_state_write(struct sema *s, struct frame *f, struct state_slot *slot, struct value *v,
                       struct span at);

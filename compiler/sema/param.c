@@ -490,7 +490,16 @@ struct value *sema_selection(struct sema *s, struct frame *f, const char *patter
     else if (p->params.n)
         diag_help(d, "the parameters are `%s` and %u more; `./trainer info` lists them", names[0],
                   p->params.n - 1);
+    else
+        diag_help(d, "a network has its parameters from its first call on: stand below it");
     return value_poison(s);
+}
+
+struct value *sema_operand(struct sema *s, struct frame *f, struct value *v, struct span at) {
+    if (v->kind != VALUE_network && v->kind != VALUE_instance)
+        return v;
+    const char *pattern = arena_printf(s->arena, "%s.*", v->object->path);
+    return sema_selection(s, f, pattern, &v->object->replicas, at);
 }
 
 // ---- draws

@@ -241,6 +241,7 @@ struct value *sema_reduce_call(struct sema *s, struct frame *f, const struct ast
         return value_poison(s);
     }
     for (uint32_t i = 0; i < n_values; i++) {
+        v[i] = sema_operand(s, f, v[i], n->at);
         if (value_is_bad(v[i]))
             return v[i];
         if (!value_is_tensor(v[i]) && v[i]->kind != VALUE_parts) {
