@@ -126,7 +126,7 @@ for height, width, file in ((HEIGHT, WIDTH, None), (LEAST, LEAST, None), (9, 14,
         same(f"pixels of {name} as they were written", cut(a["seen"], height, width), planes(rows))
         write_npy(folder / "x.npy", (3, height, width), planes(rows))
         same(f"the same pixels as .npy, {name}", predicted(exe, folder / "x.npy"), a)
-line = call(exe, "predict", "--weights", last, folder / "x.png", jpeg)
+line = call(exe, "predict", "--weights", last, "--output", folder / "both", folder / "x.png", jpeg)
 same("a line for each picture", len(line.splitlines()), 2)
 
 
