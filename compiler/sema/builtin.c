@@ -333,6 +333,7 @@ static struct value *of_sample(struct sema *s, struct frame *f, struct value *v,
     v = value_settle(s, f, v);
     struct value *r = value_shape_like(s, v);
     r->index = 0;
+    r->per = NULL;
     index_id by[64] = {0};
     by[LETTER_BATCH] = index_data(s->graph, j->expr);
     r->expr = expr_substitute(s->graph, v->expr, LETTER_END, by);

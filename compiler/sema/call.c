@@ -193,14 +193,18 @@ struct binding_run {
 };
 
 static void dim_mismatch(struct sema *s, const struct ast *param, const struct ast *dim,
-                         struct span at, int64_t want, const struct value *got, uint32_t axis) {
-    const char *should =
-        arena_printf(s->arena, dim->kind == AST_number ? "%.0s%lld" : "`%s` = %lld",
-                     ast_spelling(s->arena, dim), (long long)want);
+                         struct span at, extent want, const struct value *got, uint32_t axis) {
+    extent have = got->shape[axis];
+    const char *should = sema_extent_words(s, want), *spelled = ast_spelling(s->arena, dim);
+    if (dim->kind == AST_binary && strcmp(dim->text, "<=") == 0)
+        should = arena_printf(s->arena, "at most %s", should);
+    else if (dim->kind != AST_number && !extent_is_bounded(want))
+        should = arena_printf(s->arena, "`%s` = %s", spelled, should);
     struct diag *d = diag_argument_extent(s->diags, at, param->text, (int)axis + 1,
-                                          value_words(s, got),
-                                          (long long)sema_extent_max(s, got->shape[axis]), should);
+                                          value_words(s, got), sema_extent_words(s, have), should);
     diag_note(d, param->at, "`%s` is declared here", param->text);
+    if (extent_is_bounded(have) && dim->kind == AST_number)
+        diag_help(d, "it differs from sample to sample: declare the axis by a name alone");
 }
 
 static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *param,
@@ -235,7 +239,7 @@ static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *pa
     } else if (!value_whole(s, b->f, e, dim->at, "an extent", &want))
         return false;
     if (want != v->shape[axis]) {
-        dim_mismatch(s, param, dim, at, sema_extent_max(s, want), v, axis);
+        dim_mismatch(s, param, dim, at, want, v, axis);
         return false;
     }
     if (dim->kind == AST_name)

@@ -23,9 +23,8 @@ static void note_range(struct sema *s, struct inference *w, extent bound, struct
         w->at = at;
     } else if (w->bound != bound && !w->failed) {
         w->failed = true;
-        diag_note(diag_ranges_differ(s->diags, at, w->letter,
-                                     (long long)sema_extent_max(s, bound),
-                                     (long long)sema_extent_max(s, w->bound)),
+        diag_note(diag_ranges_differ(s->diags, at, w->letter, sema_extent_words(s, bound),
+                                     sema_extent_words(s, w->bound)),
                   w->at, "the other range is here");
     }
 }
@@ -562,6 +561,7 @@ static void change(struct sema *s, struct frame *f, struct binding *old, struct 
         struct value *both = value_shape_like(s, v);
         both->expr =
             expr_op3(s->graph, OP_select, inside, value_expr(s, v), value_expr(s, old->value));
+        both->per = NULL;
         both->element = v->element == old->value->element ? v->element : ELEMENT_real;
         both->low = v->low < old->value->low ? v->low : old->value->low;
         both->high = v->high > old->value->high ? v->high : old->value->high;

@@ -357,6 +357,7 @@ struct value *value_letter(struct sema *s, uint32_t axis);
 bool value_is_tensor(const struct value *v); // tensor, or a number that can serve as one
 bool value_is_portable(const struct sema *s, const struct value *v);
 bool value_is_bad(const struct value *v);
+const char *sema_extent_words(struct sema *s, extent e);
 const char *value_words(struct sema *s,
                         const struct value *v); // "a tensor [6, 28, 28]", "a string", ...
 const char *shape_text(struct sema *s, uint32_t rank, const extent *shape);

@@ -101,6 +101,14 @@ const char *shape_text(struct sema *s, uint32_t rank, const extent *shape) {
     return text_string(&t);
 }
 
+// An extent of a message: `12`, or `h <= 12` where it is each sample's own.
+const char *sema_extent_words(struct sema *s, extent e) {
+    const struct bound *b = extent_is_bounded(e) ? sema_bound(s, e) : NULL;
+    if (b && b->name)
+        return arena_printf(s->arena, "`%s` <= %lld", b->name, (long long)b->most);
+    return arena_printf(s->arena, b ? "at most %lld" : "%lld", (long long)sema_extent_max(s, e));
+}
+
 const char *value_words(struct sema *s, const struct value *v) {
     static const char *const element[] = {"", "int", "bool", "class"};
     switch (v->kind) {
