@@ -537,6 +537,8 @@ static struct value *results(struct sema *s, struct binding_run *b, const struct
         }
         if (!check_result(s, b, r, &v, found ? found->at : def->at))
             return value_poison(s);
+        if (v->kind == VALUE_tensor && !v->origin)
+            v->origin = sema_origin(s, b->f, found ? found->at : def->at);
         out->at[i] = v->kind == VALUE_tensor ? value_settle(s, NULL, v) : v;
     }
     (void)at;
@@ -615,6 +617,8 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
         f.replicas = o->replicas;
     else if (caller)
         f.replicas = caller->replicas;
+    if (f.owns && caller)
+        f.origin = sema_origin(s, &f, at); // what the body makes belongs to it, not to the caller
     if (def->kind == AST_layer && !f.path) {
         diag_layer_outside(s->diags, at, def->text);
         return value_poison(s);

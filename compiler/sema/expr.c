@@ -752,6 +752,8 @@ struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n) {
     struct value *v = s->mode == MODE_update ? sema_scheduled(s, n) : NULL;
     if (!v)
         v = evaluate(s, f, n);
+    if (v->kind == VALUE_tensor && !v->origin && v->graph == s->graph)
+        v->origin = f->origin;
     f->origin = before;
     s->depth--;
     return v;

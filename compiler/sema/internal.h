@@ -67,6 +67,7 @@ struct value {
     expr_id expr;
     index_id index;      // the same as an affine (possibly rational) index, where it is one; else 0
     struct graph *graph; // where expr lives
+    origin_id origin;    // of the expression that made it; 0: not known
     const struct per_sample *per; // a number that is known for every size of a sample; else NULL
     // template, network, instance, objective
     struct object *object;
