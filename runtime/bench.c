@@ -1,6 +1,6 @@
 // `bench`: the training step (gradient and update graphs) on synthetic fields, timed step by step.
-// The median is reported; FLOPs are the compiler's count of the graphs. Nothing is read, augmented
-// or written.
+// The median is reported, with a profile the mean of the middle half; FLOPs are the compiler's count
+// of the graphs. Nothing is read, augmented or written.
 #include "runtime.h"
 
 #include <math.h>
@@ -52,17 +52,22 @@ static void one_step(struct model *m, int64_t n, int64_t step) {
 static double median_step(struct model *m, int64_t n, double seconds, int64_t *steps) {
     enum { MOST = 1 << 20, LEAST = 5, WARM = 3 };
     double *times = memory_get(MOST, sizeof *times);
+    struct profile *p = m->profile;
+    m->profile = NULL;
     for (*steps = 0; *steps < WARM; ++*steps)
         one_step(m, n, *steps);
-    if (m->graph_seconds)
-        memset(m->graph_seconds, 0, (size_t)P.n_graphs * sizeof *m->graph_seconds);
+    m->profile = p;
     int64_t k = 0;
     double start = log_clock(), now = start;
-    for (; k < MOST && (k < LEAST || now - start < seconds); k++) {
-        double before = now;
+    for (; k < MOST && (k < LEAST || now - start < seconds) && !(p && profile_is_full(p)); k++) {
+        if (p)
+            profile_begin_step(p);
+        double before = p ? log_clock() : now;
         one_step(m, n, *steps + k);
         now = log_clock();
         times[k] = now - before;
+        if (p)
+            profile_end_step(p, times[k]);
     }
     *steps = k;
     qsort(times, (size_t)k, sizeof *times, compare_times);
@@ -71,15 +76,9 @@ static double median_step(struct model *m, int64_t n, double seconds, int64_t *s
     return median;
 }
 
-static void print_profile(const struct model *m, int64_t n, int64_t steps) {
-    for (int64_t i = 0; i < P.n_graphs; i++) {
-        const struct nr_graph *g = &P.graphs[i];
-        double each = m->graph_seconds[i] / (double)steps;
-        if (each > 0)
-            printf("  %-16s %10.3f ms  %8.2f GFLOP/s\n", g->name, 1e3 * each,
-                   (g->flops + g->flops_per_sample * (double)n) / each * 1e-9);
-    }
-}
+// The peak is measured in f32; doubles are half as many in a vector.
+static const double PEAK_SECONDS = 0.05;
+static double of_real(double gflops) { return P.real == NR_f64 ? gflops / 2 : gflops; }
 
 int command_bench(const struct options *o) {
     choose_stage(o);
@@ -95,21 +94,34 @@ int command_bench(const struct options *o) {
     synthetic_fields(m, n);
     m->unchecked = true; // synthetic labels may well make training diverge
     m->now.steps = 1e9;
-    m->graph_seconds = o->profile ? memory_get(P.n_graphs, sizeof(double)) : NULL;
+    double peak = o->profile ? of_real(peak_gflops(PEAK_SECONDS)) : 0;
+    m->profile = o->profile ? profile_open() : NULL;
     double seconds = median_step(m, n, o->seconds > 0 ? o->seconds : 2, &steps),
-           gflops = step_flops(n) / seconds * 1e-9;
+           memory = memory_peak_mib();
+    if (o->profile) {
+        double again = of_real(peak_gflops(PEAK_SECONDS));
+        peak = again > peak ? again : peak;
+        seconds = profile_finish(m->profile);
+    }
+    double gflops = step_flops(n) / seconds * 1e-9;
     if (o->json) {
-        print_json(json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "batch", (json_int_t)n, "threads",
-                             (json_int_t)pool_threads(), "ms_per_step", 1e3 * seconds,
-                             "samples_per_second", (double)n / seconds, "gflops", gflops,
-                             "peak_rss_mib", memory_peak_mib()));
+        json_t *result = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f}", "batch", (json_int_t)n,
+                                   "threads", (json_int_t)pool_threads(), "ms_per_step",
+                                   1e3 * seconds, "samples_per_second", (double)n / seconds,
+                                   "gflops", gflops, "peak_rss_mib", memory);
+        if (o->profile) {
+            json_object_set_new(result, "peak_gflops", json_real(peak));
+            profile_json(m->profile, n, peak, result);
+        }
+        print_json(result);
         return EXIT_done;
     }
     printf("batch %lld, %lld thread%s: %.3f ms a step, %.0f samples/s, %.2f GFLOP/s, peak memory "
-           "%.1f MiB (median of %lld steps)\n",
+           "%.1f MiB (%s of %lld steps)\n",
            (long long)n, (long long)pool_threads(), pool_threads() == 1 ? "" : "s", 1e3 * seconds,
-           (double)n / seconds, gflops, memory_peak_mib(), (long long)steps);
+           (double)n / seconds, gflops, memory, o->profile ? "middle half" : "median",
+           (long long)steps);
     if (o->profile)
-        print_profile(m, n, steps);
+        profile_print(m->profile, n, peak);
     return EXIT_done;
 }

@@ -269,7 +269,7 @@ struct model *model_helper(const struct model *m, int64_t n) {
     need_arena(h, 0, helper_arena(n));
     h->batch_measures = memory_get(P.n_measures + 1, 8);
     h->batch_weights = memory_get(n_means(), 8);
-    h->graph_seconds = NULL;
+    h->profile = NULL;
     h->n_values = 0;
     make_slots(h);
     return h;
@@ -432,10 +432,9 @@ static void run_at(struct model *m, const struct nr_graph *g, int64_t n, int dep
         slot[i] = place(m, g, &g->slots[i], i >= g->n_inputs, n);
     slot[n_slots] = m->arena[depth];
     slot[n_slots + 1] = m;
-    double start = m->graph_seconds ? log_clock() : 0;
+    struct profile_place outer = profile_enter(m->profile, g);
     g->run(slot, n);
-    if (m->graph_seconds)
-        m->graph_seconds[g - P.graphs] += log_clock() - start;
+    profile_leave(m->profile, outer);
     read_numbers(m, g, slot);
 }
 void model_run(struct model *m, const struct nr_graph *g, int64_t n) { run_at(m, g, n, 0); }

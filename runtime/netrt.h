@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define NR_VERSION 2
+#define NR_VERSION 3
 
 typedef void nr_entry(void *const *slot, int64_t n);
 
@@ -71,6 +71,14 @@ enum nr_reducer { NR_sum, NR_prod, NR_max, NR_min };
 struct nr_total { int64_t reducer, count; };
 struct nr_hyper { const char *name, *help, *text; double value; int64_t structural, integer; };
 struct nr_slot { int64_t role, ref, ref2, dtype, rank; const int64_t *shape; const char *name; };   // shape: -1 is the batch
+// A step of a graph's entry: a kernel, or a call of the runtime. Those of the gradient and update graphs are listed, in order.
+struct nr_step {
+    const char *name;          // `convolution_5`, `nr_gemm_f32`
+    const char *what;          // "convolution forward, [N]x96x55x55 over 3x11x11, tile 32x3"
+    const char *layer, *place; // `LeNet.conv_1` or NULL, `lenet.net:17` or NULL
+    double flops, flops_per_sample;
+    double bytes, bytes_per_sample;   // read and written, each array once
+};
 struct nr_graph {
     int64_t kind;              // enum nr_graph_kind, in the compiler's order
     const char *name;
@@ -80,6 +88,7 @@ struct nr_graph {
     double flops, flops_per_sample;
     int64_t unit, every;       // report, save: enum nr_unit; every so many
     int64_t stage;             // -1: of all
+    int64_t n_steps; const struct nr_step *steps;   // none: the graph is not timed
 };
 enum nr_unit { NR_at_end, NR_every_epochs, NR_every_steps };
 enum nr_graph_kind {
@@ -145,5 +154,7 @@ void nr_svd_f64(const double *a, double *out, int64_t part, int64_t batches, int
 // The objective with all parameters moved to theta (flat, real type): its value, or its gradient. `context` is the slot nr_context.
 void nr_objective(void *context, const void *theta, void *value);
 void nr_objective_gradient(void *context, const void *theta, void *gradient);
+// NULL, or what a timed graph calls after each of its steps, with the step's number; it is read when the entry starts.
+extern void (*nr_stepped)(int64_t step);
 // Numeric failure found by generated code (an empty mean, an index out of range): `what` and `line` ("lenet.net:17"); does not return.
 void nr_fail(void *context, const char *what, const char *line);

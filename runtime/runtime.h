@@ -243,6 +243,25 @@ struct trap {
     struct problem problem;
 };
 
+// ---- peak.c: GFLOP/s (f32) that the pool's threads do at most, the best of some `seconds`
+double peak_gflops(double seconds);
+
+// ---- profile.c: the time of each kernel of the training step
+struct profile;
+struct profile_place {
+    int64_t graph, done;
+    bool changed;
+};
+struct profile *profile_open(void);
+bool profile_is_full(const struct profile *p); // no more steps can be kept
+void profile_begin_step(struct profile *p);
+void profile_end_step(struct profile *p, double seconds);
+struct profile_place profile_enter(struct profile *p, const struct nr_graph *g); // p NULL: nothing
+void profile_leave(struct profile *p, struct profile_place outer);
+double profile_finish(struct profile *p); // seconds of a step; before what follows
+void profile_json(const struct profile *p, int64_t samples, double peak, json_t *to);
+void profile_print(const struct profile *p, int64_t samples, double peak);
+
 // ---- model.c: the trainer's memory, and how graphs are run on it
 struct builtins {
     int64_t seed, draw_step;
@@ -279,7 +298,7 @@ struct model {
     char *inner_gradient;  // of nr_objective_gradient
     int64_t batch_n;       // samples of the step that is running
     bool unchecked;        // a loss that is not finite is no failure (bench)
-    double *graph_seconds; // time spent in each graph, NULL: not measured
+    struct profile *profile; // bench --profile; NULL: nothing is timed
     bool has_fitted;       // fitted values are there
     uint8_t stop, keep;
     void ***slots;     // of each graph

@@ -59,30 +59,13 @@ static void find_line(struct codegen *c, struct span at, int *line, int *column)
     pthread_mutex_unlock(&one_at_a_time);
 }
 
-static bool is_library(const char *path) { return path[0] == '<'; }
-
-// The place to name for an origin; file 0 if there is none.
-static struct span find_place(struct codegen *c, const struct origins *o, origin_id at) {
-    struct span place = {0};
-    for (; o && c->options.sources && at; at = o->at.at[at].parent) {
-        struct span here = o->at.at[at].at;
-        if (!here.file)
-            continue;
-        if (!place.file)
-            place = here;
-        if (!is_library(source_path(c->options.sources, here.file)))
-            return here;
-    }
-    return place;
-}
-
 void debug_enter(struct codegen *c, LLVMValueRef function, const char *name,
                  const struct origins *o, origin_id at) {
     struct debug_state *d = c->debug_state;
     if (!d)
         return;
     int line = 0, column = 0;
-    struct span place = find_place(c, o, at);
+    struct span place = origin_place(o, c->options.sources, at);
     if (place.file)
         find_line(c, place, &line, &column);
     LLVMMetadataRef file = place.file ? find_file(c, place.file) : d->file;
@@ -110,7 +93,7 @@ void debug_place(struct codegen *c, const struct origins *o, origin_id at) {
     if (!d)
         return;
     int line = 0, column = 0;
-    struct span place = find_place(c, at ? o : d->origins, at ? at : d->at);
+    struct span place = origin_place(at ? o : d->origins, c->options.sources, at ? at : d->at);
     LLVMMetadataRef scope = d->scope;
     if (place.file) {
         find_line(c, place, &line, &column);

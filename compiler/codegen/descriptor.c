@@ -246,6 +246,27 @@ static void put_slot(struct row *w, const struct graph *g, node_id id, const cha
     put_shape(w, n->rank, shape);
     put_string(w, name);
 }
+static const char *step_name(const struct loop_module *m, const struct loop_step *s) {
+    return s->kernel ? m->kernels.at[s->kernel - 1]->name : s->function;
+}
+static void put_steps(struct row *r, const struct loop_module *m, const struct loop_entry *e) {
+    struct codegen *c = r->c;
+    struct row w = {.c = c};
+    const struct origins *origins = e->graph ? e->graph->origins : NULL;
+    uint32_t n = e->timed ? e->steps.n : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct loop_step *s = &e->steps.at[i];
+        put_string(&w, step_name(m, s));
+        put_string(&w, s->plan ? arena_printf(c->arena, "%s, %s", s->kind, s->plan) : s->kind);
+        put_string(&w, origin_path(origins, s->origin));
+        put_string(&w, origin_line(c->arena, origins, c->options.sources, s->origin));
+        put_real(&w, s->flops);
+        put_real(&w, s->flops_per_sample);
+        put_real(&w, s->bytes);
+        put_real(&w, s->bytes_per_sample);
+    }
+    put_array(r, n, sizeof(struct nr_step), &w);
+}
 static void put_graphs(struct row *r, const struct program *p, const struct loop_module *m) {
     struct codegen *c = r->c;
     struct row w = {.c = c};
@@ -277,6 +298,7 @@ static void put_graphs(struct row *r, const struct program *p, const struct loop
         put_int(&w, p->graphs.at[i].unit);
         put_int(&w, p->graphs.at[i].every);
         put_int(&w, p->graphs.at[i].stage);
+        put_steps(&w, m, e);
     }
     put_array(r, p->graphs.n, sizeof(struct nr_graph), &w);
 }

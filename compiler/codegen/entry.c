@@ -10,7 +10,8 @@
 struct entry_frame {
     struct codegen *c;
     const struct loop_entry *entry;
-    LLVMValueRef slots, n, arena;
+    LLVMValueRef function, slots, n, arena;
+    LLVMValueRef stepped; // what is called after each step, if not NULL at run time; NULL: nothing
     LLVMValueRef *buffers;
 };
 
@@ -83,6 +84,27 @@ static void emit_step(struct entry_frame *f, const struct loop_step *s, LLVMValu
     LLVMBuildCall2(B, LLVMGlobalGetValueType(callee), callee, args, n, "");
 }
 
+// The runtime's `nr_stepped`, which `bench --profile` sets; else each step costs a test.
+static LLVMValueRef load_stepped(struct codegen *c) {
+    LLVMValueRef hook = LLVMGetNamedGlobal(c->module, "nr_stepped");
+    if (!hook)
+        hook = LLVMAddGlobal(c->module, c->pointer, "nr_stepped");
+    return LLVMBuildLoad2(B, c->pointer, hook, "");
+}
+
+static void emit_stepped(struct entry_frame *f, uint32_t step) {
+    struct codegen *c = f->c;
+    LLVMBasicBlockRef call = LLVMAppendBasicBlockInContext(c->context, f->function, ""),
+                      after = LLVMAppendBasicBlockInContext(c->context, f->function, "");
+    LLVMBuildCondBr(B, LLVMBuildIsNotNull(B, f->stepped, ""), call, after);
+    LLVMPositionBuilderAtEnd(B, call);
+    LLVMTypeRef type = LLVMFunctionType(c->nothing, &c->i64, 1, false);
+    LLVMValueRef number = integer(c, step);
+    LLVMBuildCall2(B, type, f->stepped, &number, 1, "");
+    LLVMBuildBr(B, after);
+    LLVMPositionBuilderAtEnd(B, after);
+}
+
 void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,
                 LLVMValueRef *kernels) {
     LLVMTypeRef params[] = {c->pointer, c->i64};
@@ -91,12 +113,17 @@ void emit_entry(struct codegen *c, const struct loop_module *m, const struct loo
     LLVMValueRef function = emit_function(c, name, 2, params, false);
     const struct origins *origins = e->graph ? e->graph->origins : NULL;
     debug_enter(c, function, e->name, origins, e->steps.n ? e->steps.at[0].origin : 0);
+    f.function = function;
     f.slots = LLVMGetParam(function, 0);
     f.n = LLVMGetParam(function, 1);
     f.buffers = NEW_ARRAY(c->arena, e->buffers.n, LLVMValueRef);
+    if (e->timed)
+        f.stepped = load_stepped(c);
     for (uint32_t i = 0; i < e->steps.n; i++) {
         debug_place(c, origins, e->steps.at[i].origin);
         emit_step(&f, &e->steps.at[i], kernels);
+        if (e->timed)
+            emit_stepped(&f, i);
     }
     LLVMBuildRetVoid(B);
 }

@@ -13,6 +13,38 @@ origin_id origin_add(struct origins *o, struct span at, const char *what, origin
     return o->at.n - 1;
 }
 
+struct span origin_place(const struct origins *o, const struct sources *s, origin_id at) {
+    struct span place = {0};
+    for (; o && s && at; at = o->at.at[at].parent) {
+        struct span here = o->at.at[at].at;
+        if (!here.file)
+            continue;
+        if (!place.file)
+            place = here;
+        if (source_path(s, here.file)[0] != '<') // `<stdlib>/..`
+            return here;
+    }
+    return place;
+}
+
+const char *origin_line(struct arena *a, const struct origins *o, const struct sources *s,
+                        origin_id at) {
+    struct span place = origin_place(o, s, at);
+    if (!place.file)
+        return NULL;
+    const char *path = source_path(s, place.file), *slash = strrchr(path, '/');
+    int line = 0, column = 0;
+    source_position(s, place, &line, &column);
+    return arena_printf(a, "%s:%d", slash && path[0] != '<' ? slash + 1 : path, line);
+}
+
+const char *origin_path(const struct origins *o, origin_id at) {
+    for (; o && at; at = o->at.at[at].parent)
+        if (o->at.at[at].path)
+            return o->at.at[at].path;
+    return NULL;
+}
+
 static void clear(struct graph *g) {
     memset(&g->nodes, 0, sizeof g->nodes);
     memset(&g->exprs, 0, sizeof g->exprs);

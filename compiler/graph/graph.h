@@ -164,6 +164,10 @@ struct origins {
     const struct sources *sources;   // for printing `file:line`; may be NULL
 };
 origin_id origin_add(struct origins *o, struct span at, const char *what, origin_id parent);
+// The innermost place in a file of the user's, else in the library; file 0: none.
+struct span origin_place(const struct origins *o, const struct sources *s, origin_id at);
+const char *origin_line(struct arena *a, const struct origins *o, const struct sources *s, origin_id at);   // `lenet.net:17` or NULL
+const char *origin_path(const struct origins *o, origin_id at);   // the layer, or NULL
 
 struct graph_tables;
 struct graph {

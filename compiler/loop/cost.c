@@ -1,5 +1,7 @@
 // What the choices of lowering rest on: operation counts, and the measured constants that weigh
 // them.
+#include <string.h>
+
 #include "lower.h"
 
 // Below this many operations a kernel is not worth waking other threads for (a chunk hand-over
@@ -9,6 +11,13 @@ static const double PARALLEL_FLOPS = 100e3;
 // the own tile is faster.
 static const double BLAS_MULTIPLIES = 1e9;
 static const int64_t BLAS_LEAST_SIDE = 64;
+
+// Vector operations of one core a second: two a cycle.
+static const double SLOTS_PER_SECOND = 7e9;
+// Bytes a second of one core: where all that a kernel touches fits a cache of its own, and where not.
+static const double CACHE = 512e3, NEAR = 50e9, FAR = 10e9;
+// What OpenBLAS reaches of the most vector operations.
+static const double BLAS_REACHES = 0.75;
 
 bool cost_is_parallel(double flops) { return flops >= PARALLEL_FLOPS; }
 
@@ -52,8 +61,7 @@ static bool is_plain(const struct index *at) { // of axes alone
     return plain;
 }
 
-// Does a read move as the guard does? Then it is the operand's edge, padding, which counts as work
-// like everything else.
+// Does a read move as the guard does? Then it is the operand's edge.
 static bool is_edge(const struct graph *g, const struct index *guard, expr_id e, struct map *seen) {
     const struct expr *x = graph_expr(g, e);
     if (map_get(seen, e, NULL))
@@ -114,17 +122,34 @@ static double part_inside(const struct graph *g, const struct node *x, const str
     return (double)inside / ((double)rounds * (double)extents[n - 1]);
 }
 
-// A term whose division leaves a rest is no work, nor is one that a guard of its own leaves out:
-// `0 <= k - 128*a < 128` chooses a group for each filter.
+// Where a window moves over an operand, the work is that of its positions times its taps, padding
+// included, whichever of the two arrays the output is: the terms that read nothing, or whose division
+// leaves a rest, are not counted beyond that.
+static double part_of_window(const struct node *x, const struct guard *guard, const struct index *at) {
+    uint32_t n = 0, axis = 0;
+    for (uint32_t i = 0; i < at->n_terms; i++)
+        if (at->terms[i].kind == TERM_axis && at->terms[i].ref < x->rank) {
+            axis = at->terms[i].ref;
+            n++;
+        }
+    double divided = 1.0 / (double)at->divisor;
+    if (n != 1 || guard->bound < 1 || x->shape[axis] < 1)
+        return divided;
+    double part = (double)guard->bound / (double)x->shape[axis];
+    return part < 1 ? part : 1;
+}
+
+// Nor is a term work that a guard of its own leaves out: `0 <= k - 128*a < 128` chooses a group for
+// each filter.
 static double part_done(const struct graph *g, const struct node *x) {
     double part = 1;
     for (uint32_t i = 0; i < x->n_guards; i++) {
         const struct index *at = graph_index(g, x->guards[i].index);
         struct map seen;
         map_init(&seen, g->arena);
-        if (at->divisor > 1)
-            part /= (double)at->divisor;
-        else if (!is_edge(g, at, x->body, &seen))
+        if (at->divisor > 1 || is_edge(g, at, x->body, &seen))
+            part *= part_of_window(x, &x->guards[i], at);
+        else
             part *= part_inside(g, x, &x->guards[i]);
     }
     return part;
@@ -148,4 +173,51 @@ void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_s
     map_init(&seen, g->arena);
     volume *= (operations(g, x->body, &seen) + (x->reducer != RED_none)) * part_done(g, x);
     *(samples ? per_sample : flops) = volume;
+}
+
+// ---- what a kernel should take
+static double terms_of(const struct graph *g, const struct node *x, bool *samples) {
+    double volume = 1;
+    *samples = false;
+    for (uint32_t i = 0; i < x->rank + x->n_red; i++) {
+        extent e = i < x->rank ? x->shape[i] : x->red[i - x->rank];
+        if (e < 1 && !*samples)
+            *samples = true;
+        else
+            volume *= (double)graph_extent_max(g, e);
+    }
+    return volume * part_done(g, x);
+}
+
+// A map's lane cost has the work of all members in it; behind a reduction they come on top.
+void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
+    const struct nest_plan *p = &k->plan;
+    double lanes = p->lanes > 0 ? p->lanes : 1;
+    *slots = *per_sample = 0;
+    for (uint32_t i = 0; i < k->n_members; i++) {
+        const struct node *x = graph_node(k->g, k->members[i].node);
+        struct map seen;
+        map_init(&seen, k->g->arena);
+        bool samples;
+        double each = operations(k->g, x->body, &seen) / lanes;
+        if (i == 0)
+            each = p->tile_cost > 0 ? p->tile_cost / lanes : p->lane_cost > 0 ? p->lane_cost : each + 1;
+        else if (graph_node(k->g, k->members[0].node)->reducer == RED_none)
+            continue;
+        double all = terms_of(k->g, x, &samples) * each;
+        *(samples ? per_sample : slots) += all;
+    }
+}
+
+void cost_of_blas(const struct loop_target *t, const struct loop_step *s, double *slots,
+                  double *per_sample) {
+    double each = 2.0 * loop_lanes(t, strstr(s->function, "f64") ? DTYPE_f64 : DTYPE_f32) * BLAS_REACHES;
+    *slots = s->flops / each;
+    *per_sample = s->flops_per_sample / each;
+}
+
+double loop_predict(const struct loop_step *s, double n) {
+    double work = (s->slots + s->slots_per_sample * n) / SLOTS_PER_SECOND,
+           bytes = s->bytes + s->bytes_per_sample * n, moving = bytes / (bytes < CACHE ? NEAR : FAR);
+    return work > moving ? work : moving;
 }

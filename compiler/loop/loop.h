@@ -145,6 +145,13 @@ struct loop_step {
     // what a runtime call computes ("contraction M=[n] N=512 K=784, OpenBLAS")
     const char *what;
     origin_id origin;
+    // what is shown of it; none of this is in the text form
+    const char *family;             // as a verdict's; `copy`
+    const char *kind, *plan;        // "convolution forward, ..", "tile 32x3, panels of 36784"
+    const char *why_scalar;         // NULL: it is not
+    uint32_t first_verdict, n_verdicts; // the nodes that it computes
+    double bytes, bytes_per_sample; // read and written, each array once
+    double slots, slots_per_sample; // vector operations, by the estimate that chose the plan
 };
 struct loop_verdict {        // what became of a node; `netc inspect`
     node_id node;
@@ -164,6 +171,7 @@ struct loop_entry {
     VEC(struct loop_verdict) verdicts;
     int64_t arena, arena_per_sample;   // bytes
     double flops, flops_per_sample;
+    bool timed;              // a step of training: says after each of its steps that it is done
 };
 struct loop_module {
     struct arena *arena;
@@ -188,6 +196,9 @@ static inline uint32_t loop_lanes(const struct loop_target *t, enum dtype d) {
 struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const *graphs, const char *const *names,
                                const struct loop_target *t);
 struct loop_module *loop_lower_program(struct arena *a, const struct program *p, const struct loop_target *t);
+
+// ---- cost.c: the seconds that a step should take on one core with n samples
+double loop_predict(const struct loop_step *s, double n);
 
 // ---- print.c, parse.c: the text form (.li)
 void loop_print(const struct loop_module *m, FILE *to);

@@ -167,7 +167,7 @@ static uint32_t share_kernel(struct lower *l, struct loop_kernel *k, const char 
 }
 
 static struct loop_step *add_step(struct lower *l, origin_id origin) {
-    struct loop_step s = {.origin = origin};
+    struct loop_step s = {.origin = origin, .first_verdict = l->entry->verdicts.n};
     VEC_PUSH(l->arena, &l->entry->steps, s);
     return &l->entry->steps.at[l->entry->steps.n - 1];
 }
@@ -312,7 +312,14 @@ static void lower_matrix(struct lower *l, node_id n, const struct recognized *r)
     s->n_args = sizeof args / sizeof *args;
     s->args = arena_copy(l->arena, args, sizeof args);
     s->what = arena_printf(l->arena, "%s, OpenBLAS", r->text);
+    s->family = r->family;
+    s->kind = r->text;
+    s->plan = "OpenBLAS";
+    s->n_verdicts = 1;
+    struct nest_member alone = {.node = n, .stored = true};
     cost_of_node(l->g, n, &s->flops, &s->flops_per_sample);
+    cost_of_blas(l->target, s, &s->slots, &s->slots_per_sample);
+    traffic_of_members(l->g, 1, &alone, &s->bytes, &s->bytes_per_sample);
     add_verdict(l, n, r->family, s->what);
 }
 
@@ -334,20 +341,34 @@ static void collect_parameters(struct parameters *p, const struct nest *k) {
             use_parameter(p, lower_buffer(l, k->members[i].node), ACCESS_out);
 }
 
+// What the kernel is said to be: its family, what it was recognized as, and its plan.
+struct description {
+    const char *family, *kind, *plan, *why_scalar;
+};
+
 static void finish_kernel(struct lower *l, struct build *b, struct parameters *p,
-                          const struct nest *k, const char *family, const char *verdict) {
+                          const struct nest *k, struct description is) {
+    const char *verdict =
+        is.plan ? arena_printf(l->arena, "%s, %s", is.kind, is.plan) : is.kind;
     b->kernel->verdict = verdict;
     b->kernel->origins = l->g->origins;
     node_id first = k->members[0].node;
     struct loop_step *s =
-        call_kernel(l, share_kernel(l, b->kernel, family), p, graph_node(l->g, first)->origin);
+        call_kernel(l, share_kernel(l, b->kernel, is.family), p, graph_node(l->g, first)->origin);
+    s->family = is.family;
+    s->kind = is.kind;
+    s->plan = is.plan;
+    s->why_scalar = is.why_scalar;
+    s->n_verdicts = k->n_members;
+    cost_of_plan(k, &s->slots, &s->slots_per_sample);
+    traffic_of_members(l->g, k->n_members, k->members, &s->bytes, &s->bytes_per_sample);
     for (uint32_t i = 0; i < k->n_members; i++) {
         double flops, per_sample;
         cost_of_node(l->g, k->members[i].node, &flops, &per_sample);
         s->flops += flops;
         s->flops_per_sample += per_sample;
     }
-    add_verdict(l, first, family, verdict);
+    add_verdict(l, first, is.family, verdict);
     const char *anchor = l->entry->verdicts.at[l->entry->verdicts.n - 1].name;
     int n = (int)strcspn(anchor, "[ ");   // `%7` of a nameless node's text
     for (uint32_t i = 1; i < k->n_members; i++)
@@ -368,7 +389,11 @@ static void lower_scatter(struct lower *l, struct nest *k, const char *text) {
     scatter_emit(&b, l->g, k->members[0].node,
                  loop_lanes(l->target, graph_node(l->g, k->members[0].node)->dtype), parameter_of,
                  &p);
-    finish_kernel(l, &b, &p, k, "scatter", text);
+    finish_kernel(l, &b, &p, k,
+                  (struct description){
+                      .family = "scatter",
+                      .kind = text,
+                      .why_scalar = "what it adds to is known from the data alone, and the order is kept"});
 }
 
 static void lower_group(struct lower *l, node_id n) {
@@ -405,8 +430,10 @@ static void lower_group(struct lower *l, node_id n) {
     build_start(&b, l->arena, r.family, graph_node(l->g, n)->origin);
     declare_parameters(&b, &p);
     nest_emit(&b, &k, parameter_of, &p);
-    finish_kernel(l, &b, &p, &k, r.family,
-                  arena_printf(l->arena, "%s, %s", r.text, plan_text(l->arena, &k)));
+    finish_kernel(l, &b, &p, &k,
+                  (struct description){r.family, r.text, plan_text(l->arena, &k),
+                                       l->target->scalar ? "-O0 asks for plain loops"
+                                                         : k.plan.why_scalar});
     for (uint32_t i = 0; i < k.n_members; i++)
         l->nodes[k.members[i].node].done = true;
 }
@@ -444,6 +471,9 @@ static void add_copy(struct lower *l, uint32_t from, uint32_t to, int64_t offset
     struct loop_step *s = call_kernel(l, share_kernel(l, b.kernel, "copy"), &p, origin);
     s->args[1].constant = offset;
     s->args[1].per_sample = offset_per_n;
+    s->family = s->kind = "copy";
+    s->bytes = 2 * traffic_of_buffer(source, &s->bytes_per_sample);
+    s->bytes_per_sample *= 2;
 }
 
 static void copy_outputs(struct lower *l) {
@@ -530,6 +560,15 @@ static void lower_operation(struct lower *l, node_id n) {
     s->n_args = k;
     s->args = arena_copy(l->arena, args, k * sizeof *args);
     s->what = arena_printf(l->arena, "`%s`, a call of the runtime", name);
+    s->family = "structural";
+    s->kind = s->what;
+    s->n_verdicts = 1;
+    for (uint32_t i = 0; i < k; i++) {
+        double per_sample = 0;
+        if (args[i].kind == ARGUMENT_buffer)
+            s->bytes += traffic_of_buffer(&l->entry->buffers.at[args[i].buffer], &per_sample);
+        s->bytes_per_sample += per_sample;
+    }
     add_verdict(l, n, "structural", s->what);
 }
 
@@ -594,8 +633,11 @@ struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const 
 struct loop_module *loop_lower_program(struct arena *a, const struct program *p,
                                        const struct loop_target *t) {
     struct lower *l = lower_start(a, t);
-    for (uint32_t i = 0; i < p->graphs.n; i++)
+    for (uint32_t i = 0; i < p->graphs.n; i++) {
+        enum graph_kind kind = p->graphs.at[i].kind;
         lower_graph(l, p->graphs.at[i].graph, p->graphs.at[i].name,
-                    p->graphs.at[i].kind == GRAPH_fit || p->graphs.at[i].kind == GRAPH_between);
+                    kind == GRAPH_fit || kind == GRAPH_between);
+        l->entry->timed = kind == GRAPH_gradient || kind == GRAPH_update;
+    }
     return l->module;
 }

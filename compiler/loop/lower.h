@@ -52,7 +52,15 @@ struct nest_packing *pack_plan(struct arena *a, const struct loop_target *t, con
 // ---- cost.c
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r);
 bool cost_is_parallel(double flops);
+// Vector operations of a kernel, by its plan.
+void cost_of_plan(const struct nest *k, double *slots, double *per_sample);
+void cost_of_blas(const struct loop_target *t, const struct loop_step *s, double *slots, double *per_sample);
 void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_sample);
+
+// ---- traffic.c: bytes that the members read and write, each array once
+void traffic_of_members(const struct graph *g, uint32_t n, const struct nest_member *members, double *bytes,
+                        double *per_sample);
+double traffic_of_buffer(const struct loop_buffer *b, double *per_sample);
 
 // ---- group.c: which nodes become one kernel
 void group_collect(struct lower *l, node_id first, struct nest *k);

@@ -29,6 +29,8 @@ struct nest_plan {
     uint32_t n_residues;
     struct nest_residue residue[2];
     enum dtype accumulator;            // of real sums
+    double lane_cost, tile_cost;       // vector operations for one element and one lane; tile_cost 0: no tile was looked for
+    const char *why_scalar;            // NULL: it is not
 };
 
 // A convolution by way of a panel: the side with the window is copied to scratch memory so that a

@@ -296,18 +296,25 @@ static void choose_lane(struct analysis *s) {
     }
     uint32_t w = loop_lanes(s->target, widest_real(s)), n_axes = s->p->n_out + s->p->n_red;
     double best = lane_cost(s, -1, 1);
+    bool long_axis = false;
     if (arg)
         n_axes = s->p->n_out; // lanes of a reduction would have to agree on the first index
     for (uint32_t a = 0; a < n_axes; a++) {
         if (s->p->axis[a].merged || planned(s, a) < 2 || (a >= s->p->n_out && has_residue(s->p, a)))
             continue;
         double cost = lane_cost(s, (int)a, w);
+        long_axis = true;
         if (cost < best) {
             best = cost;
             s->p->lane = (int)a;
             s->p->lanes = w;
         }
     }
+    s->p->lane_cost = best;
+    if (s->p->lane < 0)
+        s->p->why_scalar = long_axis ? "along every axis its operands lie too far apart, or it is too short for lanes"
+                           : arg     ? "only the axis of argmax or argmin is long, and lanes would have to agree on the first index"
+                                     : "no axis has two elements";
 }
 
 // ---- the register tile
@@ -400,6 +407,7 @@ static void choose_tile(struct analysis *s) {
             t.axes[t.n++] = a;
     }
     search_tile(&t, 0, 1);
+    s->p->tile_cost = t.least < 1e8 ? t.least : 0;
     for (uint32_t i = 0; t.least < 1e8 && i < t.n; i++)
         s->p->axis[t.axes[i]].jam = t.best[i];
 }

@@ -209,7 +209,7 @@ static const struct nr_slot report_slots[] = {ACCURACY(NR_test), VALUE(3, NR_f64
 static const struct nr_slot check_slots[] = {IMAGE, WEIGHT, BIAS, {NR_value, 2, 0, NR_f32, 2, batch_scores, "Toy.dense_1 (toy.net:7)"}};
 
 #define GRAPH(kind, name, run, slots, inputs, arena) \
-    {kind, name, run, inputs, sizeof slots / sizeof *slots - inputs, slots, 64, arena, 0, 2.0 * UNITS * PIXELS, NR_at_end, 0, -1}
+    {kind, name, run, inputs, sizeof slots / sizeof *slots - inputs, slots, 64, arena, 0, 2.0 * UNITS * PIXELS, NR_at_end, 0, -1, 0, NULL}
 static const struct nr_graph graphs[] = {
     GRAPH(NR_fit, "fit", fit, fit_slots, 1, 0),
     GRAPH(NR_prepare, "prepare", prepare, prepare_slots, 3, 0),
