@@ -29,6 +29,13 @@ LLVMValueRef frame_lanes_from(struct codegen *c, LLVMValueRef base, LLVMTypeRef 
                               uint32_t lanes, int64_t stride);
 LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s);
 
+// ---- kernel.c: the greatest (or least) of several bounds
+LLVMValueRef frame_bound(struct frame *f, const struct loop_bounds *b, bool greatest);
+
+// ---- tile.c
+void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms);
+void emit_transpose(struct frame *f, const struct loop_stmt *s);
+
 // ---- memory.c
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s);
 void emit_store(struct frame *f, const struct loop_stmt *s);

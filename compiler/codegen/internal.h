@@ -46,6 +46,7 @@ LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVM
                            bool is_local);
 LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params,
                               bool is_local);
+void emit_attribute(struct codegen *c, LLVMValueRef function, LLVMAttributeIndex at, const char *name);
 LLVMValueRef emit_runtime_function(struct codegen *c, const char *name, unsigned n,
                                    LLVMTypeRef *params);
 void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,

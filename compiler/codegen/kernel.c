@@ -13,7 +13,7 @@
 #define B c->builder
 
 // multiple * ceil(affine / divisor); the greatest or least of several
-static LLVMValueRef bound(struct frame *f, const struct loop_bounds *b, bool greatest) {
+LLVMValueRef frame_bound(struct frame *f, const struct loop_bounds *b, bool greatest) {
     struct codegen *c = f->c;
     LLVMValueRef result = NULL;
     for (uint32_t i = 0; i < b->n; i++) {
@@ -147,10 +147,15 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
         debug_place(f->c, f->kernel->origins, s->origin);
         if (s->kind == LOOP_store) {
             emit_store(f, s);
+        } else if (s->kind == LOOP_tile) {
+            emit_tile(f, s, frame_bound(f, &s->high, false));
+        } else if (s->kind == LOOP_transpose) {
+            emit_transpose(f, s);
         } else if (s->kind == LOOP_for && s->chunk > 0) {
             emit_parallel(f, s);
         } else if (s->kind == LOOP_for) {
-            LLVMValueRef low = bound(f, &s->low, true), high = bound(f, &s->high, false);
+            LLVMValueRef low = frame_bound(f, &s->low, true),
+                         high = frame_bound(f, &s->high, false);
             emit_loop(f, s, low, high);
         } else if (s->kind == LOOP_if) {
             emit_if(f, s);
@@ -161,8 +166,8 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
 }
 
 // ---- functions
-static void add_attribute(struct codegen *c, LLVMValueRef function, LLVMAttributeIndex at,
-                          const char *name) {
+void emit_attribute(struct codegen *c, LLVMValueRef function, LLVMAttributeIndex at,
+                    const char *name) {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
     LLVMAddAttributeAtIndex(function, at, LLVMCreateEnumAttribute(c->context, kind, 0));
 }
@@ -179,14 +184,14 @@ LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, L
     LLVMSetLinkage(function, is_local && !c->part_of ? LLVMInternalLinkage : LLVMExternalLinkage);
     if (is_local && c->part_of)
         LLVMSetVisibility(function, LLVMHiddenVisibility); // another part may call it
-    add_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+    emit_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
     return function;
 }
 LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVMTypeRef *params,
                            bool is_local) {
     LLVMValueRef function = emit_declaration(c, name, n, params, is_local);
     LLVMAttributeIndex whole = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
-    add_attribute(c, function, whole, "sspstrong");
+    emit_attribute(c, function, whole, "sspstrong");
     add_text_attribute(c, function, "probe-stack", "inline-asm");
     add_text_attribute(c, function, "target-cpu", c->target.cpu);
     if (*c->target.features)
@@ -206,11 +211,11 @@ static struct frame open_frame(struct codegen *c, const struct loop_kernel *k,
     for (uint32_t i = 0; i < k->params.n; i++) {
         f.buffers[i] = LLVMGetParam(function, i);
         LLVMSetValueName2(f.buffers[i], k->params.at[i].name, strlen(k->params.at[i].name));
-        add_attribute(c, function, i + 1, "nonnull");
+        emit_attribute(c, function, i + 1, "nonnull");
         if (!k->params.at[i].shared)
-            add_attribute(c, function, i + 1, "noalias");
+            emit_attribute(c, function, i + 1, "noalias");
         if (k->params.at[i].access == ACCESS_in)
-            add_attribute(c, function, i + 1, "readonly");
+            emit_attribute(c, function, i + 1, "readonly");
     }
     f.values[LOOP_N] = LLVMGetParam(function, k->params.n);
     f.is_natural[LOOP_N] = true;
@@ -252,7 +257,7 @@ static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k,
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
     struct frame f = open_frame(c, k, function);
     make_locals(&f);
-    LLVMValueRef low = bound(&f, &s->low, true), step = frame_integer(c, s->step);
+    LLVMValueRef low = frame_bound(&f, &s->low, true), step = frame_integer(c, s->step);
     LLVMValueRef begin = LLVMBuildNSWMul(B, LLVMGetParam(function, k->params.n + 1), step, "");
     LLVMValueRef end = LLVMBuildNSWMul(B, LLVMGetParam(function, k->params.n + 2), step, "");
     emit_loop(&f, s, LLVMBuildNSWAdd(B, low, begin, ""), LLVMBuildNSWAdd(B, low, end, ""));
@@ -300,7 +305,7 @@ static void emit_parallel(struct frame *f, const struct loop_stmt *s) {
         LLVMValueRef slot = LLVMBuildInBoundsGEP2(B, c->pointer, context, &at, 1, "");
         LLVMBuildStore(B, i < n ? f->buffers[i] : f->values[LOOP_N], slot);
     }
-    LLVMValueRef low = bound(f, &s->low, true), high = bound(f, &s->high, false);
+    LLVMValueRef low = frame_bound(f, &s->low, true), high = frame_bound(f, &s->high, false);
     LLVMValueRef rounds =
         LLVMBuildNSWAdd(B, LLVMBuildNSWSub(B, high, low, ""), frame_integer(c, s->step - 1), "");
     rounds = frame_quotient(c, rounds, frame_integer(c, s->step));

@@ -51,3 +51,17 @@ bool affine_is_constant(struct loop_affine x, int64_t *value) {
         *value = x.constant;
     return x.n_terms == 0;
 }
+
+bool affine_divide(struct arena *a, struct loop_affine *x, int64_t by) {
+    bool exact = x->constant % by == 0;
+    for (uint32_t i = 0; i < x->n_terms; i++)
+        exact &= x->terms[i].coefficient % by == 0;
+    if (!exact || by == 1)
+        return exact;
+    struct loop_affine y = {.n_terms = x->n_terms, .constant = x->constant / by};
+    y.terms = NEW_ARRAY(a, x->n_terms, struct loop_term);
+    for (uint32_t i = 0; i < x->n_terms; i++)
+        y.terms[i] = (struct loop_term){x->terms[i].variable, x->terms[i].coefficient / by};
+    *x = y;
+    return true;
+}

@@ -446,22 +446,7 @@ static value_id read_bound(struct body *c, const struct expr *x) {
     return 0;
 }
 
-static value_id read_panel(struct body *c, const struct body_panel *p, value_id mask) {
-    struct loop_access_at m = {.buffer = p->buffer, .mask = mask, .at = affine_constant(p->base)};
-    for (uint32_t a = 0; a < c->n_axes; a++) {
-        struct loop_affine from = affine_scale(c->b->arena, p->origin[a], -1);
-        from = affine_add(c->b->arena, c->axis[a], from);
-        m.at = affine_add(c->b->arena, m.at, affine_scale(c->b->arena, from, p->stride[a]));
-        m.stride += c->ramp[a] * p->stride[a];
-    }
-    if (m.stride == 0)
-        m.mask = uniform_part(c, mask);
-    return build_load(c->b, c->lanes, m);
-}
-
 static value_id read(struct body *c, const struct expr *x, value_id mask) {
-    if (c->panel && x == graph_expr(c->g, c->panel->read))
-        return read_panel(c, c->panel, mask);
     value_id v = read_bound(c, x);
     return v ? v : build_load(c->b, c->lanes, body_address(c, x->node, x->n_args, x->args, mask));
 }

@@ -5,8 +5,6 @@
 #include "build.h"
 
 struct body_binding { node_id node; value_id value; };   // a result that is still in a register
-// A read that is served from a copy in scratch memory, where axis a moves it by stride[a] from origin[a] on.
-struct body_panel { expr_id read; uint32_t buffer; int64_t base; const int64_t *stride; const struct loop_affine *origin; };
 struct body {
     struct build *b;
     const struct graph *g;
@@ -20,7 +18,6 @@ struct body {
     value_id mask;                       // lanes that exist; 0: all
     uint32_t n_bindings;
     const struct body_binding *bindings;
-    const struct body_panel *panel;      // NULL: none
     uint32_t (*buffer)(void *context, node_id n);   // the kernel's parameter for a node
     void *context;
     struct map memo;                     // (expression, mask) -> value, at this point

@@ -69,8 +69,6 @@ static const char *key_of(struct build *b, const struct loop_stmt *s) {
 static bool is_reusable(const struct build *b, const struct loop_stmt *s) {
     if (s->kind != LOOP_load)
         return loop_table[s->kind].class == LOOP_VALUE;
-    if (b->constant_local && s->buffer == b->constant_local)
-        return true;
     return s->buffer < b->kernel->params.n && b->kernel->params.at[s->buffer].access == ACCESS_in &&
            !b->kernel->params.at[s->buffer].shared;
 }
@@ -221,6 +219,29 @@ void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m,
 
 void build_store(struct build *b, struct loop_access_at m, value_id x) {
     build_store_lanes(b, lanes_of(b, 3, (value_id[]){x, m.offset, m.mask}), m, x);
+}
+
+void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                const struct loop_area *areas, struct loop_bounds terms, bool accumulate) {
+    add(b, (struct loop_stmt){.kind = LOOP_tile,
+                              .type = t,
+                              .rows = rows,
+                              .vectors = vectors,
+                              .areas = arena_copy(b->arena, areas, N_AREAS * sizeof *areas),
+                              .high = terms,
+                              .accumulate = accumulate});
+}
+
+void build_transpose(struct build *b, struct loop_type t, struct loop_area to,
+                     struct loop_area from, int64_t step, struct loop_bounds rows,
+                     struct loop_bounds columns) {
+    struct loop_area areas[N_AREAS] = {[AREA_to] = to, [AREA_a] = from, [AREA_b] = from};
+    add(b, (struct loop_stmt){.kind = LOOP_transpose,
+                              .type = t,
+                              .areas = arena_copy(b->arena, areas, sizeof areas),
+                              .stride = step,
+                              .low = rows,
+                              .high = columns});
 }
 
 // ---- control

@@ -11,6 +11,8 @@ struct loop_affine affine_value(struct arena *a, value_id v);
 struct loop_affine affine_scale(struct arena *a, struct loop_affine x, int64_t by);
 struct loop_affine affine_add(struct arena *a, struct loop_affine x, struct loop_affine y);
 struct loop_affine affine_shift(struct loop_affine x, int64_t by);
+// false, and nothing changed, if a coefficient or the constant is no multiple
+bool affine_divide(struct arena *a, struct loop_affine *x, int64_t by);
 bool affine_is_constant(struct loop_affine x, int64_t *value);
 static inline struct loop_affine affine_n(struct arena *a) { return affine_value(a, LOOP_N); }
 
@@ -20,7 +22,6 @@ struct build {
     struct loop_kernel *kernel;
     struct loop_scope *scope;    // innermost block
     origin_id origin;            // given to the statements made from now on
-    uint32_t constant_local;     // a local that no block both reads and writes; 0: none
 };
 
 void build_start(struct build *b, struct arena *a, const char *name, origin_id origin);
@@ -43,6 +44,12 @@ value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
 // as many lanes as x, offset or mask have
 void build_store(struct build *b, struct loop_access_at m, value_id x);
 void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x);
+// areas: AREA_to, AREA_a, AREA_b; `terms`: how many products each element is the sum of
+void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
+                struct loop_bounds terms, bool accumulate);
+// to[k][l] = from[l][k * step], l < rows, k < columns
+void build_transpose(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from, int64_t step,
+                     struct loop_bounds rows, struct loop_bounds columns);
 static inline struct loop_type build_type(const struct build *b, value_id v) { return b->kernel->values.at[v]; }
 
 // A loop: open, build the body, close with the next values. carried[i].first is given, .inside and

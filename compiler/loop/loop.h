@@ -29,6 +29,11 @@
 //  * Locals are scratch on the stack (of the thread that runs the chunk), 64-byte aligned,
 //    undefined at the start of the kernel or chunk. Only the loop that is parallel, or the kernel
 //    without one, uses them.
+//  * tile: a product of matrices on registers. to[r][l] (=, += if accumulate) the sum over k < high
+//    of a[k][r] * b[k][l], for r < rows and l < vectors * lanes; a's rows are `rows` elements apart.
+//    Terms are added one after the other from 0 on, by fma; `to` gets the sum. transpose: to[k][l] =
+//    from[l][k * stride] for l < low, k < high, in order of k; low is at most lanes, and up to `lanes`
+//    elements of a row of `to` are written, those after l of no certain value.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
 #pragma once
 
@@ -45,7 +50,7 @@ enum loop_kind {
 #undef LOOP
     N_LOOP_KINDS
 };
-enum loop_class { LOOP_VALUE, LOOP_MEMORY, LOOP_CONTROL };
+enum loop_class { LOOP_VALUE, LOOP_MEMORY, LOOP_BLOCK, LOOP_CONTROL };
 struct loop_info {
     const char *name;
     int n_args;              // -1: by op
@@ -73,6 +78,10 @@ struct loop_block { VEC(struct loop_stmt *) stmts; };
 // before; `result` is the last one (`first` if there was none). In an `if` there is no `inside`.
 struct loop_carried { value_id result, inside, first, next; };
 
+// Rows of a buffer, each `stride` elements after the one before.
+struct loop_area { uint32_t buffer; struct loop_affine at; int64_t stride; };
+enum { AREA_to, AREA_a, AREA_b, N_AREAS, LOOP_MOST_ROWS = 32 };
+
 struct loop_stmt {
     enum loop_kind kind;
     enum op op;              // apply, fold
@@ -89,6 +98,11 @@ struct loop_stmt {
     // load, store: number of the parameter, or n_params + number of the local
     uint32_t buffer;
     value_id offset, mask;   // 0: none
+    // tile, transpose: what is written, what is read; as many terms, rows, columns as the least of
+    // the bounds
+    struct loop_area *areas; // N_AREAS
+    uint32_t rows, vectors;
+    bool accumulate;
     // for
     value_id variable;
     struct loop_bounds low, high;

@@ -396,6 +396,20 @@ static void lower_scatter(struct lower *l, struct nest *k, const char *text) {
                       .why_scalar = "what it adds to is known from the data alone, and the order is kept"});
 }
 
+// Memory for the sides that are packed once a call.
+static void add_packed(struct parameters *p, struct nest *k) {
+    struct lower *l = p->l;
+    struct loop_buffer b = {.name = "packed",
+                            .dtype = graph_node(l->g, k->members[0].node)->dtype,
+                            .place = PLACE_arena,
+                            .count = product_packed(k->product)};
+    if (!b.count)
+        return;
+    VEC_PUSH(l->arena, &l->entry->buffers, b);
+    k->packed = p->n;
+    use_parameter(p, l->entry->buffers.n - 1, ACCESS_inout);
+}
+
 static void lower_group(struct lower *l, node_id n) {
     struct recognized r = recognize_node(l->arena, l->g, n);
     struct nest k;
@@ -417,16 +431,17 @@ static void lower_group(struct lower *l, node_id n) {
         if (k.members[i].stored)
             avoid_overwriting(l, k.members[i].node, &k);
     take_over_memory(l, &k);
-    k.packing = pack_plan(l->arena, l->target, l->g, n);
+    k.product = product_plan(l->arena, l->target, l->g, n);
     if (l->target->scalar)
         plan_scalar(&k);
-    else if (k.packing)
-        plan_packed(l->arena, l->target, &k);
+    else if (k.product)
+        plan_finish(l->arena, l->target, &k);
     else
         plan_nest(l->arena, l->target, &k);
     struct parameters p = {.l = l, .k = &k};
     struct build b;
     collect_parameters(&p, &k);
+    add_packed(&p, &k);
     build_start(&b, l->arena, r.family, graph_node(l->g, n)->origin);
     declare_parameters(&b, &p);
     nest_emit(&b, &k, parameter_of, &p);

@@ -45,9 +45,11 @@ struct recognized recognize_node(struct arena *a, const struct graph *g, node_id
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k);
 const char *plan_text(struct arena *a, const struct nest *k);   // "tile 4x32", "16 lanes", "scalar"
 void plan_scalar(struct nest *k);
-void plan_packed(struct arena *a, const struct loop_target *t, struct nest *k);   // k->packing is there
-// ---- pack.c: a panel for a convolution's window side; NULL: it gains nothing or cannot be
-struct nest_packing *pack_plan(struct arena *a, const struct loop_target *t, const struct graph *g, node_id n);
+void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k);   // k->product is there
+// ---- product.c: a sum by way of packed sides; NULL: it gains nothing or cannot be
+struct nest_product *product_plan(struct arena *a, const struct loop_target *t, const struct graph *g, node_id n);
+int64_t product_packed(const struct nest_product *p);   // elements that are packed once, in the arena
+bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is a loop over pieces of the axis
 
 // ---- cost.c
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r);

@@ -124,8 +124,8 @@ static bool read_carries_mask(struct run *r, expr_id e, bool lanes, value_id mas
 // Is a factor finite where all its reads are 0? A log or a quotient is not, and 0 * inf is no 0.
 static bool finite_at_zero(const struct graph *g, expr_id e) {
     const struct expr *x = graph_expr(g, e);
-    bool finite = x->kind != EXPR_op ||
-                  (strcmp(op_table[x->op].sample, "positive") != 0 && x->op != OP_mod);
+    bool finite =
+        x->kind != EXPR_op || (strcmp(op_table[x->op].sample, "positive") != 0 && x->op != OP_mod);
     for (uint32_t i = 0; finite && i < x->n_args; i++)
         finite = x->kind == EXPR_read || finite_at_zero(g, x->args[i]);
     return finite;
@@ -298,8 +298,6 @@ static bool divides(const struct run *r, const struct index *x) {
 }
 
 static uint32_t sort_guards(struct run *r, struct guard_use *use) {
-    if (r->k->packing)
-        return 0; // the panel has zeros there
     for (uint32_t i = 0; i < r->node->n_guards; i++) {
         const struct index *x = graph_index(r->k->g, r->node->guards[i].index);
         use[i] = (struct guard_use){r->node->guards[i], cut_axis(r, x), false};
@@ -470,9 +468,7 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
     int64_t scale = r->at[a].scale, shift = r->at[a].shift, constant;
     struct loop_bounds low = build_bound(r->b, affine_constant(0)), high = {0};
     build_add_bound(r->b, &high, affine_shift(extent_of(r, a), -shift), scale, 1);
-    bool cut = r->k->packing && r->k->packing->role[a] == AXIS_sample;
-    if (cut)
-        build_add_bound(r->b, &high, pack_left_of(r, a), 1, 1);
+    bool cut = false;
     for (uint32_t k = 0; k < d->n_uses; k++)
         if (d->uses[k].cut == (int)a) {
             cut_bounds(r, &d->uses[k], a, &low, &high);
@@ -547,28 +543,19 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
     }
 }
 
-// Where the sums of element `e` wait for more terms (nest_packing).
+// Where the sums of element `e` wait (nest_product).
 static struct loop_access_at sums_at(struct run *r, uint32_t e) {
     point_at(r, e, lane_is_output(r));
-    struct loop_access_at at = {
-        .buffer = r->sums, .mask = r->body.mask, .at = affine_constant(0)};
+    struct loop_access_at at = {.buffer = r->sums, .mask = r->body.mask, .at = affine_constant(0)};
     for (uint32_t a = 0; a < r->p->n_out; a++) {
-        int64_t stride = r->k->packing->sum_stride[a];
+        int64_t stride = r->product->sum_stride[a], scale = r->product->scale[a];
         struct loop_affine from = affine_scale(r->b->arena, r->origin[a], -1);
         from = affine_add(r->b->arena, r->body.axis[a], from);
+        CHECK(affine_divide(r->b->arena, &from, scale), "an element between those of its class");
         at.at = affine_add(r->b->arena, at.at, affine_scale(r->b->arena, from, stride));
-        at.stride += r->body.ramp[a] * stride;
+        at.stride += r->body.ramp[a] / scale * stride;
     }
     return at;
-}
-
-static void add_to_sums(struct run *r, uint32_t n, const value_id *values) {
-    for (uint32_t e = 0; e < n; e++) {
-        struct loop_access_at at = sums_at(r, e);
-        value_id old = build_load(r->b, r->body.lanes, at);
-        value_id sum = build_apply2(r->b, OP_add, r->node->dtype, old, values[e]);
-        build_store_lanes(r->b, r->body.lanes, at, sum);
-    }
 }
 
 static void take_sums(struct run *r, uint32_t n, value_id *values) {
@@ -601,10 +588,6 @@ static void tile(struct run *r) {
             take_sums(r, n, values);
         else
             reduce_member(r, n, values + first * n, best);
-        if (r->mode == RUN_accumulate) {
-            add_to_sums(r, n, values);
-            return;
-        }
         for (uint32_t e = 0; best && e < n; e++)
             best[e] = build_cast(r->b, graph_node(r->k->g, r->k->members[1 - first].node)->dtype,
                                  best[e]);
@@ -690,7 +673,11 @@ static void walk(struct run *r, uint32_t i) {
     }
     uint32_t a = r->p->order[i];
     const struct nest_axis *x = &r->p->axis[a];
-    if (x->per_n)
+    if (r->product && r->product->limited[a]) {
+        struct loop_bounds high = build_bound(r->b, affine_constant(r->product->block[a]));
+        pack_bound(r, a, &high);
+        walk_loop(r, i, build_bound(r->b, affine_constant(0)), high, 1);
+    } else if (x->per_n)
         walk_samples(r, i);
     else
         walk_fixed(r, i, (x->extent - r->at[a].shift + r->at[a].scale - 1) / r->at[a].scale);
@@ -753,7 +740,7 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
     r->body.context = context;
     for (uint32_t a = 0; a < MAX_AXES; a++)
         r->at[a] = (struct axis_point){affine_constant(0), 1, 1, 0};
-    if (k->packing)
+    if (k->product)
         pack_emit(r);
     else
         walk_residues(r, 0);
@@ -763,6 +750,6 @@ void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode) {
     r->p = p;
     r->mode = mode;
     for (uint32_t a = 0; a < p->n_out + p->n_red; a++)
-        r->at[a] = (struct axis_point){r->origin[a], 1, 1, 0};
+        r->at[a] = (struct axis_point){r->origin[a], 1, r->product ? r->product->scale[a] : 1, 0};
     walk(r, 0);
 }

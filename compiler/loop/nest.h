@@ -33,22 +33,35 @@ struct nest_plan {
     const char *why_scalar;            // NULL: it is not
 };
 
-// A convolution by way of a panel: the side with the window is copied to scratch memory so that a
-// product of matrices is left, without guards and with contiguous rows (pack.c).
-enum axis_role { AXIS_other, AXIS_sample, AXIS_pixel, AXIS_row };
-struct nest_packing {
-    expr_id read;                     // the factor that is copied
-    enum axis_role role[MAX_AXES];    // sample: one at a time; row x pixel: the panel
-    struct nest_axis whole[MAX_AXES]; // extents; those of the plan are a panel's
-    int64_t block[MAX_AXES];          // elements of an axis in a panel
-    int64_t stride[MAX_AXES], base;   // of the panel
-    // a tap that shifts by whole rows of pixels: 1 + their axis, and by how many
-    uint32_t slides[MAX_AXES];
-    int64_t by[MAX_AXES];
-    int64_t sum_stride[MAX_AXES];     // of the partial sums
-    int64_t panel_count, sum_count;   // elements; sum_count 0: the sums are whole at once
-    bool weights;                     // the pixels are summed over
-    uint32_t lanes;
+// A sum of products by way of packed sides (product.c, pack.c):
+//     y[batch, rows, columns] = sum[terms] a[batch, rows, terms]*b[batch, columns, terms]
+// An element of an axis is scale * (number) + shift: a class of residues is a product of its own.
+enum axis_role { AXIS_batch, AXIS_row, AXIS_column, AXIS_term };
+struct nest_product {
+    struct nest_product *next;        // of the next class of residues
+    expr_id a, b;                     // the factors
+    enum axis_role role[MAX_AXES];
+    int64_t scale[MAX_AXES], shift[MAX_AXES];
+    struct nest_axis whole[MAX_AXES]; // extents of the class, in elements
+    int64_t block[MAX_AXES];          // elements of an axis that are packed together
+    bool limited[MAX_AXES];           // of a block fewer may be there: known at run time
+    int64_t a_step[MAX_AXES], b_step[MAX_AXES]; // in memory
+    int64_t stride[MAX_AXES];         // among all rows, columns or terms
+    uint32_t row;                     // the axis of the rows
+    uint32_t run;                     // axis along which b's memory is read
+    uint32_t lanes, rows, vectors;    // of the tile
+    int64_t n_rows, n_columns, n_terms; // of a block; rows: all, as planned
+    bool empty;                       // there are no terms
+    bool cut_terms;                   // more than one block of them
+    bool a_whole;                     // a is packed once, for all blocks of columns
+    int64_t a_stride;                 // from a panel of a to the next, a row
+    int64_t a_batch[MAX_AXES];        // where a is whole: from an element of the batch to the next
+    int64_t a_offset, a_count;        // elements of packed a; offset: of the class, where it is whole
+    int64_t b_stride, b_count;        // of packed b: from a term to the next; elements
+    uint32_t group;                   // b's terms are contiguous: columns from this axis on ..
+    int64_t n_group;                  // .. so many of it at a time are read, then transposed
+    int64_t line_stride, line_count;  // of what was read
+    int64_t sum_stride[MAX_AXES], sum_count;
     int64_t chunk;                    // of the parallel outermost loop; 0: none
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
 };
@@ -65,7 +78,8 @@ struct nest {
     uint32_t n_members;
     struct nest_member members[NEST_MEMBERS];
     struct nest_plan plan;
-    struct nest_packing *packing;      // NULL: none
+    struct nest_product *product;      // NULL: no packed sides
+    uint32_t packed;                   // parameter with the sides that are packed once
 };
 
 // ---- nest.c

@@ -9,8 +9,8 @@ struct axis_point { // of an output axis: count elements at base, base + scale, 
     uint32_t count;
     int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
 };
-// accumulate: the sums are added to those in memory. finish: they are taken from there.
-enum run_mode { RUN_whole, RUN_accumulate, RUN_finish };
+// finish: the sums are taken from memory.
+enum run_mode { RUN_whole, RUN_finish };
 struct run {
     struct build *b;
     const struct nest *k;
@@ -25,13 +25,15 @@ struct run {
     value_id reduction_tail; // lanes of a reduction lane axis
     bool empty;              // a class of residues that no term reaches
     struct loop_affine origin[MAX_AXES]; // where the walked part of an axis begins
+    struct loop_affine index[MAX_AXES];  // its number among the elements of the class
     enum run_mode mode;
-    uint32_t sums; // buffer of the partial sums
+    uint32_t sums;                       // buffer of the sums
+    const struct nest_product *product;  // the class of residues that is emitted
 };
 
 // nest.c: all tiles of a plan, from the origins on
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
 // pack.c
 void pack_emit(struct run *r);
-struct loop_affine pack_left_of(struct run *r, uint32_t a); // elements of an axis from its origin on
+void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // elements of an axis in its block
 

@@ -1,406 +1,220 @@
-// Convolutions by way of a panel (nest.h: nest_packing).
+// Products of packed sides (product.c), emitted:
 //
-//     y[n, k, i, j] = sum[c, p, q] W[k, c, p, q]*x[n, c, i+p-1, j+q-1]
-// becomes, for each sample and block of rows i (and, where a panel would be too large, of channels c)
-//     panel[c, p, q, i, j] = x[n, c, i+p-1, j+q-1], 0 outside
-//     y[n, k, ij] (+)= sum[cpq] W[k, cpq]*panel[cpq, ij]
-// so that what costs the time has neither guards nor short rows. Where the pixels are summed over (the
-// gradient of the weights) the panel is the same and the product runs along its rows:
-//     dW[k, cpq] += sum[ij] dy[n, k, ij]*panel[cpq, ij]
-// The panel has no copy for each p: it is i+p that counts its rows, so a tap is a shift by rows.
-// The blocks are cut by extents alone: every sum has one order, whatever the batch or the threads.
+//     pack a, all of it                           once, where a has no samples in it
+//     for pieces of the columns:
+//         for pieces of the terms:
+//             pack b                              [terms][columns]
+//             pack a                              [rows / R][terms][R]
+//             for tiles: sums (+)= a * b
+//         finish the sums                         epilogue maps, stores
+//
+// b is copied along the axis where its memory is contiguous. If that is an axis of columns, a line
+// of the copy is a line of the panel; if it is one of terms, some lines are read first and then
+// transposed. What a vector writes behind the end of its line is overwritten by the next line: all
+// goes in ascending order. Rows and columns that are not there are computed from whatever the
+// memory holds, and never looked at.
 #include <string.h>
 
 #include "lower.h"
 #include "nest_run.h"
 
-enum {
-    PANEL = 36 << 10, // elements: with a few rows of the other side, half of a second-level cache
-    SUMS = 96 << 10,
-    LEAST_ROWS = 12,  // of the other side: each element of the panel is used as often
-    MOST_STORES = 96, // written out for one row of pixels
-};
-
-// ---- may a node be computed like this?
-struct candidate {
-    struct arena *arena;
-    const struct graph *g;
-    const struct node *n;
-    struct nest_packing *p;
-    const struct expr *window, *other;
-    uint64_t window_axes, other_axes, mixed;
-    int64_t most; // samples
-};
-
-static bool is_output(const struct candidate *c, uint32_t a) { return a < c->n->rank; }
-
-static int64_t extent_at(const struct candidate *c, uint32_t a) {
-    extent e = is_output(c, a) ? c->n->shape[a] : c->n->red[a - c->n->rank];
-    return e >= 1 ? e : c->most;
-}
-
-static bool is_dynamic(const struct candidate *c, uint32_t a) {
-    return (is_output(c, a) ? c->n->shape[a] : c->n->red[a - c->n->rank]) < 1;
-}
-
-// The axes of indices that hold one output and one reduction axis; false: too general for a panel.
-static bool find_mixed(struct candidate *c, const struct expr *read) {
-    c->mixed = 0;
-    for (uint32_t d = 0; d < read->n_args; d++) {
-        const struct index *x = graph_index(c->g, read->args[d]);
-        uint64_t axes = 0;
-        for (uint32_t t = 0; t < x->n_terms; t++) {
-            if (x->terms[t].kind != TERM_axis)
-                return false;
-            axes |= (uint64_t)1 << x->terms[t].ref;
-        }
-        if (x->divisor != 1)
-            return false;
-        if (x->n_terms < 2)
-            continue;
-        if (x->n_terms > 2 || is_output(c, x->terms[0].ref) == is_output(c, x->terms[1].ref) ||
-            (c->mixed & axes))
-            return false;
-        c->mixed |= axes;
-    }
-    return true;
-}
-
-static bool find_sides(struct candidate *c) {
-    const struct expr *x = graph_expr(c->g, c->n->body);
-    if (x->kind != EXPR_op || x->op != OP_mul || x->n_args != 2)
-        return false;
-    for (uint32_t i = 0; i < 2; i++) {
-        const struct expr *f = graph_expr(c->g, x->args[i]);
-        if (f->kind != EXPR_read || graph_node(c->g, f->node)->dtype != c->n->dtype)
-            return false;
-    }
-    uint64_t mixed[2];
-    for (uint32_t i = 0; i < 2; i++) {
-        if (!find_mixed(c, graph_expr(c->g, x->args[i])))
-            return false;
-        mixed[i] = c->mixed;
-    }
-    if (!mixed[0] == !mixed[1])
-        return false;
-    uint32_t w = mixed[0] ? 0 : 1;
-    c->mixed = mixed[w];
-    c->p->read = x->args[w];
-    c->window = graph_expr(c->g, x->args[w]);
-    c->other = graph_expr(c->g, x->args[1 - w]);
-    c->window_axes = expr_axes(c->g, x->args[w]);
-    c->other_axes = expr_axes(c->g, x->args[1 - w]);
-    return true;
-}
-
-static bool find_roles(struct candidate *c) {
-    double outputs = 1, sums = 1;
-    uint32_t n_axes = c->n->rank + c->n->n_red;
-    for (uint32_t a = 0; a < n_axes; a++)
-        if (c->mixed >> a & 1)
-            *(is_output(c, a) ? &outputs : &sums) *= (double)extent_at(c, a);
-    c->p->weights = sums > outputs;
-    bool any_row = false, any_pixel = false;
-    for (uint32_t a = 0; a < n_axes; a++) {
-        bool window = c->window_axes >> a & 1, other = c->other_axes >> a & 1;
-        bool pixel_side = is_output(c, a) != c->p->weights, mixed = c->mixed >> a & 1;
-        c->p->role[a] = !window               ? AXIS_other
-                        : !pixel_side         ? AXIS_row
-                        : mixed               ? AXIS_pixel
-                                              : AXIS_sample;
-        if ((!window && !other) || (!is_output(c, a) && !(window && other)) ||
-            (is_dynamic(c, a) && c->p->role[a] != AXIS_sample))
-            return false;
-        any_row |= c->p->role[a] == AXIS_row;
-        any_pixel |= c->p->role[a] == AXIS_pixel;
-    }
-    for (uint32_t i = 0; i < c->n->n_guards; i++)
-        if (index_axes(c->g, c->n->guards[i].index) & ~c->window_axes)
-            return false;
-    return any_row && any_pixel;
-}
-
-static uint32_t last_pixel(const struct nest_packing *p) {
-    uint32_t a = MAX_AXES;
-    while (p->role[--a] != AXIS_pixel)
-        ;
-    return a;
-}
-
-// Taps along pixels that are read one after the other, but for the axis of the vectors.
-static void find_slides(struct candidate *c) {
-    for (uint32_t d = 0; d < c->window->n_args; d++) {
-        const struct index *x = graph_index(c->g, c->window->args[d]);
-        if (x->n_terms != 2)
-            continue;
-        uint32_t k = c->p->role[x->terms[0].ref] == AXIS_pixel ? 0 : 1;
-        uint32_t pixel = x->terms[k].ref, tap = x->terms[1 - k].ref;
-        if (pixel == last_pixel(c->p) || x->terms[k].coefficient != 1)
-            continue;
-        c->p->slides[tap] = 1 + pixel;
-        c->p->by[tap] = x->terms[1 - k].coefficient;
-    }
-}
-
-// Rows of the panel along an axis of pixels: those of the block, and what the taps reach besides.
-static int64_t reach_of(const struct nest_packing *p, uint32_t pixel) {
-    int64_t n = p->block[pixel];
-    for (uint32_t a = 0; a < MAX_AXES; a++)
-        if (p->slides[a] == 1 + pixel)
-            n += (p->by[a] < 0 ? -p->by[a] : p->by[a]) * (p->block[a] - 1);
-    return n;
-}
-
-// ---- the blocks
-static double count_of(const struct candidate *c, enum axis_role role) {
-    double n = 1;
-    for (uint32_t a = 0; a < c->n->rank + c->n->n_red; a++)
-        n *= c->p->role[a] == role ? (double)extent_at(c, a) : 1;
-    return n;
-}
-
-// The first axis of pixels; the axis of rows with most elements, the window's only if there is none.
-static uint32_t axis_to_cut(const struct candidate *c, enum axis_role role) {
-    uint32_t best = MAX_AXES;
-    for (uint32_t a = 0; a < c->n->rank + c->n->n_red; a++) {
-        if (c->p->role[a] != role)
-            continue;
-        bool better = role == AXIS_row && best < MAX_AXES && (c->mixed >> best & 1) &&
-                      !(c->mixed >> a & 1);
-        if (best == MAX_AXES || better)
-            best = a;
-    }
-    return best;
-}
-
-static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
-// Elements from one row of the panel to the next: room for a vector behind the last pixel, and an odd
-// number of cache lines, so that a column of rows spreads over the cache.
-static int64_t row_stride(int64_t pixels, int64_t lanes, size_t element) {
-    int64_t line = 64 / (int64_t)element, lines = (pixels + lanes + line - 1) / line;
-    return (lines | 1) * line;
-}
-
-// Time a multiply-add, relative: tails, sums through memory, the other side read again, folding lanes.
-static double block_cost(const struct candidate *c, double pixels, double samples, double rows,
-                         double lanes, bool whole) {
-    double tile = c->p->weights ? lanes : 2 * lanes,
-           tiles = (double)rounded((int64_t)pixels, (int64_t)tile) / pixels;
-    if (c->p->weights)
-        return tiles * (1 + 53 / (pixels * samples) + 6 / rows);
-    return tiles * (1 + (whole ? 0 : 5 / rows) + 2 / rows + 6 / pixels);
-}
-
-// Samples that one panel of pixels to be summed over holds.
-static int64_t choose_samples(const struct candidate *c, double pixels, double room) {
-    int64_t n = (int64_t)(512 / pixels);
-    n = n < (int64_t)room ? n : (int64_t)room;
-    n = n < c->most ? n : c->most;
-    return n > 1 ? n : 1;
-}
-
-static uint32_t sample_axis(const struct candidate *c) {
-    for (uint32_t a = c->n->rank; a < c->n->rank + c->n->n_red; a++)
-        if (c->p->role[a] == AXIS_sample && is_dynamic(c, a))
-            return a;
-    return MAX_AXES;
-}
-
-static bool choose_blocks(struct candidate *c, size_t element) {
-    struct nest_packing *p = c->p;
-    uint32_t pixel = axis_to_cut(c, AXIS_pixel), row = axis_to_cut(c, AXIS_row),
-             sample = sample_axis(c), n_axes = c->n->rank + c->n->n_red;
-    int64_t n_pixel = extent_at(c, pixel), n_row = extent_at(c, row), best[3] = {0};
-    double pixels = count_of(c, AXIS_pixel) / (double)n_pixel, copies = 1,
-           rows = count_of(c, AXIS_row) / (double)n_row, others = count_of(c, AXIS_other),
-           least = 1e9;
-    for (uint32_t a = 0; a < n_axes; a++)
-        copies *= p->role[a] == AXIS_row && !p->slides[a] && a != row ? (double)extent_at(c, a) : 1;
-    for (int64_t x = 1; x <= n_pixel; x++)
-        for (int64_t y = 1; y <= n_row; y++) {
-            double w = pixels * (double)x, h = rows * (double)y;
-            if (n_pixel % x || n_row % y || w > PANEL || h > PANEL)
-                continue;
-            p->block[pixel] = x;
-            p->block[row] = y;
-            double reach = 1;
-            for (uint32_t a = 0; a < n_axes; a++)
-                reach *= p->role[a] == AXIS_pixel ? (double)reach_of(p, a) : 1;
-            double size = copies * (p->slides[row] ? 1 : (double)y) *
-                          (double)row_stride((int64_t)reach, p->lanes, element);
-            double sums = p->weights ? others * h : y == n_row ? 0 : others * w;
-            if (size > PANEL || sums > SUMS)
-                continue;
-            if (p->weights && n_row > 1 && y == n_row)
-                continue; // threads share the rows
-            int64_t z = sample < MAX_AXES ? choose_samples(c, w, PANEL / size) : 1;
-            double cost = block_cost(c, w, (double)z, h, p->lanes, y == n_row) *
-                          (1 + 4 * reach / w * copies * (double)(p->slides[row] ? 1 : y) /
-                                   (h * others));
-            if (cost >= least)
-                continue;
-            least = cost;
-            best[0] = x;
-            best[1] = y;
-            best[2] = z;
-        }
-    p->block[pixel] = best[0];
-    p->block[row] = best[1];
-    if (sample < MAX_AXES)
-        p->block[sample] = best[2];
-    return least < 1e9;
-}
-
-static void lay_out(struct candidate *c, size_t element) {
-    struct nest_packing *p = c->p;
-    uint32_t n_axes = c->n->rank + c->n->n_red, cut = axis_to_cut(c, AXIS_row);
-    int64_t pixels = 1, sums = 1;
-    for (uint32_t a = n_axes; a-- > 0;) {
-        if (p->role[a] == AXIS_pixel) {
-            p->stride[a] = pixels;
-            pixels *= reach_of(p, a);
-        }
-        if (is_output(c, a) && p->role[a] != AXIS_sample) {
-            p->sum_stride[a] = sums;
-            sums *= p->block[a];
-        }
-    }
-    int64_t rows = row_stride(pixels, p->lanes, element);
-    for (uint32_t a = n_axes; a-- > 0;) {
-        if (p->role[a] != AXIS_row)
-            continue;
-        if (p->slides[a]) {
-            p->stride[a] = p->by[a] * p->stride[p->slides[a] - 1];
-            p->base -= p->by[a] < 0 ? p->stride[a] * (p->block[a] - 1) : 0;
-        } else {
-            p->stride[a] = rows;
-            rows *= p->block[a];
-        }
-    }
-    for (uint32_t a = n_axes; a-- > 0;)
-        if (p->role[a] == AXIS_sample && p->block[a] > 1) {
-            p->stride[a] = rows;
-            rows *= p->block[a];
-        }
-    p->panel_count = rows;
-    bool whole = !p->weights && p->block[cut] == p->whole[cut].extent;
-    p->sum_count = whole ? 0 : rounded(sums, p->lanes);
-}
-
-static uint32_t window_tap(const struct candidate *c, uint32_t pixel);
-
-struct nest_packing *pack_plan(struct arena *a, const struct loop_target *t, const struct graph *g,
-                               node_id n) {
-    struct candidate *c = NEW(a, struct candidate);
-    struct nest_packing *p = NEW(a, struct nest_packing);
-    *c = (struct candidate){.arena = a, .g = g, .n = graph_node(g, n), .p = p};
-    c->most = g->symbols.n ? g->symbols.at[0].max : 1;
-    p->lanes = loop_lanes(t, c->n->dtype);
-    if (t->scalar || c->n->reducer != RED_sum || !dtype_is_real(c->n->dtype) || !find_sides(c) ||
-        !find_roles(c) || count_of(c, AXIS_other) < LEAST_ROWS ||
-        count_of(c, AXIS_pixel) < 2 * p->lanes)
-        return NULL;
-    for (uint32_t x = 0; x < c->n->rank + c->n->n_red; x++) {
-        p->whole[x] = (struct nest_axis){.extent = is_dynamic(c, x) ? 0 : extent_at(c, x),
-                                         .per_n = is_dynamic(c, x)};
-        p->block[x] = p->role[x] == AXIS_sample ? 1 : extent_at(c, x);
-    }
-    size_t element = (size_t)dtype_size(c->n->dtype);
-    find_slides(c);
-    if (!choose_blocks(c, element))
-        return NULL;
-    lay_out(c, element);
-    int64_t vectors = rounded(p->block[last_pixel(p)], p->lanes) / p->lanes,
-            taps = extent_at(c, window_tap(c, last_pixel(p)));
-    return vectors * taps <= MOST_STORES ? p : NULL;
-}
-
-// The axis that shares an index with an axis of pixels.
-static uint32_t window_tap(const struct candidate *c, uint32_t pixel) {
-    for (uint32_t d = 0; d < c->window->n_args; d++) {
-        const struct index *x = graph_index(c->g, c->window->args[d]);
-        if (x->n_terms == 2 && (x->terms[0].ref == pixel || x->terms[1].ref == pixel))
-            return x->terms[0].ref == pixel ? x->terms[1].ref : x->terms[0].ref;
-    }
-    BUG("a pixel axis without a window");
-}
-
-// ---- loops around panels
+// ---- axes
 static struct loop_affine end_of(struct run *r, uint32_t a) {
-    const struct nest_axis *x = &r->k->packing->whole[a];
+    const struct nest_axis *x = &r->product->whole[a];
     return affine_shift(affine_scale(r->b->arena, affine_n(r->b->arena), x->per_n), x->extent);
 }
 
-// Elements of an axis that are left from its origin on.
-struct loop_affine pack_left_of(struct run *r, uint32_t a) {
-    return affine_add(r->b->arena, end_of(r, a), affine_scale(r->b->arena, r->origin[a], -1));
+// Elements of an axis that are left from the current one on.
+static struct loop_affine left_of(struct run *r, uint32_t a) {
+    return affine_add(r->b->arena, end_of(r, a), affine_scale(r->b->arena, r->index[a], -1));
 }
 
-static bool is_cut(const struct nest_packing *p, uint32_t a) {
-    return p->role[a] == AXIS_sample || p->block[a] < p->whole[a].extent;
+void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high) {
+    if (r->product->limited[a])
+        build_add_bound(r->b, high, left_of(r, a), 1, 1);
 }
 
-// Opens a loop over the blocks of an axis; false: there is one.
-static bool open_blocks(struct run *r, uint32_t a) {
-    const struct nest_packing *p = r->k->packing;
-    if (!is_cut(p, a))
-        return false;
+static void move_to(struct run *r, uint32_t a, struct loop_affine by) {
+    struct arena *arena = r->b->arena;
+    r->index[a] = affine_add(arena, r->index[a], by);
+    r->origin[a] = affine_add(arena, r->origin[a], affine_scale(arena, by, r->product->scale[a]));
+}
+
+static void start_class(struct run *r, const struct nest_product *p) {
+    r->product = p;
+    for (uint32_t a = 0; a < MAX_AXES; a++) {
+        r->index[a] = affine_constant(0);
+        r->origin[a] = affine_constant(p->shift[a]);
+    }
+}
+
+bool product_is_cut(const struct nest_product *p, uint32_t a) {
+    return p->role[a] != AXIS_row && (p->whole[a].per_n || p->block[a] < p->whole[a].extent);
+}
+
+// Opens a loop over the pieces of an axis.
+static void open_pieces(struct run *r, uint32_t a) {
+    const struct nest_product *p = r->product;
     bool outermost = build_is_outside(r->b);
     struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)),
                                     build_bound(r->b, end_of(r, a)), p->block[a], 0, NULL);
     if (outermost && p->chunk)
         build_parallel(r->b, p->chunk);
-    r->origin[a] = affine_value(r->b->arena, s->variable);
-    return true;
+    move_to(r, a, affine_value(r->b->arena, s->variable));
 }
 
-// ---- filling the panel
+static void close_pieces(struct run *r, const uint32_t *axes, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        r->index[axes[i]] = affine_constant(0);
+        r->origin[axes[i]] = affine_constant(r->product->shift[axes[i]]);
+        build_close(r->b, 0, NULL);
+    }
+}
+
+// All of a role's elements in the piece at hand: their planned number, fewer where an axis ends.
+static struct loop_bounds piece_bound(struct run *r, enum axis_role role, int64_t n) {
+    const struct nest_product *p = r->product;
+    struct loop_bounds high = build_bound(r->b, affine_constant(n));
+    for (uint32_t a = 0; a < MAX_AXES; a++)
+        if (p->limited[a] && p->role[a] == role)
+            build_add_bound(r->b, &high, affine_scale(r->b->arena, left_of(r, a), p->stride[a]), 1,
+                            1);
+    return high;
+}
+
+// ---- filling lines of b
 struct filling {
     struct run *r;
-    const struct nest_packing *p;
+    const struct nest_product *p;
     const struct node *n;
     const struct expr *read;
-    uint32_t n_axes, pixel, tap; // the axis along which vectors lie, and its window's
-    uint32_t n_guards;           // those that no loop has answered
+    enum axis_role outer, inner; // the run is one of the inner axes
+    uint32_t n_axes, run,
+        tap; // tap: the outer axis that shares an index with the run; n_axes: none
+    int64_t count[MAX_AXES], stride[MAX_AXES]; // elements, and their places in the lines
+    int64_t length;                            // of the run, with the axes that are merged into it
+    uint64_t merged;
+    uint32_t n_guards; // those that no loop has answered
     struct guard guards[MAX_AXES];
-    struct loop_affine to;       // place in the panel
-    bool outside;                // zeros are due
+    uint32_t buffer;
+    struct loop_affine to;
+    bool outside; // zeros are due
 };
 
-// One vector of the panel: elements `at` on of the innermost axis.
-static void fill_vector(struct filling *f, int64_t at) {
+// One vector of a line: elements `at` on of the run, of which `left` exist (0: all).
+static void fill_vector(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
     struct run *r = f->r;
     struct body *c = &r->body;
     struct loop_access_at to = {
-        .buffer = c->panel->buffer, .stride = 1, .at = affine_shift(f->to, at)};
+        .buffer = f->buffer, .stride = 1, .at = affine_add(r->b->arena, f->to, at)};
     if (f->outside) {
-        enum dtype t = f->n->dtype;
-        build_store_lanes(r->b, f->p->lanes, to,
-                          build_number(r->b, (struct loop_type){t, f->p->lanes}, 0));
+        struct loop_type t = {f->n->dtype, f->p->lanes};
+        build_store_lanes(r->b, f->p->lanes, to, build_number(r->b, t, 0));
         return;
     }
-    int64_t left = f->p->block[f->pixel] - at;
-    c->axis[f->pixel] = affine_shift(r->origin[f->pixel], at);
-    c->ramp[f->pixel] = 1;
+    int64_t scale = f->p->scale[f->run];
+    c->axis[f->run] =
+        affine_add(r->b->arena, r->origin[f->run], affine_scale(r->b->arena, at, scale));
+    c->ramp[f->run] = scale;
     body_move(c);
-    value_id mask = left < f->p->lanes ? build_inside(r->b, f->p->lanes, affine_constant(0), 1,
-                                                      affine_constant(left))
-                                       : 0;
-    mask = body_guards(c, f->n_guards, f->guards, mask);
-    value_id v = build_load(
-        r->b, f->p->lanes, body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
+    value_id mask = exist;
+    for (uint32_t i = 0; i < f->n_guards; i++)
+        if (!inside || !(index_axes(r->k->g, f->guards[i].index) >> f->run & 1))
+            mask = body_and(c, mask, body_guard(c, f->guards[i], mask));
+    value_id v = build_load(r->b, f->p->lanes,
+                            body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
     build_store_lanes(r->b, f->p->lanes, to, v);
 }
 
-static void fill_row(struct filling *f) {
+static value_id lanes_left(struct filling *f, struct loop_affine left) {
+    return build_inside(f->r->b, f->p->lanes, affine_constant(0), 1, left);
+}
+
+static void fill_from(struct filling *f, int64_t at, bool inside) {
+    int64_t left = f->length - at;
+    fill_vector(f, affine_constant(at),
+                left < f->p->lanes ? lanes_left(f, affine_constant(left)) : 0, inside);
+}
+
+// Are the guards on the run true for all its elements from..to-1?
+static bool is_inside(const struct filling *f, int64_t from, int64_t to) {
+    for (uint32_t i = 0; i < f->n_guards; i++) {
+        const struct index *x = graph_index(f->r->k->g, f->guards[i].index);
+        int64_t low = x->constant, high = x->constant, at;
+        if (!(index_axes(f->r->k->g, f->guards[i].index) >> f->run & 1))
+            continue;
+        for (uint32_t t = 0; t < x->n_terms; t++) {
+            const struct term *m = &x->terms[t];
+            if (m->kind != TERM_axis || !affine_is_constant(f->r->origin[m->ref], &at) ||
+                (m->ref != f->run && !affine_is_constant(f->r->body.axis[m->ref], &at)))
+                return false;
+            int64_t first = m->ref == f->run ? at + f->p->scale[f->run] * from : at,
+                    last = m->ref == f->run ? at + f->p->scale[f->run] * (to - 1) : at;
+            low += m->coefficient * (m->coefficient < 0 ? last : first);
+            high += m->coefficient * (m->coefficient < 0 ? first : last);
+        }
+        if (f->guards[i].bound < 1 || low < 0 || high >= f->guards[i].bound * x->divisor)
+            return false;
+    }
+    return true;
+}
+
+// The run for one tap: the first and the last vectors, where guards may fail, and a loop between
+// them.
+static void fill_run(struct filling *f) {
+    struct run *r = f->r;
+    int64_t w = f->p->lanes, first = 0, end = f->length / w * w;
+    if (f->p->limited[f->run]) {
+        struct loop_bounds high = build_bound(r->b, affine_constant(f->length));
+        pack_bound(r, f->run, &high);
+        struct loop_stmt *s =
+            build_for(r->b, build_bound(r->b, affine_constant(0)), high, w, 0, NULL);
+        struct loop_affine at = affine_value(r->b->arena, s->variable);
+        struct loop_affine left =
+            affine_add(r->b->arena, left_of(r, f->run), affine_scale(r->b->arena, at, -1));
+        fill_vector(f, at, lanes_left(f, left), false);
+        build_close(r->b, 0, NULL);
+        return;
+    }
+    while (first < end && !is_inside(f, first, first + w))
+        first += w;
+    while (end > first && !is_inside(f, end - w, end))
+        end -= w;
+    bool loop = end - first > 3 * w && is_inside(f, first, end);
+    for (int64_t at = 0; at < (loop ? first : f->length); at += w)
+        fill_from(f, at, at >= first && at < end);
+    if (!loop)
+        return;
+    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(first)),
+                                    build_bound(r->b, affine_constant(end)), w, 0, NULL);
+    fill_vector(f, affine_value(r->b->arena, s->variable), 0, true);
+    build_close(r->b, 0, NULL);
+    for (int64_t at = end; at < f->length; at += w)
+        fill_from(f, at, false);
+}
+
+static void fill_zeros(struct filling *f) {
+    struct build *b = f->r->b;
+    struct loop_stmt *s =
+        build_for(b, build_bound(b, affine_constant(0)), build_bound(b, affine_constant(f->length)),
+                  f->p->lanes, 0, NULL);
+    fill_vector(f, affine_value(b->arena, s->variable), 0, true);
+    build_close(b, 0, NULL);
+}
+
+static void fill_line(struct filling *f) {
     struct run *r = f->r;
     struct loop_affine to = f->to;
-    for (int64_t t = 0; t < f->p->block[f->tap]; t++) {
-        r->body.axis[f->tap] = affine_shift(r->origin[f->tap], t);
-        f->to = affine_shift(to, t * f->p->stride[f->tap]);
-        for (int64_t at = 0; at < f->p->block[f->pixel]; at += f->p->lanes)
-            fill_vector(f, at);
+    int64_t taps = f->tap < f->n_axes ? f->count[f->tap] : 1;
+    for (int64_t t = 0; t < taps; t++) {
+        if (f->tap < f->n_axes) {
+            r->body.axis[f->tap] = affine_shift(r->origin[f->tap], t * f->p->scale[f->tap]);
+            f->to = affine_shift(to, t * f->stride[f->tap]);
+        }
+        if (f->outside)
+            fill_zeros(f);
+        else
+            fill_run(f);
     }
     f->to = to;
 }
@@ -414,46 +228,51 @@ static void fill_loop(struct filling *f, uint32_t k, struct loop_bounds low,
     struct loop_affine to = f->to;
     struct loop_stmt *s = build_for(r->b, low, high, 1, 0, NULL);
     struct loop_affine v = affine_value(r->b->arena, s->variable);
-    r->body.axis[a] = affine_add(r->b->arena, r->origin[a], v);
-    f->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, f->p->stride[a]));
+    r->body.axis[a] =
+        affine_add(r->b->arena, r->origin[a], affine_scale(r->b->arena, v, f->p->scale[a]));
+    f->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, f->stride[a]));
     fill_axis(f, k + 1);
     build_close(r->b, 0, NULL);
     f->to = to;
 }
 
-// The guard on rows of pixels that a loop over axis `a` answers: 0 <= v + *rest < bound. -1: none.
-static int row_guard(const struct filling *f, uint32_t a, struct loop_affine *rest) {
+// A guard that a loop over axis `a` answers: 0 <= v + *rest < bound for its variable v. -1: none.
+static int line_guard(const struct filling *f, uint32_t a, struct loop_affine *rest) {
     struct arena *arena = f->r->b->arena;
     for (uint32_t i = 0; i < f->n_guards; i++) {
         const struct index *x = graph_index(f->r->k->g, f->guards[i].index);
-        bool fits = x->divisor == 1, has = false;
-        *rest = affine_add(arena, f->r->origin[a], affine_constant(x->constant));
+        bool has = false, fits = f->guards[i].bound >= 1;
+        *rest = affine_constant(x->constant);
         for (uint32_t t = 0; t < x->n_terms && fits; t++) {
             const struct term *m = &x->terms[t];
-            fits = m->kind == TERM_axis && m->ref != f->pixel && m->ref != f->tap;
-            if (fits && m->ref == a) {
+            fits = m->kind == TERM_axis && m->ref != f->run && m->ref != f->tap;
+            if (!fits)
+                break;
+            if (m->ref == a) {
                 has = true;
-                fits = m->coefficient == 1;
-            } else if (fits) {
-                fits = f->p->role[m->ref] == AXIS_row;
-                *rest = affine_add(arena, *rest,
-                                   affine_scale(arena, f->r->body.axis[m->ref], m->coefficient));
+                fits = m->coefficient * f->p->scale[a] == x->divisor;
+            } else {
+                fits = f->p->role[m->ref] != f->inner;
             }
+            struct loop_affine at = m->ref == a ? f->r->origin[a] : f->r->body.axis[m->ref];
+            *rest = affine_add(arena, *rest, affine_scale(arena, at, m->coefficient));
         }
-        if (fits && has && f->guards[i].bound >= 1)
+        if (fits && has && affine_divide(arena, rest, x->divisor))
             return (int)i;
     }
     return -1;
 }
 
-// Rows before the tensor, in it, behind it.
-static void fill_pixels(struct filling *f, uint32_t k) {
+// The lines before the tensor, in it, behind it.
+static void fill_lines(struct filling *f, uint32_t k) {
     struct build *b = f->r->b;
     uint32_t a = k % f->n_axes;
-    struct loop_affine zero = affine_constant(0), end = affine_constant(reach_of(f->p, a)), rest;
-    int known = row_guard(f, a, &rest);
+    struct loop_affine zero = affine_constant(0), rest;
+    struct loop_bounds end = build_bound(b, affine_constant(f->count[a]));
+    pack_bound(f->r, a, &end);
+    int known = line_guard(f, a, &rest);
     if (known < 0) {
-        fill_loop(f, k, build_bound(b, zero), build_bound(b, end));
+        fill_loop(f, k, build_bound(b, zero), end);
         return;
     }
     struct guard g = f->guards[known];
@@ -461,7 +280,9 @@ static void fill_pixels(struct filling *f, uint32_t k) {
     struct loop_affine from = affine_scale(b->arena, rest, -1), to = affine_shift(from, g.bound);
     f->guards[known] = f->guards[--f->n_guards];
     for (int part = 0; part < 3; part++) {
-        struct loop_bounds low = build_bound(b, zero), high = build_bound(b, end);
+        struct loop_bounds low = build_bound(b, zero),
+                           high = build_bound(b, affine_constant(f->count[a]));
+        pack_bound(f->r, a, &high);
         if (part)
             build_add_bound(b, &low, part == 1 ? from : to, 1, 1);
         if (part < 2)
@@ -474,114 +295,407 @@ static void fill_pixels(struct filling *f, uint32_t k) {
     f->guards[known] = g;
 }
 
-// Samples and rows outermost, then pixels in ascending order: what a vector writes behind its row is
-// overwritten by the next one.
+static bool is_guarded(const struct filling *f, uint32_t a) {
+    for (uint32_t i = 0; i < f->n_guards; i++)
+        if (index_axes(f->r->k->g, f->guards[i].index) >> a & 1)
+            return true;
+    return false;
+}
+
+// The outer axes, then the inner ones up to the run.
 static void fill_axis(struct filling *f, uint32_t k) {
-    struct run *r = f->r;
-    static const enum axis_role order[] = {AXIS_sample, AXIS_row, AXIS_pixel};
-    if (k == 3 * f->n_axes) {
-        fill_row(f);
+    struct build *b = f->r->b;
+    if (k == 2 * f->n_axes) {
+        fill_line(f);
         return;
     }
     uint32_t a = k % f->n_axes;
-    enum axis_role role = order[k / f->n_axes];
-    if (f->p->role[a] != role || a == f->pixel || a == f->tap || f->p->slides[a] ||
-        (role != AXIS_pixel && f->p->block[a] == 1)) {
+    bool inner = k >= f->n_axes;
+    if (f->p->role[a] != (inner ? f->inner : f->outer) || a == f->run || a == f->tap ||
+        (f->merged >> a & 1) || (f->count[a] == 1 && !(inner && is_guarded(f, a)))) {
         fill_axis(f, k + 1);
-        return;
+    } else if (inner) {
+        fill_lines(f, k);
+    } else {
+        struct loop_bounds high = build_bound(b, affine_constant(f->count[a]));
+        pack_bound(f->r, a, &high);
+        fill_loop(f, k, build_bound(b, affine_constant(0)), high);
     }
-    struct loop_bounds low = build_bound(r->b, affine_constant(0)),
-                       high = build_bound(r->b, affine_constant(f->p->block[a]));
-    if (role == AXIS_pixel) {
-        fill_pixels(f, k);
-        return;
-    }
-    if (role == AXIS_sample)
-        build_add_bound(r->b, &high, pack_left_of(r, a), 1, 1);
-    fill_loop(f, k, low, high);
 }
 
-static void fill_panel(struct run *r) {
-    const struct nest_packing *p = r->k->packing;
-    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    struct filling f = {.r = r, .p = p, .n = n, .n_axes = n->rank + n->n_red};
-    f.n_guards = n->n_guards;
-    if (n->n_guards)
-        memcpy(f.guards, n->guards, n->n_guards * sizeof *f.guards);
-    struct candidate c = {.g = r->k->g, .n = n, .window = graph_expr(r->k->g, p->read)};
-    f.read = c.window;
-    f.pixel = last_pixel(p);
-    f.tap = window_tap(&c, f.pixel);
-    extent extents[MAX_AXES];
+// Neighbours of the run that go on where it ends.
+static void merge_run(struct filling *f) {
+    const struct nest_product *p = f->p;
+    f->length = f->count[f->run];
+    if (is_guarded(f, f->run) || p->limited[f->run])
+        return;
+    for (uint32_t a = f->run; a-- > 0;) {
+        if (p->role[a] != f->inner || p->whole[a].extent == 1)
+            continue;
+        if (is_guarded(f, a) || p->limited[a] || p->b_step[a] != p->b_step[f->run] * f->length ||
+            f->stride[a] != f->stride[f->run] * f->length)
+            return;
+        f->length *= f->count[a];
+        f->merged |= (uint64_t)1 << a;
+    }
+}
+
+static void find_tap(struct filling *f) {
+    f->tap = f->n_axes;
+    for (uint32_t d = 0; d < f->read->n_args; d++) {
+        const struct index *x = graph_index(f->r->k->g, f->read->args[d]);
+        if (x->n_terms != 2)
+            continue;
+        for (uint32_t t = 0; t < 2; t++)
+            if (x->terms[t].ref == f->run && f->p->role[x->terms[1 - t].ref] == f->outer &&
+                f->count[x->terms[1 - t].ref] <= 16)
+                f->tap = x->terms[1 - t].ref;
+    }
+}
+
+static void set_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes) {
     if (n->rank)
         memcpy(extents, n->shape, n->rank * sizeof *extents);
     memcpy(extents + n->rank, n->red, n->n_red * sizeof *extents);
     r->body.extents = extents;
-    r->body.n_axes = f.n_axes;
-    r->body.lanes = p->lanes;
+    r->body.n_axes = n->rank + n->n_red;
+    r->body.lanes = lanes;
     r->body.mask = 0;
     r->b->origin = n->origin;
-    for (uint32_t a = 0; a < f.n_axes; a++) {
+    for (uint32_t a = 0; a < r->body.n_axes; a++) {
         r->body.axis[a] = r->origin[a];
         r->body.ramp[a] = 0;
-        if (p->slides[a] && p->by[a] < 0) // the tap that reaches the first row
-            r->body.axis[a] = affine_shift(r->origin[a], p->block[a] - 1);
     }
+}
+
+// Lines of b, from the current place on, to `buffer`.
+static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    bool terms = p->role[p->run] == AXIS_term;
+    struct filling f = {.r = r,
+                        .p = p,
+                        .n = n,
+                        .n_axes = n->rank + n->n_red,
+                        .run = p->run,
+                        .buffer = buffer,
+                        .to = to};
+    extent extents[MAX_AXES];
+    f.outer = terms ? AXIS_column : AXIS_term;
+    f.inner = terms ? AXIS_term : AXIS_column;
+    f.read = graph_expr(r->k->g, p->b);
+    f.n_guards = n->n_guards;
+    if (n->n_guards)
+        memcpy(f.guards, n->guards, n->n_guards * sizeof *f.guards);
+    for (uint32_t a = 0; a < f.n_axes; a++) {
+        f.count[a] = terms && p->role[a] == AXIS_column ? (a < p->group    ? 1
+                                                           : a == p->group ? p->n_group
+                                                                           : p->block[a])
+                                                        : p->block[a];
+        f.stride[a] = p->stride[a] * (p->role[a] != f.outer ? 1
+                                      : terms               ? p->line_stride
+                                                            : p->b_stride);
+    }
+    find_tap(&f);
+    merge_run(&f);
+    set_body(r, n, extents, p->lanes);
     fill_axis(&f, 0);
+}
+
+// ---- transposing them
+struct buffers {
+    uint32_t a, b, lines;
+};
+
+static void transpose_lines(struct run *r, const struct buffers *to, struct loop_affine at) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    int64_t lines = p->n_group, w = p->lanes;
+    for (uint32_t a = p->group + 1; a < n->rank; a++)
+        lines *= p->role[a] == AXIS_column ? p->block[a] : 1;
+    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)),
+                                    build_bound(r->b, affine_constant(lines)), w, 0, NULL);
+    struct loop_affine l = affine_value(r->b->arena, s->variable);
+    struct loop_area into = {to->b, affine_add(r->b->arena, at, l), p->b_stride},
+                     from = {to->lines, affine_scale(r->b->arena, l, p->line_stride),
+                             p->line_stride};
+    struct loop_bounds rows = build_bound(r->b, affine_constant(w));
+    if (lines % w)
+        build_add_bound(r->b, &rows, affine_shift(affine_scale(r->b->arena, l, -1), lines), 1, 1);
+    build_transpose(r->b, (struct loop_type){n->dtype, p->lanes}, into, from, 1, rows,
+                    piece_bound(r, AXIS_term, p->n_terms));
+    build_close(r->b, 0, NULL);
+}
+
+// Groups of columns: loops over the axes before the group's, and over parts of that one.
+static void pack_groups(struct run *r, const struct buffers *to, uint32_t a,
+                        struct loop_affine at) {
+    const struct nest_product *p = r->product;
+    if (a > p->group) {
+        fill(r, to->lines, affine_constant(0));
+        transpose_lines(r, to, at);
+        return;
+    }
+    int64_t by = a == p->group ? p->n_group : 1;
+    if (p->role[a] != AXIS_column || p->block[a] == by) {
+        pack_groups(r, to, a + 1, at);
+        return;
+    }
+    struct loop_bounds high = build_bound(r->b, affine_constant(p->block[a]));
+    pack_bound(r, a, &high);
+    struct loop_affine index = r->index[a], origin = r->origin[a];
+    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)), high, by, 0, NULL);
+    struct loop_affine v = affine_value(r->b->arena, s->variable);
+    move_to(r, a, v);
+    pack_groups(r, to, a + 1,
+                affine_add(r->b->arena, at, affine_scale(r->b->arena, v, p->stride[a])));
+    build_close(r->b, 0, NULL);
+    r->index[a] = index;
+    r->origin[a] = origin;
+}
+
+static void pack_b(struct run *r, const struct buffers *to) {
+    if (r->product->role[r->product->run] == AXIS_term)
+        pack_groups(r, to, 0, affine_constant(0));
+    else
+        fill(r, to->b, affine_constant(0));
+}
+
+// ---- packing a: panels of `rows` rows, [terms][rows]
+struct panel {
+    struct run *r;
+    const struct nest_product *p;
+    const struct node *n;
+    bool whole; // all terms, not those of a piece
+    uint32_t buffer;
+    struct loop_affine to, row; // the first row
+    uint32_t run;               // the last axis of terms
+    int64_t length;             // with the axes merged into it
+    uint64_t merged;
+};
+
+static int64_t terms_of(const struct panel *x, uint32_t a) {
+    return x->whole ? x->p->whole[a].extent : x->p->block[a];
+}
+
+// The run of terms, of so many rows at a time as a vector has lanes.
+static void pack_run(struct panel *x) {
+    struct build *b = x->r->b;
+    const struct nest_product *p = x->p;
+    const struct expr *read = graph_expr(x->r->k->g, p->a);
+    int64_t by = p->rows < p->lanes ? p->rows : p->lanes, step = p->a_step[p->row];
+    body_move(&x->r->body);
+    struct loop_access_at from = body_address(&x->r->body, read->node, read->n_args, read->args, 0);
+    for (int64_t i = 0; i < p->rows; i += by) {
+        struct loop_affine left =
+            affine_add(b->arena, end_of(x->r, p->row), affine_scale(b->arena, x->row, -1));
+        struct loop_bounds rows = build_bound(b, affine_constant(by)),
+                           terms = build_bound(b, affine_constant(x->length));
+        if (p->limited[p->row] || p->n_rows % p->rows)
+            build_add_bound(b, &rows, affine_shift(left, -i), 1, 1);
+        if (!x->whole)
+            pack_bound(x->r, x->run, &terms);
+        struct loop_area into = {x->buffer, affine_shift(x->to, i), p->rows},
+                         area = {from.buffer, affine_shift(from.at, i * step), step};
+        build_transpose(b, (struct loop_type){x->n->dtype, p->lanes}, into, area, p->a_step[x->run],
+                        rows, terms);
+    }
+}
+
+static void pack_terms(struct panel *x, uint32_t a) {
+    struct run *r = x->r;
+    if (a == x->n->rank + x->n->n_red) {
+        pack_run(x);
+        return;
+    }
+    if (a == x->run || (x->merged >> a & 1) || terms_of(x, a) == 1) {
+        pack_terms(x, a + 1);
+        return;
+    }
+    struct loop_bounds high = build_bound(r->b, affine_constant(terms_of(x, a)));
+    if (!x->whole)
+        pack_bound(r, a, &high);
+    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)), high, 1, 0, NULL);
+    struct loop_affine v = affine_value(r->b->arena, s->variable), to = x->to;
+    r->body.axis[a] =
+        affine_add(r->b->arena, r->origin[a], affine_scale(r->b->arena, v, x->p->scale[a]));
+    x->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, x->p->stride[a] * x->p->rows));
+    pack_terms(x, a + 1);
+    build_close(r->b, 0, NULL);
+    x->to = to;
+}
+
+static void merge_terms(struct panel *x) {
+    const struct nest_product *p = x->p;
+    x->run = x->n->rank + x->n->n_red - 1;
+    for (uint32_t a = x->run; a >= x->n->rank; a--)
+        if (terms_of(x, a) > 1) {
+            x->run = a;
+            break;
+        }
+    x->length = terms_of(x, x->run);
+    if (!x->whole && p->limited[x->run])
+        return;
+    for (uint32_t a = x->run; a-- > x->n->rank;) {
+        if (terms_of(x, a) == 1 && p->whole[a].extent == 1)
+            continue;
+        if ((!x->whole && p->limited[a]) || p->a_step[a] != p->a_step[x->run] * x->length)
+            return;
+        x->length *= terms_of(x, a);
+        x->merged |= (uint64_t)1 << a;
+    }
+}
+
+static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool whole) {
+    const struct nest_product *p = r->product;
+    struct build *b = r->b;
+    struct panel x = {.r = r,
+                      .p = p,
+                      .whole = whole,
+                      .buffer = buffer,
+                      .to = to,
+                      .n = graph_node(r->k->g, r->k->members[0].node)};
+    extent extents[MAX_AXES];
+    bool outermost = build_is_outside(b);
+    merge_terms(&x);
+    struct loop_stmt *s = build_for(b, build_bound(b, affine_constant(0)),
+                                    build_bound(b, end_of(r, p->row)), p->rows, 0, NULL);
+    if (outermost && p->chunk)
+        build_parallel(b, 1 + p->n_rows / p->rows / 16);
+    x.row = affine_value(b->arena, s->variable);
+    set_body(r, x.n, extents, p->lanes);
+    r->body.axis[p->row] =
+        affine_add(b->arena, r->origin[p->row], affine_scale(b->arena, x.row, p->scale[p->row]));
+    x.to = affine_add(b->arena, to, affine_scale(b->arena, x.row, p->a_stride));
+    pack_terms(&x, x.n->rank);
+    build_close(b, 0, NULL);
+}
+
+// All of a, at the top of the kernel: [batch][rows / R][terms][R]
+static void pack_whole(struct run *r, uint32_t buffer) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    struct loop_affine to = affine_constant(p->a_offset);
+    uint32_t open[MAX_AXES], n_open = 0;
+    for (uint32_t a = 0; a < n->rank; a++)
+        if (p->role[a] == AXIS_batch && p->whole[a].extent > 1) {
+            open_pieces(r, a);
+            to = affine_add(r->b->arena, to, affine_scale(r->b->arena, r->index[a], p->a_batch[a]));
+            open[n_open++] = a;
+        }
+    pack_a(r, buffer, to, true);
+    close_pieces(r, open, n_open);
+}
+
+// ---- tiles
+static void clear_sums(struct run *r) {
+    const struct nest_product *p = r->product;
+    enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
+    struct loop_stmt *s =
+        build_for(r->b, build_bound(r->b, affine_constant(0)),
+                  build_bound(r->b, affine_constant(p->sum_count - p->lanes)), p->lanes, 0, NULL);
+    struct loop_access_at at = {
+        .buffer = r->sums, .stride = 1, .at = affine_value(r->b->arena, s->variable)};
+    build_store_lanes(r->b, p->lanes, at, build_number(r->b, (struct loop_type){t, p->lanes}, 0));
+    build_close(r->b, 0, NULL);
+}
+
+// The columns of a tile stay in the first-level cache while all rows pass by.
+static void emit_tiles(struct run *r, const struct buffers *from) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    struct build *b = r->b;
+    struct arena *arena = b->arena;
+    struct loop_bounds zero = build_bound(b, affine_constant(0));
+    struct loop_affine a = affine_constant(p->a_whole ? p->a_offset : 0);
+    for (uint32_t x = 0; x < n->rank + n->n_red && p->a_whole; x++)
+        a = affine_add(arena, a,
+                       affine_scale(arena, r->index[x],
+                                    p->role[x] == AXIS_batch  ? p->a_batch[x]
+                                    : p->role[x] == AXIS_term ? p->stride[x] * p->rows
+                                                              : 0));
+    struct loop_stmt *s = build_for(b, zero, piece_bound(r, AXIS_column, p->n_columns),
+                                    p->vectors * p->lanes, 0, NULL);
+    struct loop_affine column = affine_value(arena, s->variable);
+    s = build_for(b, zero, build_bound(b, end_of(r, p->row)), p->rows, 0, NULL);
+    struct loop_affine row = affine_value(arena, s->variable);
+    struct loop_area areas[N_AREAS] = {
+        [AREA_to] = {r->sums, affine_add(arena, column, affine_scale(arena, row, p->b_stride)),
+                     p->b_stride},
+        [AREA_a] = {from->a, affine_add(arena, a, affine_scale(arena, row, p->a_stride)), 0},
+        [AREA_b] = {from->b, column, p->b_stride}};
+    build_tile(b, (struct loop_type){n->dtype, p->lanes}, p->rows, p->vectors, areas,
+               piece_bound(r, AXIS_term, p->n_terms), p->cut_terms);
+    build_close(b, 0, NULL);
+    build_close(b, 0, NULL);
 }
 
 // ---- all of it
 static uint32_t add_local(struct build *b, const char *name, enum dtype t, int64_t count) {
     struct loop_local l = {name, t, count};
+    if (count == 0)
+        return 0;
     VEC_PUSH(b->arena, &b->kernel->locals, l);
     return b->kernel->params.n + b->kernel->locals.n - 1;
 }
 
-static void clear_sums(struct run *r) {
-    const struct nest_packing *p = r->k->packing;
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static struct buffers add_buffers(struct run *r) {
+    const struct nest_product *p = r->k->product;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
-    struct loop_stmt *s =
-        build_for(r->b, build_bound(r->b, affine_constant(0)),
-                  build_bound(r->b, affine_constant(p->sum_count)), p->lanes, 0, NULL);
-    struct loop_access_at at = {
-        .buffer = r->sums, .stride = 1, .at = affine_value(r->b->arena, s->variable)};
-    build_store_lanes(r->b, p->lanes, at,
-                      build_number(r->b, (struct loop_type){t, p->lanes}, 0));
-    build_close(r->b, 0, NULL);
+    int64_t a = 0, b = 0, lines = 0, sums = 0;
+    struct buffers made;
+    for (; p; p = p->next) {
+        a = larger(a, p->a_whole ? 0 : p->a_count);
+        b = larger(b, p->empty ? 0 : p->b_count);
+        lines = larger(lines, p->empty ? 0 : p->line_count);
+        sums = larger(sums, p->sum_count);
+    }
+    made.a = a ? add_local(r->b, "rows", t, a) : r->k->packed;
+    made.b = add_local(r->b, "columns", t, b);
+    made.lines = add_local(r->b, "lines", t, lines);
+    r->sums = add_local(r->b, "sums", t, sums);
+    return made;
 }
 
-static void close_blocks(struct run *r, const uint32_t *axes, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) {
-        r->origin[axes[i]] = affine_constant(0);
-        build_close(r->b, 0, NULL);
+static void emit_class(struct run *r, const struct buffers *made) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    uint32_t outer[MAX_AXES], inner[MAX_AXES], n_outer = 0, n_inner = 0;
+    for (uint32_t a = 0; a < n->rank; a++)
+        if (product_is_cut(p, a)) {
+            open_pieces(r, a);
+            outer[n_outer++] = a;
+        }
+    if (p->cut_terms || p->empty)
+        clear_sums(r);
+    for (uint32_t a = n->rank; a < n->rank + n->n_red && !p->empty; a++)
+        if (product_is_cut(p, a)) {
+            open_pieces(r, a);
+            inner[n_inner++] = a;
+        }
+    if (!p->empty) {
+        pack_b(r, made);
+        if (!p->a_whole)
+            pack_a(r, made->a, affine_constant(0), false);
+        emit_tiles(r, made);
     }
+    close_pieces(r, inner, n_inner);
+    run_walk(r, &p->finish, RUN_finish);
+    close_pieces(r, outer, n_outer);
 }
 
 void pack_emit(struct run *r) {
-    const struct nest_packing *p = r->k->packing;
-    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    uint32_t outer[MAX_AXES], inner[MAX_AXES], n_outer = 0, n_inner = 0;
-    for (uint32_t a = 0; a < MAX_AXES; a++)
-        r->origin[a] = affine_constant(0);
-    struct body_panel panel = {.read = p->read, .base = p->base, .stride = p->stride, .origin = r->origin};
-    panel.buffer = add_local(r->b, "panel", n->dtype, p->panel_count);
-    r->b->constant_local = panel.buffer;
-    if (p->sum_count)
-        r->sums = add_local(r->b, "sums", n->dtype, p->sum_count);
-    r->body.panel = &panel;
-    // the loops within which one block of results is computed, and those over its terms
-    for (uint32_t a = 0; a < n->rank; a++)
-        if (open_blocks(r, a))
-            outer[n_outer++] = a;
-    if (p->sum_count)
-        clear_sums(r);
-    for (uint32_t a = n->rank; a < n->rank + n->n_red; a++)
-        if (open_blocks(r, a))
-            inner[n_inner++] = a;
-    fill_panel(r);
-    run_walk(r, &r->k->plan, p->sum_count ? RUN_accumulate : RUN_whole);
-    close_blocks(r, inner, n_inner);
-    if (p->sum_count)
-        run_walk(r, &p->finish, RUN_finish);
-    close_blocks(r, outer, n_outer);
+    struct buffers made = add_buffers(r);
+    for (const struct nest_product *p = r->k->product; p; p = p->next) {
+        if (!p->a_whole || p->empty)
+            continue;
+        start_class(r, p);
+        pack_whole(r, r->k->packed);
+    }
+    for (const struct nest_product *p = r->k->product; p; p = p->next) {
+        start_class(r, p);
+        emit_class(r, &made);
+    }
 }

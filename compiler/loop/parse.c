@@ -416,6 +416,47 @@ static void store(struct reader *r, struct loop_stmt *s) {
     lanes_and_mask(r, s);
 }
 
+static struct loop_area area(struct reader *r, bool stride) {
+    struct loop_area x = {.buffer = buffer(r)};
+    require(r, "[");
+    x.at = affine(r).at;
+    require(r, "]");
+    if (stride) {
+        require(r, "stride");
+        x.stride = integer(r);
+    }
+    return x;
+}
+
+static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kind kind) {
+    bool tile = kind == LOOP_tile;
+    s->kind = kind;
+    s->type = type(r);
+    if (tile) {
+        s->rows = count(r, LOOP_MOST_ROWS + 1);
+        require(r, "x");
+        s->vectors = count(r, LOOP_MOST_ROWS + 1);
+    }
+    s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
+    s->areas[AREA_to] = area(r, true);
+    s->accumulate = tile && accept(r, "+=");
+    if (!s->accumulate)
+        require(r, "=");
+    s->areas[AREA_a] = s->areas[AREA_b] = area(r, !tile);
+    if (tile) {
+        require(r, "*");
+        s->areas[AREA_b] = area(r, true);
+        require(r, "terms");
+    } else {
+        require(r, "step");
+        s->stride = integer(r);
+        require(r, "rows");
+        s->low = bounds(r, "min");
+        require(r, "columns");
+    }
+    s->high = bounds(r, "min");
+}
+
 static void results_and_statement(struct reader *r, struct loop_stmt *s) {
     struct loop_type types[MAX_ITEMS];
     value_id results[MAX_ITEMS];
@@ -454,6 +495,10 @@ static struct loop_block block(struct reader *r) {
         skip(r);
         if (accept_word(r, "store"))
             store(r, s);
+        else if (accept_word(r, "tile"))
+            block_statement(r, s, LOOP_tile);
+        else if (accept_word(r, "transpose"))
+            block_statement(r, s, LOOP_transpose);
         else if (r->at < r->n && r->text[r->at] == '%')
             results_and_statement(r, s);
         else if (control_head(r, s))

@@ -11,8 +11,8 @@
 #include "lower.h"
 
 enum { MAX_STREAMS = 160 };
-// A tile that leaves a rest is written again for the rest: what that costs in compile time, as a part of
-// the run time that one may give for it.
+// A tile that leaves a rest is written again for the rest: what that costs in compile time, as a
+// part of the run time that one may give for it.
 static const double BODY = 0.03;
 struct stream {
     int64_t step[MAX_AXES]; // elements of memory an element of the axis
@@ -32,8 +32,8 @@ struct analysis {
     uint64_t pinned;   // axes in guards
     double operations; // per element of the members' bodies, roughly in vector operations
     struct map seen;
-    bool inner; // the member being read has the reduction
-    bool finish; // of a packed nest: what follows its sums
+    bool inner;                        // the member being read has the reduction
+    const struct nest_product *finish; // what follows the sums of a product; NULL: a nest
 };
 
 static void set_extent(struct nest_axis *x, extent e) {
@@ -59,6 +59,8 @@ static int64_t planned(const struct analysis *s, uint32_t axis) {
 }
 
 static int64_t scale_of(const struct analysis *s, uint32_t axis) {
+    if (s->finish)
+        return s->finish->scale[axis];
     for (uint32_t i = 0; i < s->p->n_residues; i++)
         if (s->p->residue[i].out == axis || s->p->residue[i].red == axis)
             return s->p->residue[i].by;
@@ -111,11 +113,7 @@ static void read_expr(struct analysis *s, expr_id e) {
         return;
     map_set(&s->seen, e, 1);
     const struct expr *x = graph_expr(s->g, e);
-    if (s->k->packing && e == s->k->packing->read) {
-        struct stream *r = add_stream(s);
-        r->node = x->node;
-        memcpy(r->step, s->k->packing->stride, sizeof r->step);
-    } else if (x->kind == EXPR_read && !is_member(s->k, x->node)) {
+    if (x->kind == EXPR_read && !is_member(s->k, x->node)) {
         struct stream *r = add_stream(s);
         r->node = x->node;
         for (uint32_t d = 0; d < x->n_args; d++) {
@@ -146,12 +144,11 @@ static void find_streams(struct analysis *s) {
         s->inner = n->reducer != RED_none;
         map_init(&s->seen, s->arena);
         if (s->finish && i == 0) {
-            memcpy(add_stream(s)->step, s->k->packing->sum_stride,
-                   sizeof s->streams[0].step);
+            memcpy(add_stream(s)->step, s->finish->sum_stride, sizeof s->streams[0].step);
         } else {
             read_expr(s, n->body);
         }
-        for (uint32_t k = 0; k < n->n_guards && !s->k->packing; k++) {
+        for (uint32_t k = 0; k < n->n_guards && !s->finish; k++) {
             s->pinned |= index_axes(s->g, n->guards[k].index);
             read_data(s, n->guards[k].index);
         }
@@ -202,8 +199,9 @@ static bool can_merge(const struct analysis *s, uint32_t a, uint32_t b) {
     uint64_t both = (uint64_t)1 << a | (uint64_t)1 << b;
     if ((s->pinned & both) || s->p->axis[b].per_n)
         return false;
-    if (s->k->packing && s->k->packing->role[a] == AXIS_sample)
-        return false; // how many there are is known at run time
+    if (s->finish && (s->finish->limited[a] || s->finish->limited[b] || s->finish->scale[a] > 1 ||
+                      s->finish->scale[b] > 1))
+        return false; // how many there are is known at run time; or others lie between them
     for (uint32_t i = 0; i < s->n_streams; i++) {
         const struct stream *x = &s->streams[i];
         if ((x->irregular & both) || x->step[a] != x->step[b] * s->p->axis[b].extent)
@@ -300,7 +298,8 @@ static void choose_lane(struct analysis *s) {
     if (arg)
         n_axes = s->p->n_out; // lanes of a reduction would have to agree on the first index
     for (uint32_t a = 0; a < n_axes; a++) {
-        if (s->p->axis[a].merged || planned(s, a) < 2 || (a >= s->p->n_out && has_residue(s->p, a)))
+        if (s->p->axis[a].merged || planned(s, a) < 2 ||
+            (a >= s->p->n_out && has_residue(s->p, a)) || (s->finish && s->finish->limited[a]))
             continue;
         double cost = lane_cost(s, (int)a, w);
         long_axis = true;
@@ -355,8 +354,7 @@ static double tile_cost(const struct tile_search *t) {
     }
     double wide =
         p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
-    bool tight = t->s->k->packing != NULL; // no masks, no addresses that vary by lane
-    if (accumulators * wide + held + 1 > t->s->target->n_registers - (tight ? 0 : 1))
+    if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
         return 1e9;
     if (accumulators > 8 && loads >= accumulators)
         return 1e9; // nothing is read less often by a larger tile
@@ -388,8 +386,6 @@ static void search_tile(struct tile_search *t, uint32_t i, double product) {
 static uint64_t cutting_axes(const struct analysis *s) {
     const struct node *n = graph_node(s->g, s->k->members[0].node);
     uint64_t cutting = 0;
-    if (s->k->packing)
-        return 0;
     for (uint32_t i = 0; i < n->n_guards; i++) {
         uint64_t axes = index_axes(s->g, n->guards[i].index);
         if (s->p->lane < 0 || !(axes >> s->p->lane & 1))
@@ -426,7 +422,7 @@ static void choose_unrolling(struct analysis *s) {
         struct nest_axis *x = &s->p->axis[s->p->n_out + i];
         if (x->merged || (int)(s->p->n_out + i) == s->p->lane)
             continue;
-        if (x->per_n || x->extent > 8 || size * x->extent > (s->k->packing ? 64 : 200))
+        if (x->per_n || x->extent > 8 || size * x->extent > 200)
             return;
         x->unroll = true;
         size *= (uint32_t)x->extent;
@@ -509,84 +505,38 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     choose_chunk(s);
 }
 
-// ---- packed nests
-static void restrict_to_panel(struct analysis *s) {
-    const struct nest_packing *p = s->k->packing;
-    for (uint32_t a = 0; a < s->p->n_out + s->p->n_red; a++) {
-        s->p->axis[a].extent = p->block[a];
-        s->p->axis[a].per_n = 0;
-        s->p->axis[a].merged = p->role[a] == AXIS_sample && p->block[a] == 1;
-    }
-}
-
-// Lanes lie along the pixels. Results: the panel's columns of a tile stay in the first-level cache
-// while the other side passes by; weights: the rows of the longer side of the tile do.
-static void choose_panel_lane(struct analysis *s) {
-    const struct nest_packing *p = s->k->packing;
-    for (uint32_t a = 0; a < s->p->n_out + s->p->n_red; a++)
-        if (p->role[a] == AXIS_pixel && !s->p->axis[a].merged)
-            s->p->lane = (int)a;
-    s->p->lanes = p->lanes;
-}
-
-static void choose_panel_order(struct nest_plan *p) {
-    uint32_t best = 0;
-    for (uint32_t i = 0; i < p->n_order; i++)
-        if (p->lane < (int)p->n_out ? (int)p->order[i] == p->lane
-                                    : p->axis[p->order[i]].jam > p->axis[p->order[best]].jam)
-            best = i;
-    uint32_t outer = p->n_order ? p->order[best] : 0;
-    for (uint32_t i = best; i > 0; i--)
-        p->order[i] = p->order[i - 1];
-    if (p->n_order)
-        p->order[0] = outer;
-}
-
-static void choose_panel_chunk(struct analysis *s) {
-    struct nest_packing *p = s->k->packing;
-    double flops = 0, fixed, per_sample;
-    int64_t most = s->g->symbols.n ? s->g->symbols.at[0].max : 1;
-    for (uint32_t i = 0; i < s->k->n_members; i++) {
-        cost_of_node(s->g, s->k->members[i].node, &fixed, &per_sample);
-        flops += fixed + per_sample * (double)most;
-    }
-    for (uint32_t a = 0; a < s->p->n_out && cost_is_parallel(flops); a++) {
-        int64_t rounds = (p->whole[a].extent + p->whole[a].per_n * most) / p->block[a];
-        if (rounds < 2 && p->role[a] != AXIS_sample)
-            continue;
-        p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
-        return;
-    }
-}
-
-void plan_packed(struct arena *a, const struct loop_target *t, struct nest *k) {
+// ---- what follows the sums of a product
+// An axis is walked from its origin over the elements of a piece; extents are counted in steps
+// of 1.
+void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
     struct analysis *s = NEW(a, struct analysis);
-    for (int finish = k->packing->sum_count > 0; finish >= 0; finish--) {
+    plan_scalar(k);
+    for (struct nest_product *p = k->product; p; p = p->next) {
+        p->finish = k->plan;
         *s = (struct analysis){
-            .arena = a, .g = k->g, .target = t, .k = k, .p = &k->plan, .finish = finish};
-        plan_scalar(k);
-        restrict_to_panel(s);
+            .arena = a, .g = k->g, .target = t, .k = k, .p = &p->finish, .finish = p};
+        s->p->n_red = 0;
+        for (uint32_t x = 0; x < s->p->n_out; x++) {
+            s->p->axis[x].extent = p->block[x] * p->scale[x];
+            s->p->axis[x].per_n = 0;
+            s->p->axis[x].merged = p->block[x] == 1 && product_is_cut(p, x);
+        }
         find_streams(s);
         merge_range(s, 0, s->p->n_out);
-        merge_range(s, s->p->n_out, s->p->n_out + s->p->n_red);
         order_axes(s->p);
-        if (finish) {
-            s->p->n_red = 0;
-            choose_lane(s);
-            k->packing->finish = k->plan;
-            continue;
-        }
-        choose_panel_lane(s);
-        choose_accumulator(s);
-        choose_tile(s);
-        choose_unrolling(s);
-        choose_panel_order(s->p);
-        choose_panel_chunk(s);
+        choose_lane(s);
     }
+}
+
+static const char *product_text(struct arena *a, const struct nest_product *p) {
+    return arena_printf(a, "packed tile %ux%ux%u, pieces of %lld columns, %lld terms", p->rows,
+                        p->vectors, p->lanes, (long long)p->n_columns, (long long)p->n_terms);
 }
 
 const char *plan_text(struct arena *a, const struct nest *k) {
     const struct nest_plan *p = &k->plan;
+    if (k->product)
+        return product_text(a, k->product);
     struct text t;
     text_init(&t, a);
     bool dot = p->lane >= (int)p->n_out, tile = accumulators(p) > 1;
@@ -600,7 +550,5 @@ const char *plan_text(struct arena *a, const struct nest *k) {
         text_add(&t, tile ? ", scalar" : "scalar");
     else if (dot || !tile)
         text_printf(&t, "%s%u lanes%s", tile ? ", " : "", p->lanes, dot ? " of the sum" : "");
-    if (k->packing)
-        text_printf(&t, ", panels of %lld", (long long)k->packing->panel_count);
     return text_string(&t);
 }

@@ -218,6 +218,36 @@ static void control(struct printer *p, const struct loop_stmt *s, int depth) {
     text_add(&p->t, "}\n");
 }
 
+static void area(struct printer *p, const struct loop_area *x, bool stride) {
+    buffer(p, x->buffer);
+    text_add(&p->t, "[");
+    affine(p, x->at);
+    text_add(&p->t, "]");
+    if (stride)
+        text_printf(&p->t, " stride %" PRId64, x->stride);
+}
+
+static void block_statement(struct printer *p, const struct loop_stmt *s) {
+    text_printf(&p->t, "%s ", loop_table[s->kind].name);
+    type(p, s->type);
+    if (s->kind == LOOP_tile)
+        text_printf(&p->t, " %u x %u", s->rows, s->vectors);
+    text_add(&p->t, " ");
+    area(p, &s->areas[AREA_to], true);
+    text_add(&p->t, s->accumulate ? " += " : " = ");
+    area(p, &s->areas[AREA_a], s->kind == LOOP_transpose);
+    if (s->kind == LOOP_tile) {
+        text_add(&p->t, " * ");
+        area(p, &s->areas[AREA_b], true);
+        text_add(&p->t, " terms ");
+    } else {
+        text_printf(&p->t, " step %" PRId64 " rows ", s->stride);
+        bounds(p, s->low, "min");
+        text_add(&p->t, " columns ");
+    }
+    bounds(p, s->high, "min");
+}
+
 static void block(struct printer *p, const struct loop_block *b, int depth) {
     for (uint32_t i = 0; i < b->stmts.n; i++) {
         const struct loop_stmt *s = b->stmts.at[i];
@@ -226,7 +256,9 @@ static void block(struct printer *p, const struct loop_block *b, int depth) {
             control(p, s, depth);
             continue;
         }
-        if (s->kind == LOOP_store) {
+        if (loop_table[s->kind].class == LOOP_BLOCK) {
+            block_statement(p, s);
+        } else if (s->kind == LOOP_store) {
             text_add(&p->t, "store ");
             type(p, s->type);
             text_add(&p->t, " ");

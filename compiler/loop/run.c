@@ -56,6 +56,24 @@ static enum dtype buffer_dtype(const struct machine *m, uint32_t b) {
     return b < k->params.n ? k->params.at[b].dtype : k->locals.at[b - k->params.n].dtype;
 }
 
+// ---- whole areas
+static double get(const struct machine *m, const struct loop_area *x, int64_t row, int64_t column) {
+    int64_t at = affine(m, x->at) + row * x->stride + column;
+    const void *p = m->buffers[x->buffer];
+    return buffer_dtype(m, x->buffer) == DTYPE_f32 ? (double)((const float *)p)[at]
+                                                   : ((const double *)p)[at];
+}
+
+static void put(struct machine *m, const struct loop_area *x, int64_t row, int64_t column,
+                double value) {
+    int64_t at = affine(m, x->at) + row * x->stride + column;
+    void *p = m->buffers[x->buffer];
+    if (buffer_dtype(m, x->buffer) == DTYPE_f32)
+        ((float *)p)[at] = (float)value;
+    else
+        ((double *)p)[at] = value;
+}
+
 static void load_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
     const void *p = m->buffers[s->buffer];
     switch (buffer_dtype(m, s->buffer)) {
@@ -225,9 +243,6 @@ static void compute(struct machine *m, const struct loop_stmt *s) {
     }
 }
 
-// ---- control
-static void block(struct machine *m, const struct loop_block *b);
-
 static int64_t bound(const struct machine *m, struct loop_bounds b, bool low) {
     int64_t best = 0;
     for (uint32_t i = 0; i < b.n; i++) {
@@ -237,6 +252,30 @@ static int64_t bound(const struct machine *m, struct loop_bounds b, bool low) {
     }
     return best;
 }
+
+static void tile(struct machine *m, const struct loop_stmt *s) {
+    struct loop_area a = s->areas[AREA_a];
+    bool f32 = s->type.dtype == DTYPE_f32;
+    a.stride = s->rows;
+    for (int64_t r = 0; r < s->rows; r++)
+        for (int64_t l = 0; l < s->vectors * s->type.lanes; l++) {
+            double sum = 0, from = s->accumulate ? get(m, &s->areas[AREA_to], r, l) : 0;
+            for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++) {
+                double x = get(m, &a, k, r), y = get(m, &s->areas[AREA_b], k, l);
+                sum = f32 ? fmaf((float)x, (float)y, (float)sum) : fma(x, y, sum);
+            }
+            put(m, &s->areas[AREA_to], r, l, s->accumulate ? from + sum : sum);
+        }
+}
+
+static void transpose(struct machine *m, const struct loop_stmt *s) {
+    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
+        for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++)
+            put(m, &s->areas[AREA_to], k, l, get(m, &s->areas[AREA_a], l, k * s->stride));
+}
+
+// ---- control
+static void block(struct machine *m, const struct loop_block *b);
 
 static void go_round(struct machine *m, const struct loop_stmt *s) {
     struct lanes next[256];
@@ -281,6 +320,10 @@ static void block(struct machine *m, const struct loop_block *b) {
             loop(m, s);
         else if (s->kind == LOOP_if)
             branch(m, s);
+        else if (s->kind == LOOP_tile)
+            tile(m, s);
+        else if (s->kind == LOOP_transpose)
+            transpose(m, s);
         else if (loop_table[s->kind].class == LOOP_MEMORY)
             access_memory(m, s);
         else

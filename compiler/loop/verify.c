@@ -187,6 +187,38 @@ static void check_bounds(struct verifier *v, const struct loop_stmt *s, struct l
     }
 }
 
+static void check_area(struct verifier *v, const struct loop_stmt *s, const struct loop_area *x,
+                       bool written) {
+    const struct loop_kernel *k = v->k;
+    check_affine(v, s, x->at);
+    if (x->buffer >= k->params.n + k->locals.n) {
+        fail(v, s, "names no buffer");
+        return;
+    }
+    bool param = x->buffer < k->params.n;
+    if ((param ? k->params.at[x->buffer].dtype : k->locals.at[x->buffer - k->params.n].dtype) !=
+        s->type.dtype)
+        fail(v, s, "the buffer has another type");
+    if (written && param && k->params.at[x->buffer].access == ACCESS_in)
+        fail(v, s, "writes to an `in` buffer");
+}
+
+static void check_block_statement(struct verifier *v, const struct loop_stmt *s) {
+    uint32_t lanes = s->type.lanes;
+    if (!dtype_is_real(s->type.dtype))
+        fail(v, s, "works on real numbers");
+    if (lanes < 2 || (lanes & (lanes - 1)))
+        fail(v, s, "lanes are a power of two, 2 at least");
+    if (s->kind == LOOP_tile && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
+                                 s->rows * s->vectors > 2 * LOOP_MOST_ROWS))
+        fail(v, s, "more rows than registers");
+    for (int i = 0; i < N_AREAS; i++)
+        check_area(v, s, &s->areas[i], i == AREA_to);
+    if (s->kind == LOOP_transpose)
+        check_bounds(v, s, s->low);
+    check_bounds(v, s, s->high);
+}
+
 static void check_control(struct verifier *v, const struct loop_stmt *s, uint32_t depth) {
     const struct loop_kernel *k = v->k;
     uint8_t *before = arena_copy(v->arena, v->visible, k->values.n);
@@ -237,6 +269,8 @@ static void check_block(struct verifier *v, const struct loop_block *b, uint32_t
             check_control(v, s, depth);
         else if (loop_table[s->kind].class == LOOP_MEMORY)
             check_memory(v, s);
+        else if (loop_table[s->kind].class == LOOP_BLOCK)
+            check_block_statement(v, s);
         else
             check_value(v, s);
     }

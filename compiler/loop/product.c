@@ -1,0 +1,472 @@
+// Sums of products by way of packed sides: may a node be computed like this, and how is it cut?
+//
+//     y[n, k, i, j] = sum[c, p, q] W[k, c, p, q]*x[n, c, i+p-1, j+q-1]
+// is a product of matrices once W lies as [k][c p q] and x as [c p q][n i j], 0 outside. Each side
+// is copied to such a panel, a piece at a time, while it is still in a cache; then one register
+// tile does all the work, and it is the same tile for every layer. A contraction, both gradients of
+// a convolution, groups and strides differ in how the panels are filled (pack.c) and in nothing
+// else. Here: which axes are rows, columns and terms, and how many of each are in a piece.
+//
+// A gradient with (i + P - p)/s in it falls into s classes of i and p, each a product of its own.
+// The pieces are cut by extents and the planned batch: a sum has one order, whatever the threads.
+#include <string.h>
+
+#include "lower.h"
+
+// Bytes of a panel and of the sums of a piece: parts of a second-level cache.
+static const int64_t PANEL_BYTES = 256 << 10, SUM_BYTES = 768 << 10, FIRST_LEVEL_BYTES = 24 << 10;
+// Fewer rows do not repay the packing of the columns, fewer terms not the sums' way through memory.
+enum { LEAST_ROWS = 12, LEAST_TERMS = 24, MOST_TAPS = 16 };
+static const double LEAST_MULTIPLIES = 100e3;
+
+struct candidate {
+    struct arena *arena;
+    const struct loop_target *target;
+    const struct graph *g;
+    const struct node *n;
+    struct nest_product *p;
+    const struct expr *a, *b;
+    int64_t most; // samples
+    uint32_t n_axes, element;
+};
+
+static extent extent_at(const struct candidate *c, uint32_t a) {
+    return a < c->n->rank ? c->n->shape[a] : c->n->red[a - c->n->rank];
+}
+static bool is_dynamic(const struct candidate *c, uint32_t a) { return extent_at(c, a) < 1; }
+
+// Elements of an axis in this class.
+static int64_t planned(const struct candidate *c, uint32_t a) {
+    const struct nest_axis *x = &c->p->whole[a];
+    return x->extent + x->per_n * c->most;
+}
+
+static double count_of(const struct candidate *c, enum axis_role role) {
+    double n = 1;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        n *= c->p->role[a] == role ? (double)planned(c, a) : 1;
+    return n;
+}
+
+// ---- roles
+static bool is_plain_read(const struct candidate *c, const struct expr *x) {
+    if (x->kind != EXPR_read || graph_node(c->g, x->node)->dtype != c->n->dtype)
+        return false;
+    for (uint32_t d = 0; d < x->n_args; d++) {
+        const struct index *i = graph_index(c->g, x->args[d]);
+        for (uint32_t t = 0; t < i->n_terms; t++)
+            if (i->terms[t].kind != TERM_axis)
+                return false;
+    }
+    return true;
+}
+
+static bool find_roles(struct candidate *c, expr_id a, expr_id b) {
+    struct nest_product *p = c->p;
+    uint64_t in_a = expr_axes(c->g, a), in_b = expr_axes(c->g, b);
+    uint32_t n_rows = 0, last = MAX_AXES;
+    p->a = a;
+    p->b = b;
+    c->a = graph_expr(c->g, a);
+    c->b = graph_expr(c->g, b);
+    for (uint32_t x = 0; x < c->n_axes; x++) {
+        bool is_a = in_a >> x & 1, is_b = in_b >> x & 1, out = x < c->n->rank;
+        if (!(is_a || is_b) || (!out && !(is_a && is_b)))
+            return false;
+        p->role[x] = !out ? AXIS_term : is_a && is_b ? AXIS_batch : is_a ? AXIS_row : AXIS_column;
+        if (extent_at(c, x) == 1)
+            continue;
+        if (p->role[x] == AXIS_row) {
+            n_rows++;
+            p->row = x;
+        }
+        last = out ? x : last;
+    }
+    for (uint32_t i = 0; i < c->n->n_guards; i++)
+        if (index_axes(c->g, c->n->guards[i].index) & ~in_b)
+            return false;
+    for (uint32_t d = 0; d < c->a->n_args; d++)
+        if (graph_index(c->g, c->a->args[d])->divisor != 1)
+            return false;
+    return n_rows == 1 && last < MAX_AXES && p->role[last] == AXIS_column;
+}
+
+static bool find_sides(struct candidate *c) {
+    const struct expr *x = graph_expr(c->g, c->n->body);
+    if (c->n->reducer != RED_sum || !dtype_is_real(c->n->dtype) || x->kind != EXPR_op ||
+        x->op != OP_mul || x->n_args != 2 || !is_plain_read(c, graph_expr(c->g, x->args[0])) ||
+        !is_plain_read(c, graph_expr(c->g, x->args[1])))
+        return false;
+    return find_roles(c, x->args[0], x->args[1]) || find_roles(c, x->args[1], x->args[0]);
+}
+
+// ---- steps in memory
+// false: an element of the class is no whole element of the operand
+static bool find_steps(struct candidate *c, const struct expr *x, int64_t *step) {
+    for (uint32_t d = 0; d < x->n_args; d++) {
+        const struct index *i = graph_index(c->g, x->args[d]);
+        int64_t stride = tensor_stride(c->g, x->node, d);
+        for (uint32_t t = 0; t < i->n_terms; t++) {
+            int64_t by = i->terms[t].coefficient * c->p->scale[i->terms[t].ref];
+            if (by % i->divisor)
+                return false;
+            step[i->terms[t].ref] += by / i->divisor * stride;
+        }
+    }
+    return true;
+}
+
+static uint32_t last_axis(const struct candidate *c, enum axis_role role) {
+    for (uint32_t a = c->n_axes; a-- > 0;)
+        if (c->p->role[a] == role && planned(c, a) > 1)
+            return a;
+    return MAX_AXES;
+}
+
+// b is read along its columns if they are neighbours in memory, else along its terms.
+static bool find_run(struct candidate *c) {
+    struct nest_product *p = c->p;
+    uint32_t column = last_axis(c, AXIS_column), term = last_axis(c, AXIS_term);
+    int64_t by_column = column < MAX_AXES ? p->b_step[column] : 0,
+            by_term = term < MAX_AXES ? p->b_step[term] : 0;
+    if (column == MAX_AXES)
+        return false;
+    bool terms = by_term >= 1 && by_term <= 2 && planned(c, term) >= p->lanes &&
+                 (by_column < 1 || by_column > 2 || by_term < by_column);
+    p->run = terms ? term : column;
+    return true;
+}
+
+// ---- the tile
+// Time of one multiply-add, relative: two vectors of them or two loads a cycle, four cycles to the
+// next addition to an accumulator, and what stands in registers.
+static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
+    double n = rows * vectors, loads = rows + vectors;
+    int64_t m = planned(c, c->p->row), padded = (m + rows - 1) / rows * rows;
+    if (n + vectors + 1 > c->target->n_registers ||
+        !(rows <= c->p->lanes || rows % c->p->lanes == 0))
+        return 1e9;
+    double time = n > loads ? n : loads;
+    time = (time > 8 ? time : 8) + 0.1 * loads;
+    return time / n * (double)padded / (double)m;
+}
+
+// ---- blocks
+static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// Elements from one line to the next: room for a vector behind its end, and an odd number of cache
+// lines, so that a column of lines spreads over the cache.
+static int64_t line_stride(int64_t n, int64_t lanes, int64_t element) {
+    int64_t line = 64 / element, lines = (n + lanes + line - 1) / line;
+    return (lines | 1) * line;
+}
+
+// Axes of a role from the last on are whole in a block, one is cut, those before it go one by one.
+static int64_t set_blocks(struct candidate *c, enum axis_role role, uint32_t cut, int64_t by) {
+    int64_t n = 1;
+    for (uint32_t a = c->n_axes; a-- > 0;) {
+        if (c->p->role[a] != role)
+            continue;
+        c->p->block[a] = a > cut ? planned(c, a) : a == cut ? by : 1;
+        c->p->limited[a] = c->p->block[a] > 1 && c->p->whole[a].per_n;
+        n *= c->p->block[a];
+    }
+    return n;
+}
+
+struct cut {
+    uint32_t axis;
+    int64_t by, n;
+};
+enum { MOST_CUTS = 256 };
+
+static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *cuts) {
+    uint32_t n = 0;
+    int64_t inner = 1;
+    for (uint32_t a = c->n_axes; a-- > 0;) {
+        int64_t extent = planned(c, a);
+        if (c->p->role[a] != role || extent == 1)
+            continue;
+        for (int64_t by = 1; by <= extent && n < MOST_CUTS; by++)
+            if (extent % by == 0)
+                cuts[n++] = (struct cut){a, by, by * inner};
+        inner *= extent;
+    }
+    if (n == 0)
+        cuts[n++] = (struct cut){0, 1, 1};
+    return n;
+}
+
+// Time of a multiply-add with these blocks, relative to the tile alone.
+static double block_cost(const struct candidate *c, const struct cut *columns,
+                         const struct cut *terms) {
+    const struct nest_product *p = c->p;
+    int64_t width = p->vectors * p->lanes, padded = rounded(columns->n, width),
+            m = rounded(planned(c, p->row), p->rows);
+    double all_columns = count_of(c, AXIS_column), all_terms = count_of(c, AXIS_term);
+    int64_t line = line_stride(padded, p->lanes, c->element);
+    if (rounded(terms->n, p->lanes) * line * c->element > PANEL_BYTES ||
+        m * line * c->element > SUM_BYTES ||
+        (!p->a_whole && m * (terms->n + p->lanes) * c->element > PANEL_BYTES))
+        return 1e9;
+    bool cut = (double)terms->n < all_terms;
+    double cost = (double)padded / (double)columns->n;
+    cost *= 1 + (cut ? 12.0 : 6.0) / (double)terms->n + 4.0 / (double)columns->n;
+    if (!p->a_whole)
+        cost *= 1 + 8.0 / (double)columns->n;
+    if (terms->n * width * c->element > FIRST_LEVEL_BYTES)
+        cost *= 1.06;
+    double pieces = all_columns / (double)columns->n * count_of(c, AXIS_batch);
+    return cost * (pieces < 2 ? 1.5 : 1 + 0.1 / pieces);
+}
+
+struct choice {
+    double cost;
+    uint32_t rows, vectors;
+    struct cut columns, terms;
+};
+
+static void try_blocks(struct candidate *c, uint32_t rows, uint32_t vectors,
+                       const struct cut *columns, uint32_t n_columns, const struct cut *terms,
+                       uint32_t n_terms, struct choice *best) {
+    double tile = tile_cost(c, rows, vectors);
+    c->p->rows = rows;
+    c->p->vectors = vectors;
+    for (uint32_t i = 0; i < n_columns && tile < best->cost; i++)
+        for (uint32_t k = 0; k < n_terms; k++) {
+            double cost = tile * block_cost(c, &columns[i], &terms[k]);
+            if (cost < best->cost)
+                *best = (struct choice){cost, rows, vectors, columns[i], terms[k]};
+        }
+}
+
+static bool choose_blocks(struct candidate *c) {
+    struct choice best = {.cost = 1e8};
+    struct cut columns[MOST_CUTS], terms[MOST_CUTS];
+    uint32_t n_columns = list_cuts(c, AXIS_column, columns),
+             n_terms = list_cuts(c, AXIS_term, terms);
+    for (uint32_t rows = 1; rows <= LOOP_MOST_ROWS; rows++)
+        for (uint32_t vectors = 1; vectors <= 6; vectors++)
+            try_blocks(c, rows, vectors, columns, n_columns, terms, n_terms, &best);
+    if (best.cost >= 1e8)
+        return false;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        c->p->block[a] = 1;
+    c->p->rows = best.rows;
+    c->p->vectors = best.vectors;
+    c->p->block[c->p->row] = planned(c, c->p->row);
+    c->p->limited[c->p->row] = is_dynamic(c, c->p->row);
+    c->p->n_columns = set_blocks(c, AXIS_column, best.columns.axis, best.columns.by);
+    c->p->n_terms = set_blocks(c, AXIS_term, best.terms.axis, best.terms.by);
+    c->p->cut_terms = (double)c->p->n_terms < count_of(c, AXIS_term);
+    return true;
+}
+
+// ---- where everything lies
+static void lay_out(struct candidate *c) {
+    struct nest_product *p = c->p;
+    int64_t among[4] = {1, 1, 1, 1}, width = p->vectors * p->lanes;
+    for (uint32_t a = c->n_axes; a-- > 0;) {
+        p->stride[a] = among[p->role[a]];
+        among[p->role[a]] *= planned(c, a);
+    }
+    p->n_rows = planned(c, p->row);
+    int64_t padded = rounded(p->n_columns, width), m = rounded(p->n_rows, p->rows),
+            terms = p->a_whole ? among[AXIS_term] : p->n_terms;
+    p->a_stride = terms + (p->lanes + p->rows - 1) / p->rows; // of each row of a panel
+    p->a_count = m * p->a_stride + p->lanes;
+    for (uint32_t a = c->n_axes; a-- > 0;)
+        if (p->a_whole && p->role[a] == AXIS_batch) {
+            p->a_batch[a] = p->a_count;
+            p->a_count *= planned(c, a);
+        }
+    p->b_stride = line_stride(padded, p->lanes, c->element);
+    p->b_count = rounded(p->n_terms, p->lanes) * p->b_stride + p->lanes;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        p->sum_stride[a] = p->role[a] == AXIS_row      ? p->b_stride * p->stride[a]
+                           : p->role[a] == AXIS_column ? p->stride[a]
+                                                       : 0;
+    p->sum_count = m * p->b_stride + p->lanes;
+}
+
+// Which columns are read before they are transposed: whole axes from the last on, a part of the
+// next.
+static void choose_group(struct candidate *c) {
+    struct nest_product *p = c->p;
+    int64_t n = 1, most;
+    p->group = MAX_AXES;
+    if (p->role[p->run] != AXIS_term)
+        return;
+    p->line_stride = line_stride(rounded(p->n_terms, p->lanes), p->lanes, c->element);
+    most = FIRST_LEVEL_BYTES / (p->line_stride * c->element);
+    most = most < p->lanes ? p->lanes : most > 64 ? 64 : most;
+    for (uint32_t a = c->n_axes; a-- > 0;) {
+        if (p->role[a] != AXIS_column || p->block[a] == 1)
+            continue;
+        p->group = a;
+        p->n_group = 1;
+        for (int64_t by = 1; by <= p->block[a]; by++)
+            if (p->block[a] % by == 0 && n * by <= most)
+                p->n_group = by;
+        if (p->n_group < p->block[a])
+            break;
+        n *= p->n_group;
+    }
+    if (p->group == MAX_AXES) {
+        p->group = last_axis(c, AXIS_column);
+        p->n_group = 1;
+    }
+    n = p->n_group;
+    for (uint32_t a = p->group + 1; a < c->n_axes; a++)
+        n *= p->role[a] == AXIS_column ? p->block[a] : 1;
+    p->line_count = rounded(n, p->lanes) * p->line_stride;
+}
+
+// ---- residues: an index (.. + u*o + v*r ..)/s is whole when o and r run in steps of s
+struct split {
+    uint32_t out, red;
+    int64_t by;
+    index_id index;
+};
+
+static uint32_t find_splits(const struct candidate *c, struct split *to) {
+    uint32_t n = 0;
+    for (uint32_t d = 0; d < c->b->n_args; d++) {
+        const struct index *x = graph_index(c->g, c->b->args[d]);
+        struct split s = {MAX_AXES, MAX_AXES, x->divisor, c->b->args[d]};
+        if (x->divisor == 1)
+            continue;
+        for (uint32_t t = 0; t < x->n_terms; t++) {
+            if (x->terms[t].coefficient % x->divisor == 0)
+                continue;
+            uint32_t *axis = x->terms[t].ref < c->n->rank ? &s.out : &s.red;
+            if (*axis < MAX_AXES || gcd_i64(x->terms[t].coefficient, x->divisor) != 1)
+                return UINT32_MAX;
+            *axis = x->terms[t].ref;
+        }
+        if (s.out == MAX_AXES || s.red == MAX_AXES || s.by > 4 || n == 2)
+            return UINT32_MAX;
+        to[n++] = s;
+    }
+    return n;
+}
+
+// The residue of the reduction axis that fits residue `o` of the output axis; by: none
+static int64_t partner(const struct candidate *c, const struct split *s, int64_t o) {
+    const struct index *x = graph_index(c->g, s->index);
+    for (int64_t q = 0; q < s->by; q++) {
+        int64_t sum = x->constant;
+        for (uint32_t t = 0; t < x->n_terms; t++)
+            sum += x->terms[t].coefficient * (x->terms[t].ref == s->out   ? o
+                                              : x->terms[t].ref == s->red ? q
+                                                                          : 0);
+        if (sum % s->by == 0)
+            return q;
+    }
+    return s->by;
+}
+
+static void set_axis(struct candidate *c, uint32_t a, int64_t by, int64_t shift) {
+    extent e = extent_at(c, a);
+    c->p->scale[a] = by;
+    c->p->shift[a] = shift;
+    c->p->whole[a] =
+        (struct nest_axis){.extent = e >= 1 ? (e - shift + by - 1) / by : 0, .per_n = e < 1};
+}
+
+// One class: false if it cannot be packed.
+static bool plan_class(struct candidate *c, uint32_t n, const struct split *splits,
+                       const int64_t *residues) {
+    struct nest_product *p = c->p;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        set_axis(c, a, 1, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t q = partner(c, &splits[i], residues[i]);
+        set_axis(c, splits[i].out, splits[i].by, residues[i]);
+        set_axis(c, splits[i].red, splits[i].by, q < splits[i].by ? q : 0);
+        p->empty |= q == splits[i].by || planned(c, splits[i].red) < 1;
+        if (is_dynamic(c, splits[i].out) || is_dynamic(c, splits[i].red) ||
+            planned(c, splits[i].out) < 1)
+            return false;
+    }
+    for (uint32_t i = 0; i < n && p->empty; i++)
+        set_axis(c, splits[i].red, 1, 0); // never walked
+    p->lanes = loop_lanes(c->target, c->n->dtype);
+    if (!find_steps(c, c->a, p->a_step) || (!p->empty && !find_steps(c, c->b, p->b_step)) ||
+        !find_run(c))
+        return false;
+    p->a_whole = true;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        p->a_whole &= p->role[a] == AXIS_column || !is_dynamic(c, a);
+    if (!choose_blocks(c))
+        return false;
+    lay_out(c);
+    choose_group(c);
+    return true;
+}
+
+static bool is_worth_it(const struct candidate *c) {
+    double rows = 1, columns = 1, terms = 1, all = 1;
+    for (uint32_t a = 0; a < c->n_axes; a++) {
+        double e = is_dynamic(c, a) ? (double)c->most : (double)extent_at(c, a);
+        *(c->p->role[a] == AXIS_row      ? &rows
+          : c->p->role[a] == AXIS_column ? &columns
+          : c->p->role[a] == AXIS_term   ? &terms
+                                         : &all) *= e;
+    }
+    return rows >= LEAST_ROWS && terms >= LEAST_TERMS &&
+           columns >= 2 * loop_lanes(c->target, c->n->dtype) &&
+           all * rows * columns * terms >= LEAST_MULTIPLIES;
+}
+
+// Threads share the outermost loop over pieces.
+static void choose_chunk(struct candidate *c) {
+    double multiplies = 2 * count_of(c, AXIS_batch) * count_of(c, AXIS_row) *
+                        count_of(c, AXIS_column) * count_of(c, AXIS_term);
+    for (uint32_t a = 0; a < c->n->rank && cost_is_parallel(multiplies); a++) {
+        bool around = c->p->role[a] == AXIS_batch ||
+                      (c->p->role[a] == AXIS_column && c->p->block[a] < planned(c, a));
+        if (!around && !(is_dynamic(c, a) && c->p->role[a] == AXIS_column))
+            continue;
+        int64_t rounds = planned(c, a) / c->p->block[a];
+        c->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
+        return;
+    }
+}
+
+struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
+                                  const struct graph *g, node_id n) {
+    struct candidate *c = NEW(a, struct candidate);
+    struct nest_product *first = NULL, **end = &first, *roles = NEW(a, struct nest_product);
+    *c = (struct candidate){.arena = a, .target = t, .g = g, .n = graph_node(g, n), .p = roles};
+    c->most = g->symbols.n ? g->symbols.at[0].max : 1;
+    c->n_axes = c->n->rank + c->n->n_red;
+    c->element = (uint32_t)dtype_size(c->n->dtype);
+    if (t->scalar || !find_sides(c) || !is_worth_it(c))
+        return NULL;
+    struct split splits[2];
+    uint32_t n_splits = find_splits(c, splits);
+    int64_t residues[2] = {0}, offset = 0;
+    if (n_splits == UINT32_MAX)
+        return NULL;
+    int64_t rounds[2] = {n_splits > 0 ? splits[0].by : 1, n_splits > 1 ? splits[1].by : 1};
+    for (residues[0] = 0; residues[0] < rounds[0]; residues[0]++)
+        for (residues[1] = 0; residues[1] < rounds[1]; residues[1]++) {
+            c->p = arena_copy(a, roles, sizeof *roles);
+            if (!plan_class(c, n_splits, splits, residues))
+                return NULL;
+            choose_chunk(c);
+            c->p->a_offset = offset;
+            offset += c->p->a_whole ? c->p->a_count : 0;
+            *end = c->p;
+            end = &c->p->next;
+        }
+    return first;
+}
+
+int64_t product_packed(const struct nest_product *p) {
+    int64_t n = 0;
+    for (; p; p = p->next)
+        n = p->a_whole ? p->a_offset + p->a_count : n;
+    return n;
+}
