@@ -277,12 +277,18 @@ static void transpose(struct machine *m, const struct loop_stmt *s) {
 // ---- control
 static void block(struct machine *m, const struct loop_block *b);
 
+static void copy_lanes(struct lanes *to, const struct lanes *from, uint32_t n) {
+    memcpy(to->real, from->real, n * sizeof *to->real);
+    memcpy(to->whole, from->whole, n * sizeof *to->whole);
+}
+
 static void go_round(struct machine *m, const struct loop_stmt *s) {
     struct lanes next[256];
     for (uint32_t i = 0; i < s->n_carried; i++)
-        next[i] = m->values[s->carried[i].next];
+        copy_lanes(&next[i], &m->values[s->carried[i].next], type_of(m, s->carried[i].next).lanes);
     for (uint32_t i = 0; i < s->n_carried; i++)
-        m->values[s->carried[i].inside] = next[i];
+        copy_lanes(&m->values[s->carried[i].inside], &next[i],
+                   type_of(m, s->carried[i].next).lanes);
 }
 
 static void splat(struct machine *m, value_id to, value_id from) {

@@ -172,6 +172,8 @@ static void check_graph(struct arena *a, const char *path, struct graph *g) {
         check_text(a, path, m);
         int64_t max = g->symbols.n ? g->symbols.at[0].max : 1, counts[] = {1, max / 2 + 1, max};
         for (int i = 0; i < 3; i++) {
+            if (i && counts[i] == counts[i - 1])
+                continue;
             struct run r = prepare(a, g, m->entries.at[0], counts[i]);
             if (!graph_eval(a, g, &counts[i], r.inputs, r.outputs, NULL, &error))
                 fail_msg("%s: eval: %s", path, error);
