@@ -37,7 +37,8 @@ network LeNet(image: [1, 28, 28]) -> [10] {
 train lenet {
   data     fashion
   AUGMENT
-  scores   = LeNet(image)
+  MIX
+  scores   = LeNet(SEEN)
   minimize OBJECTIVE using adam(1e-3)
   measure  accuracy = correct(scores, label)
   batch    64
@@ -65,6 +66,9 @@ ROWS = {
                                 "best"),
     "label smoothing": ("`soft_cross_entropy(softmax(scores), smooth(label, 0.1))`: a tenth of the target is spread over "
                         "the classes", {"OBJECTIVE": "soft_cross_entropy(softmax(scores), smooth(label, 0.1))"}, "last"),
+    "mixup": ("`picture, target = mixup(image, one_hot(label), 0.2)`: pairs of pictures, and their labels, are mixed",
+              {"MIX": "picture, target = mixup(image, one_hot(label), 0.2)", "SEEN": "picture",
+               "OBJECTIVE": "soft_cross_entropy(softmax(scores), target)"}, "last"),
     "batch normalization": ("`batch_norm` before the nonlinearity of the convolutions: each batch adds its own noise",
                             {"NORM": "batch_norm |>"}, "last"),
     "dropout, augmentation, patient stop": ("the three together", {
@@ -107,8 +111,8 @@ def main():
             if o.only and name != o.only:
                 continue
             text = PROGRAM
-            for word in ("NORM ", "DROP", "AUGMENT", "OBJECTIVE", "EPOCHS", "STOP"):
-                fallback = {"OBJECTIVE": PLAIN, "EPOCHS": str(o.epochs)}.get(word, "")
+            for word in ("NORM ", "DROP", "AUGMENT", "MIX", "SEEN", "OBJECTIVE", "EPOCHS", "STOP"):
+                fallback = {"OBJECTIVE": PLAIN, "EPOCHS": str(o.epochs), "SEEN": "image"}.get(word, "")
                 text = text.replace(word, changes[word.strip()] + " " * word.count(" ") if word.strip() in changes else fallback)
             (folder / "lenet.net").write_text(text)
             call(NETC, "build", folder / "lenet.net", "-o", folder / "lenet")

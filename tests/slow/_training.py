@@ -17,7 +17,7 @@ def call(*args):
     return done.stdout
 
 
-def reaches(example, least, seeds):
+def reaches(example, least, seeds, *flags):
     """Trains once for each seed; each has to reach `least` test accuracy with the weights that the run kept."""
     missed = 0
     with tempfile.TemporaryDirectory(prefix="netc-slow-") as folder:
@@ -26,7 +26,7 @@ def reaches(example, least, seeds):
         call(NETC, "build", ROOT / "examples" / f"{example}.net", "-o", exe)
         for seed in seeds:
             run = folder / f"run{seed}"
-            call(exe, "train", "--seed", seed, "--out", run, "--quiet")
+            call(exe, "train", "--seed", seed, "--out", run, "--quiet", *flags)
             score = json.loads(call(exe, "eval", "--weights", run / "last.safetensors", "--split", "test", "--json"))
             good = score["accuracy"] >= least
             missed += not good
