@@ -5,6 +5,7 @@
 // a table with their vector width; the machine at hand is asked for its features.
 #include "internal.h"
 
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <string.h>
 
@@ -72,6 +73,16 @@ static bool describe_named(struct arena *a, const char *name, struct codegen_tar
     return false;
 }
 
+// What LLVM takes as command-line options alone. Loop strength reduction costs a quarter of the
+// time of code generation; inner loops here have addresses that are simple without it.
+static void set_options(void) {
+    static const char *const options[] = {"netc", "-disable-lsr"};
+    static bool is_done;
+    if (!is_done)
+        LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
+    is_done = true;
+}
+
 bool codegen_find_target(struct arena *a, const char *cpu, int level, struct codegen_target *t,
                          const char **error) {
     *t = (struct codegen_target){.loop.scalar = level == 0, .loop.no_blas = level == 0};
@@ -80,6 +91,7 @@ bool codegen_find_target(struct arena *a, const char *cpu, int level, struct cod
         return false;
     }
     t->triple = take(a, LLVMGetDefaultTargetTriple());
+    set_options();
     if (!cpu || strcmp(cpu, "native") == 0) {
         describe_host(a, t);
         return true;

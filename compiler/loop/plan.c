@@ -356,7 +356,7 @@ static double tile_cost(const struct tile_search *t) {
         p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
     if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
         return 1e9;
-    if (accumulators > 8 && loads >= accumulators)
+    if (accumulators > 4 && loads >= accumulators)
         return 1e9; // nothing is read less often by a larger tile
     double latency = 8, time = accumulators > loads ? accumulators : loads;
     time = (time > latency ? time : latency) + 0.15 * loads + 1;

@@ -138,17 +138,22 @@ static bool find_run(struct candidate *c) {
 }
 
 // ---- the tile
-// Time of one multiply-add, relative: two vectors of them or two loads a cycle, four cycles to the
-// next addition to an accumulator, and what stands in registers.
+// Cycles of one term over its multiply-adds, and the rows that are computed in vain. Two vectors of
+// 256 bits are multiplied a cycle, two loads go on, the next addition to an accumulator is four
+// cycles later, and each cache line of b's row costs as much as three products: a line of b is used
+// once a tile, so tall tiles win.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
-    double n = rows * vectors, loads = rows + vectors;
+    double n = rows * vectors, line = 64, bytes = (double)(c->p->lanes * c->element);
     int64_t m = planned(c, c->p->row), padded = (m + rows - 1) / rows * rows;
     if (n + vectors + 1 > c->target->n_registers ||
         !(rows <= c->p->lanes || rows % c->p->lanes == 0))
         return 1e9;
-    double time = n > loads ? n : loads;
-    time = (time > 8 ? time : 8) + 0.1 * loads;
-    return time / n * (double)padded / (double)m;
+    double cycles = n * (bytes > 32 ? 1 : 0.5), lines = vectors * bytes / line,
+           loads = 0.5 * (rows + vectors);
+    cycles = cycles > loads ? cycles : loads;
+    cycles =
+        (cycles > 4 ? cycles : 4) + 1.5 * (lines > 1 ? lines + (lines > (int)lines ? 0.5 : 0) : 1);
+    return cycles / n * (double)padded / (double)m;
 }
 
 // ---- blocks
@@ -344,7 +349,7 @@ static uint32_t find_splits(const struct candidate *c, struct split *to) {
                 return UINT32_MAX;
             *axis = x->terms[t].ref;
         }
-        if (s.out == MAX_AXES || s.red == MAX_AXES || s.by > 4 || n == 2)
+        if (s.out == MAX_AXES || s.by > 4 || n == 2)
             return UINT32_MAX;
         to[n++] = s;
     }
@@ -354,7 +359,7 @@ static uint32_t find_splits(const struct candidate *c, struct split *to) {
 // The residue of the reduction axis that fits residue `o` of the output axis; by: none
 static int64_t partner(const struct candidate *c, const struct split *s, int64_t o) {
     const struct index *x = graph_index(c->g, s->index);
-    for (int64_t q = 0; q < s->by; q++) {
+    for (int64_t q = 0; q < (s->red < MAX_AXES ? s->by : 1); q++) {
         int64_t sum = x->constant;
         for (uint32_t t = 0; t < x->n_terms; t++)
             sum += x->terms[t].coefficient * (x->terms[t].ref == s->out   ? o
@@ -383,14 +388,19 @@ static bool plan_class(struct candidate *c, uint32_t n, const struct split *spli
     for (uint32_t i = 0; i < n; i++) {
         int64_t q = partner(c, &splits[i], residues[i]);
         set_axis(c, splits[i].out, splits[i].by, residues[i]);
+        p->empty |= q == splits[i].by;
+        if (is_dynamic(c, splits[i].out) || planned(c, splits[i].out) < 1)
+            return false;
+        if (splits[i].red == MAX_AXES)
+            continue;
         set_axis(c, splits[i].red, splits[i].by, q < splits[i].by ? q : 0);
-        p->empty |= q == splits[i].by || planned(c, splits[i].red) < 1;
-        if (is_dynamic(c, splits[i].out) || is_dynamic(c, splits[i].red) ||
-            planned(c, splits[i].out) < 1)
+        p->empty |= planned(c, splits[i].red) < 1;
+        if (is_dynamic(c, splits[i].red))
             return false;
     }
     for (uint32_t i = 0; i < n && p->empty; i++)
-        set_axis(c, splits[i].red, 1, 0); // never walked
+        if (splits[i].red < MAX_AXES)
+            set_axis(c, splits[i].red, 1, 0); // never walked
     p->lanes = loop_lanes(c->target, c->n->dtype);
     if (!find_steps(c, c->a, p->a_step) || (!p->empty && !find_steps(c, c->b, p->b_step)) ||
         !find_run(c))
