@@ -66,8 +66,24 @@ void bounded_admit(int64_t n_fields, const struct nr_field *fields, void *const 
     }
 }
 
+// A sample that is to have more than its array holds.
+static bool is_held(const struct nr_field *f, const struct array *a, int64_t k,
+                    const struct array *extent, struct problem *p) {
+    int64_t here = a->shape[k + 1], n = extent && here < f->shape[k] ? extent->count : 0;
+    for (int64_t i = 0; i < n; i++)
+        if (array_value(extent, i) > (double)here)
+            return problem_set(p, EXIT_content,
+                               "sample %lld has an extent of %.0f along axis %lld of `%s`, whose "
+                               "array ends after %lld",
+                               (long long)i, array_value(extent, i), (long long)k + 1, f->name,
+                               (long long)here);
+    return true;
+}
+
 // [n, ..] with extents within the bounds becomes [n] + the field's shape, filled up with 0.
-bool bounded_pad(const struct nr_field *f, struct array *a, struct problem *p) {
+// extents: for each axis what says how much of it each sample has, NULL: nothing yet.
+bool bounded_pad(const struct nr_field *f, struct array *a, const struct array *const *extents,
+                 struct problem *p) {
     char have[160], want[160];
     bool fits = a->rank == f->rank + 1, same = true;
     for (int64_t k = 0; fits && k < f->rank; k++) {
@@ -83,6 +99,9 @@ bool bounded_pad(const struct nr_field *f, struct array *a, struct problem *p) {
     }
     if (same)
         return true;
+    for (int64_t k = 0; k < f->rank; k++)
+        if (f->bounded[k] && !is_held(f, a, k, extents[k], p))
+            return false;
     struct array made;
     int64_t shape[MAX_RANK] = {a->shape[0]}, size = dtype_bytes(a->dtype);
     shape_copy(shape + 1, f->rank, f->shape);

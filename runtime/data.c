@@ -230,6 +230,17 @@ static void read_table(struct reading *r) {
     free(taken);
 }
 
+static void pad(struct reading *r, const struct nr_field *f, struct array *a, const char *path) {
+    struct problem p;
+    const struct array *extents[MAX_RANK] = {NULL};
+    if (!bounded_field(f))
+        return;
+    for (int64_t k = 0; k < f->rank; k++)
+        extents[k] = f->bounded[k] ? &r->d->raw[f->bounded[k] - 1] : NULL;
+    if (!bounded_pad(f, a, extents, &p))
+        reading_die(&p, path);
+}
+
 // [n, ..] at its own size: one extent for all samples.
 static void take_size(struct reading *r, int64_t field, struct array *a, const char *path) {
     const struct nr_field *f = reading_field(r, field);
@@ -239,8 +250,7 @@ static void take_size(struct reading *r, int64_t field, struct array *a, const c
         if (c && !c->data && !bounded_fill(c, a->shape[0], a->shape[k + 1], &p))
             die_problem(&p);
     }
-    if (bounded_field(f) && !bounded_pad(f, a, &p))
-        reading_die(&p, path);
+    pad(r, f, a, path);
 }
 
 static void read_npy(struct reading *r) {
@@ -297,8 +307,7 @@ static void read_npz(struct reading *r) {
             *to = *e;
             e->data = NULL;
         }
-        if (bounded_field(f) && !bounded_pad(f, a, &p))
-            reading_die(&p, path);
+        pad(r, f, a, path);
         reading_fit(f, a, path);
         if (i && a->shape[0] != r->rows[NR_train])
             die(EXIT_content, "`%s`: `%s` has %lld samples, `%s` has %lld", path, f->name,

@@ -1,5 +1,5 @@
 // `info` and `init`: what the program is made of, and freshly drawn parameters.
-#include "runtime.h"
+#include "run.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +41,14 @@ static json_t *fields_json(int64_t n, const struct nr_field *fields) {
         json_t *field = json_pack("{s:s, s:o, s:s}", "name", fields[i].name, "shape",
                                   shape_json(fields[i].rank, fields[i].shape), "dtype",
                                   dtype_name(fields[i].dtype));
+        json_t *extents = json_array(); // what says how long each axis is in each sample
+        for (int64_t k = 0; fields[i].bounded && k < fields[i].rank; k++)
+            json_array_append_new(extents, fields[i].bounded[k]
+                                               ? json_string(fields[fields[i].bounded[k] - 1].name)
+                                               : json_null());
+        if (bounded_field(&fields[i]))
+            json_object_set(field, "extents", extents);
+        json_decref(extents);
         if (fields[i].classes > 0)
             json_object_set_new(field, "classes", json_integer((json_int_t)fields[i].classes));
         json_array_append_new(list, field);
@@ -110,12 +118,25 @@ static void print_tensors(const struct kind *k) {
     }
 }
 
+// Axes that differ from sample to sample by their names: [3, h <= 128, w <= 128].
+static char *field_shape(const struct nr_field *f, const struct nr_field *fields) {
+    struct text t = {0};
+    for (int64_t k = 0; k < f->rank; k++) {
+        const char *name = f->bounded && f->bounded[k] ? fields[f->bounded[k] - 1].name : NULL;
+        const char *dot = name ? strrchr(name, '.') : NULL;
+        text_add(&t, "%s%s%s%lld", k ? ", " : "[", dot ? dot + 1 : "", dot ? " <= " : "",
+                 (long long)f->shape[k]);
+    }
+    text_add(&t, f->rank ? "]" : "[]");
+    return t.at;
+}
+
 static void print_fields(const char *title, int64_t n, const struct nr_field *fields) {
-    char shape[160];
     printf("\n%s\n", title);
     for (int64_t i = 0; i < n; i++) {
-        printf("  %-28s %-20s %s", fields[i].name,
-               shape_text(shape, fields[i].rank, fields[i].shape), dtype_name(fields[i].dtype));
+        char *shape = field_shape(&fields[i], fields);
+        printf("  %-28s %-20s %s", fields[i].name, shape, dtype_name(fields[i].dtype));
+        free(shape);
         if (fields[i].classes > 0)
             printf("  class(%lld)", (long long)fields[i].classes);
         if (fields[i].made)

@@ -134,7 +134,11 @@ static void take_bounded(struct sample_set *s, int64_t raw, struct array *a, boo
             (long long)a->shape[0], (long long)s->n);
     for (int64_t k = 0; own_size && a->rank == f->rank + 1 && k < f->rank; k++)
         set_extent(s, raw, k, a->shape[0], a->shape[k + 1]);
-    if (!bounded_pad(f, a, &p) || !array_convert(a, f->dtype, &p))
+    const struct array *extents[MAX_RANK] = {NULL};
+    for (int64_t k = 0; k < f->rank; k++)
+        if (f->bounded[k] && s->raw[f->bounded[k] - 1].data)
+            extents[k] = &s->raw[f->bounded[k] - 1];
+    if (!bounded_pad(f, a, extents, &p) || !array_convert(a, f->dtype, &p))
         die(EXIT_content, "`%s`: %s", s->path, p.message);
     s->n = a->shape[0];
     s->many = many;
@@ -174,8 +178,11 @@ static void read_archive(struct sample_set *s) {
     struct problem p;
     if (!npz_read(s->path, &set, &p))
         die_problem(&p);
-    for (int64_t i = 0; i < P.n_raw; i++) {
+    for (int64_t k = 0; k < 2 * P.n_raw; k++) { // extents first
+        int64_t i = k % P.n_raw;
         struct array *a = arrays_find(&set, P.raw[i].name);
+        if (bounded_companion(&P.raw[i]) != (k < P.n_raw))
+            continue;
         if (a && bounded_field(&P.raw[i]))
             take_bounded(s, i, a, false);
         else if (a)

@@ -332,7 +332,8 @@ bool bounded_companion(const struct nr_field *f); // is it an extent of such fie
 // the process on an extent that the program cannot take.
 void bounded_admit(int64_t n_fields, const struct nr_field *fields, void *const *data, int64_t n,
                    const char *path);
-bool bounded_pad(const struct nr_field *f, struct array *a, struct problem *p);
+bool bounded_pad(const struct nr_field *f, struct array *a, const struct array *const *extents,
+                 struct problem *p);
 bool bounded_fill(struct array *a, int64_t n, int64_t extent, struct problem *p);
 // Can the program take a picture of shape[0] rows and shape[1] columns?
 bool bounded_picture(const struct nr_field *f, const int64_t *shape, const char *path,

@@ -69,7 +69,11 @@ static int64_t load_fields(struct model *m, const struct options *o) {
             die(EXIT_content, "`%s` has no array `%s`", o->input, P.fields[i].name);
         if (!a)
             continue;
-        if (bounded_field(&P.fields[i]) && !bounded_pad(&P.fields[i], a, &p))
+        const struct array *extents[MAX_RANK] = {NULL};
+        for (int64_t k = 0; P.fields[i].bounded && k < P.fields[i].rank; k++)
+            if (P.fields[i].bounded[k])
+                extents[k] = arrays_find(&set, P.fields[P.fields[i].bounded[k] - 1].name);
+        if (bounded_field(&P.fields[i]) && !bounded_pad(&P.fields[i], a, extents, &p))
             die(EXIT_content, "`%s`: %s", o->input, p.message);
         check_field(&P.fields[i], a, o->input, n);
         memcpy(m->fields[i], a->data, (size_t)(a->count * dtype_bytes(a->dtype)));

@@ -33,17 +33,19 @@ write("small.npz", [6, 3, 4, 5], [5, 3, 2, 5])
 write("lacks.npz", [6, 3, 4, 5], [5, 3, 4, 5], without=["image.w"])
 write("short.npz", [6, 3, 4], [5, 3, 4, 5])
 write("large.npz", [6, 3, 4, 5], [5, 3, 4, 5], height=9)
+write("ends.npz", [4, 3, 5, 4], [4, 3, 4, 4], height=4, width=4)
 write("less.npz", [3, 3, 4, 4], [4, 3, 4, 4], height=4, width=4)
 END
 python3 write.py || exit
 ./model train --quiet; echo "train: exit $?"
-for name in above zero small lacks short large less; do
+for name in above zero small lacks short large ends less; do
     ./model predict --weights runs/model/last.safetensors $name.npz >out; echo "$name: exit $?"
 done
-for name in above lacks small; do
+for name in above lacks small ends; do
     ./model trace --weights runs/model/last.safetensors --input $name.npz --output o.npz; echo "trace $name: exit $?"
     mkdir -p $name && cp $name.npz $name/shapes.npz
     ./model eval --weights runs/model/last.safetensors --data shapes=$name; echo "eval $name: exit $?"
 done
 echo "1,2,3" >rows.csv
 ./model predict --weights runs/model/last.safetensors rows.csv; echo "rows: exit $?"
+./model info | grep "shape\|image\|kind"
