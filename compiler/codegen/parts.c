@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { STATEMENTS_PER_PART = 700 };
+enum { STATEMENTS_PER_PART = 700, MANY_STATEMENTS = 9000 };
 
 struct part {
     const struct codegen_job *job;
@@ -45,6 +45,8 @@ static const uint32_t *deal_out(struct arena *a, const struct loop_module *m, ui
         loads[i] = (struct load){i, count_statements(&m->kernels.at[i]->body)};
         total += loads[i].size;
     }
+    if (total > MANY_STATEMENTS)
+        codegen_spare_time();
     *n_parts = 1 + total / STATEMENTS_PER_PART;
     if (*n_parts > CODEGEN_MAX_PARTS)
         *n_parts = CODEGEN_MAX_PARTS;

@@ -73,9 +73,8 @@ static bool describe_named(struct arena *a, const char *name, struct codegen_tar
     return false;
 }
 
-// What LLVM takes as command-line options alone. Loop strength reduction costs a quarter of the
-// time of code generation; inner loops here have addresses that are simple without it.
-static void set_options(void) {
+// LLVM takes it as an option of the command line alone, for the whole process.
+void codegen_spare_time(void) {
     static const char *const options[] = {"netc", "-disable-lsr"};
     static bool is_done;
     if (!is_done)
@@ -91,7 +90,6 @@ bool codegen_find_target(struct arena *a, const char *cpu, int level, struct cod
         return false;
     }
     t->triple = take(a, LLVMGetDefaultTargetTriple());
-    set_options();
     if (!cpu || strcmp(cpu, "native") == 0) {
         describe_host(a, t);
         return true;

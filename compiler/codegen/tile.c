@@ -31,12 +31,14 @@ struct tile {
     struct codegen *c;
     enum dtype dtype;
     uint32_t rows, vectors, lanes;
+    bool is_placed;
     LLVMTypeRef element, vector;
     LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];
     LLVMBasicBlockRef here; // what was under construction before
     LLVMMetadataRef place;
 };
-enum { TILE_terms, TILE_to, TILE_to_stride, TILE_a, TILE_b, TILE_b_stride, N_TILE_PARAMS };
+// places: of the rows of b, one number for each; or one stride for all
+enum { TILE_terms, TILE_to, TILE_to_stride, TILE_a, TILE_b, TILE_places, N_TILE_PARAMS };
 
 static LLVMValueRef tile_param(const struct tile *t, unsigned i) {
     return LLVMGetParam(t->function, i);
@@ -84,14 +86,19 @@ static void add_terms(struct tile *t) {
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, terms, zero, ""), body, after);
     LLVMPositionBuilderAtEnd(B, body);
     LLVMValueRef left = carry(c, terms, before), a = carry(c, tile_param(t, TILE_a), before),
-                 b = carry(c, tile_param(t, TILE_b), before);
+                 b = carry(c, tile_param(t, t->is_placed ? TILE_places : TILE_b), before);
     for (uint32_t i = 0; i < n; i++)
         phis[i] = t->sums[i] = carry(c, t->sums[i], before);
-    add_term(t, a, b);
+    add_term(t, a,
+             t->is_placed ? moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, "")) : b);
     LLVMValueRef next = LLVMBuildNSWAdd(B, left, frame_integer(c, -1), "");
     close_carry(left, next, body);
     close_carry(a, moved(t, a, frame_integer(c, t->rows)), body);
-    close_carry(b, moved(t, b, tile_param(t, TILE_b_stride)), body);
+    LLVMValueRef one = frame_integer(c, 1);
+    close_carry(b,
+                t->is_placed ? LLVMBuildInBoundsGEP2(B, c->i64, b, &one, 1, "")
+                             : moved(t, b, tile_param(t, TILE_places)),
+                body);
     for (uint32_t i = 0; i < n; i++)
         close_carry(phis[i], t->sums[i], body);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, next, zero, ""), body, after);
@@ -144,17 +151,19 @@ static void finish_function(struct tile *t) {
 }
 
 static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) {
-    const char *name =
-        arena_printf(c->arena, "tile.%s.%ux%ux%u%s", dtype_name(s->type.dtype), s->rows, s->vectors,
-                     s->type.lanes, s->accumulate ? ".add" : "");
+    const char *name = arena_printf(c->arena, "tile.%s.%ux%ux%u%s%s", dtype_name(s->type.dtype),
+                                    s->rows, s->vectors, s->type.lanes,
+                                    s->is_placed ? ".placed" : "", s->accumulate ? ".add" : "");
     LLVMTypeRef params[N_TILE_PARAMS] = {
-        [TILE_terms] = c->i64, [TILE_to] = c->pointer, [TILE_to_stride] = c->i64,
-        [TILE_a] = c->pointer, [TILE_b] = c->pointer,  [TILE_b_stride] = c->i64};
+        [TILE_terms] = c->i64,     [TILE_to] = c->pointer,
+        [TILE_to_stride] = c->i64, [TILE_a] = c->pointer,
+        [TILE_b] = c->pointer,     [TILE_places] = s->is_placed ? c->pointer : c->i64};
     struct tile t = {.c = c,
                      .dtype = s->type.dtype,
                      .rows = s->rows,
                      .vectors = s->vectors,
-                     .lanes = s->type.lanes};
+                     .lanes = s->type.lanes,
+                     .is_placed = s->is_placed};
     if (start_function(&t, name, N_TILE_PARAMS, params)) {
         emit_attribute(c, t.function, 1 + TILE_to, "noalias");
         emit_attribute(c, t.function, 1 + TILE_a, "readonly");
@@ -176,7 +185,8 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
         [TILE_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
         [TILE_a] = area_address(f, &s->areas[AREA_a], t),
         [TILE_b] = area_address(f, &s->areas[AREA_b], t),
-        [TILE_b_stride] = frame_integer(c, s->areas[AREA_b].stride)};
+        [TILE_places] = s->is_placed ? area_address(f, &s->areas[AREA_places], DTYPE_i64)
+                                     : frame_integer(c, s->areas[AREA_b].stride)};
     LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, N_TILE_PARAMS, "");
 }
 

@@ -222,20 +222,22 @@ void build_store(struct build *b, struct loop_access_at m, value_id x) {
 }
 
 void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
-                const struct loop_area *areas, struct loop_bounds terms, bool accumulate) {
+                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
+                bool is_placed) {
     add(b, (struct loop_stmt){.kind = LOOP_tile,
                               .type = t,
                               .rows = rows,
                               .vectors = vectors,
                               .areas = arena_copy(b->arena, areas, N_AREAS * sizeof *areas),
                               .high = terms,
-                              .accumulate = accumulate});
+                              .accumulate = accumulate,
+                              .is_placed = is_placed});
 }
 
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to,
                      struct loop_area from, int64_t step, struct loop_bounds rows,
                      struct loop_bounds columns) {
-    struct loop_area areas[N_AREAS] = {[AREA_to] = to, [AREA_a] = from, [AREA_b] = from};
+    struct loop_area areas[N_AREAS] = {[AREA_to] = to, [AREA_a] = from};
     add(b, (struct loop_stmt){.kind = LOOP_transpose,
                               .type = t,
                               .areas = arena_copy(b->arena, areas, sizeof areas),

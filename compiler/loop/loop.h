@@ -80,7 +80,7 @@ struct loop_carried { value_id result, inside, first, next; };
 
 // Rows of a buffer, each `stride` elements after the one before.
 struct loop_area { uint32_t buffer; struct loop_affine at; int64_t stride; };
-enum { AREA_to, AREA_a, AREA_b, N_AREAS, LOOP_MOST_ROWS = 32 };
+enum { AREA_to, AREA_a, AREA_b, AREA_places, N_AREAS, LOOP_MOST_ROWS = 32 };
 
 struct loop_stmt {
     enum loop_kind kind;
@@ -103,6 +103,7 @@ struct loop_stmt {
     struct loop_area *areas; // N_AREAS
     uint32_t rows, vectors;
     bool accumulate;
+    bool is_placed;          // row k of b begins at element places[k] of it, not at k * stride
     // for
     value_id variable;
     struct loop_bounds low, high;

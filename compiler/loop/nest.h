@@ -58,6 +58,11 @@ struct nest_product {
     int64_t a_batch[MAX_AXES];        // where a is whole: from an element of the batch to the next
     int64_t a_offset, a_count;        // elements of packed a; offset: of the class, where it is whole
     int64_t b_stride, b_count;        // of packed b: from a term to the next; elements
+    uint32_t slides[MAX_AXES];        // a term that moves b's columns by lines: 1 + the axis of the lines ..
+    int64_t by[MAX_AXES];             // .. and by how many
+    int64_t b_line[MAX_AXES], b_base; // of packed b: from a term of the axis to the next; of the first
+    int64_t reach;                    // lines of the axis that is slid along, in a piece
+    bool is_placed;                   // b_line is no multiple of one stride: terms have places
     uint32_t group;                   // b's terms are contiguous: columns from this axis on ..
     int64_t n_group;                  // .. so many of it at a time are read, then transposed
     int64_t line_stride, line_count;  // of what was read

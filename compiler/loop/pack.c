@@ -312,7 +312,8 @@ static void fill_axis(struct filling *f, uint32_t k) {
     uint32_t a = k % f->n_axes;
     bool inner = k >= f->n_axes;
     if (f->p->role[a] != (inner ? f->inner : f->outer) || a == f->run || a == f->tap ||
-        (f->merged >> a & 1) || (f->count[a] == 1 && !(inner && is_guarded(f, a)))) {
+        f->p->slides[a] || (f->merged >> a & 1) ||
+        (f->count[a] == 1 && !(inner && is_guarded(f, a)))) {
         fill_axis(f, k + 1);
     } else if (inner) {
         fill_lines(f, k);
@@ -392,19 +393,25 @@ static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
                                                            : a == p->group ? p->n_group
                                                                            : p->block[a])
                                                         : p->block[a];
-        f.stride[a] = p->stride[a] * (p->role[a] != f.outer ? 1
-                                      : terms               ? p->line_stride
-                                                            : p->b_stride);
+        f.stride[a] = p->role[a] == f.inner ? p->stride[a]
+                      : terms               ? p->stride[a] * p->line_stride
+                                            : p->b_line[a];
     }
+    for (uint32_t a = 0; a < f.n_axes; a++)
+        if (p->slides[a])
+            f.count[p->slides[a] - 1] = p->reach;
     find_tap(&f);
     merge_run(&f);
     set_body(r, n, extents, p->lanes);
+    for (uint32_t a = 0; a < f.n_axes; a++)
+        if (p->slides[a] && p->by[a] < 0) // the tap that reaches the first line
+            r->body.axis[a] = affine_shift(r->body.axis[a], (p->block[a] - 1) * p->scale[a]);
     fill_axis(&f, 0);
 }
 
 // ---- transposing them
 struct buffers {
-    uint32_t a, b, lines;
+    uint32_t a, b, lines, places;
 };
 
 static void transpose_lines(struct run *r, const struct buffers *to, struct loop_affine at) {
@@ -600,6 +607,30 @@ static void clear_sums(struct run *r) {
     build_close(r->b, 0, NULL);
 }
 
+// Where in b the terms of a piece begin.
+static void set_places(struct run *r, const struct buffers *to) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    struct arena *arena = r->b->arena;
+    struct loop_affine place = affine_constant(p->b_base), at = affine_constant(0);
+    uint32_t n_open = 0;
+    for (uint32_t a = n->rank; a < n->rank + n->n_red; a++) {
+        if (p->block[a] == 1)
+            continue;
+        struct loop_stmt *s =
+            build_for(r->b, build_bound(r->b, affine_constant(0)),
+                      build_bound(r->b, affine_constant(p->block[a])), 1, 0, NULL);
+        struct loop_affine v = affine_value(arena, s->variable);
+        place = affine_add(arena, place, affine_scale(arena, v, p->b_line[a]));
+        at = affine_add(arena, at, affine_scale(arena, v, p->stride[a]));
+        n_open++;
+    }
+    build_store(r->b, (struct loop_access_at){.buffer = to->places, .at = at},
+                build_index(r->b, (struct loop_type){DTYPE_i64, 1}, place, 0));
+    while (n_open--)
+        build_close(r->b, 0, NULL);
+}
+
 // The columns of a tile stay in the first-level cache while all rows pass by.
 static void emit_tiles(struct run *r, const struct buffers *from) {
     const struct nest_product *p = r->product;
@@ -619,13 +650,14 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
     struct loop_affine column = affine_value(arena, s->variable);
     s = build_for(b, zero, build_bound(b, end_of(r, p->row)), p->rows, 0, NULL);
     struct loop_affine row = affine_value(arena, s->variable);
+    int64_t to = p->sum_stride[p->row];
     struct loop_area areas[N_AREAS] = {
-        [AREA_to] = {r->sums, affine_add(arena, column, affine_scale(arena, row, p->b_stride)),
-                     p->b_stride},
+        [AREA_to] = {r->sums, affine_add(arena, column, affine_scale(arena, row, to)), to},
         [AREA_a] = {from->a, affine_add(arena, a, affine_scale(arena, row, p->a_stride)), 0},
-        [AREA_b] = {from->b, column, p->b_stride}};
+        [AREA_b] = {from->b, column, p->b_stride},
+        [AREA_places] = {from->places, affine_constant(0), 0}};
     build_tile(b, (struct loop_type){n->dtype, p->lanes}, p->rows, p->vectors, areas,
-               piece_bound(r, AXIS_term, p->n_terms), p->cut_terms);
+               piece_bound(r, AXIS_term, p->n_terms), p->cut_terms, p->is_placed);
     build_close(b, 0, NULL);
     build_close(b, 0, NULL);
 }
@@ -644,17 +676,19 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static struct buffers add_buffers(struct run *r) {
     const struct nest_product *p = r->k->product;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
-    int64_t a = 0, b = 0, lines = 0, sums = 0;
+    int64_t a = 0, b = 0, lines = 0, sums = 0, places = 0;
     struct buffers made;
     for (; p; p = p->next) {
         a = larger(a, p->a_whole ? 0 : p->a_count);
         b = larger(b, p->empty ? 0 : p->b_count);
         lines = larger(lines, p->empty ? 0 : p->line_count);
         sums = larger(sums, p->sum_count);
+        places = larger(places, p->is_placed ? p->n_terms : 0);
     }
     made.a = a ? add_local(r->b, "rows", t, a) : r->k->packed;
     made.b = add_local(r->b, "columns", t, b);
     made.lines = add_local(r->b, "lines", t, lines);
+    made.places = add_local(r->b, "places", DTYPE_i64, places);
     r->sums = add_local(r->b, "sums", t, sums);
     return made;
 }
@@ -668,6 +702,8 @@ static void emit_class(struct run *r, const struct buffers *made) {
             open_pieces(r, a);
             outer[n_outer++] = a;
         }
+    if (p->is_placed && !p->empty)
+        set_places(r, made);
     if (p->cut_terms || p->empty)
         clear_sums(r);
     for (uint32_t a = n->rank; a < n->rank + n->n_red && !p->empty; a++)

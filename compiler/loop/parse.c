@@ -442,10 +442,17 @@ static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kin
     s->accumulate = tile && accept(r, "+=");
     if (!s->accumulate)
         require(r, "=");
-    s->areas[AREA_a] = s->areas[AREA_b] = area(r, !tile);
+    s->areas[AREA_a] = area(r, !tile);
     if (tile) {
         require(r, "*");
-        s->areas[AREA_b] = area(r, true);
+        s->areas[AREA_b] = area(r, false);
+        s->is_placed = accept_word(r, "places");
+        if (s->is_placed)
+            s->areas[AREA_places] = area(r, false);
+        else
+            require(r, "stride");
+        if (!s->is_placed)
+            s->areas[AREA_b].stride = integer(r);
         require(r, "terms");
     } else {
         require(r, "step");

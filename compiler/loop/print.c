@@ -238,7 +238,11 @@ static void block_statement(struct printer *p, const struct loop_stmt *s) {
     area(p, &s->areas[AREA_a], s->kind == LOOP_transpose);
     if (s->kind == LOOP_tile) {
         text_add(&p->t, " * ");
-        area(p, &s->areas[AREA_b], true);
+        area(p, &s->areas[AREA_b], !s->is_placed);
+        if (s->is_placed) {
+            text_add(&p->t, " places ");
+            area(p, &s->areas[AREA_places], false);
+        }
         text_add(&p->t, " terms ");
     } else {
         text_printf(&p->t, " step %" PRId64 " rows ", s->stride);

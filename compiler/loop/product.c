@@ -18,6 +18,8 @@ static const int64_t PANEL_BYTES = 256 << 10, SUM_BYTES = 768 << 10, FIRST_LEVEL
 // Fewer rows do not repay the packing of the columns, fewer terms not the sums' way through memory.
 enum { LEAST_ROWS = 12, LEAST_TERMS = 24, MOST_TAPS = 16 };
 static const double LEAST_MULTIPLIES = 100e3;
+// Packing an element of b, in multiply-adds of a tile.
+static const double PACKING = 2.7;
 
 struct candidate {
     struct arena *arena;
@@ -202,21 +204,64 @@ static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *
     return n;
 }
 
+// A tap p of b[.., i + p, ..] moves along the lines i of a piece: b needs no copy for each p. Only
+// along the axis that is cut, so that the piece is one range of lines.
+static void find_slides(struct candidate *c, const struct cut *columns, const struct cut *terms) {
+    struct nest_product *p = c->p;
+    memset(p->slides, 0, sizeof p->slides);
+    p->reach = columns->by;
+    for (uint32_t d = 0;
+         d < c->b->n_args && p->role[p->run] == AXIS_column && p->run != columns->axis; d++) {
+        const struct index *x = graph_index(c->g, c->b->args[d]);
+        if (x->n_terms != 2 || x->divisor != 1)
+            continue;
+        for (uint32_t t = 0; t < 2; t++) {
+            const struct term *line = &x->terms[t], *tap = &x->terms[1 - t];
+            if (line->ref != columns->axis || p->role[tap->ref] != AXIS_term ||
+                is_dynamic(c, line->ref) || tap->coefficient % line->coefficient ||
+                tap->ref < terms->axis ||
+                (tap->ref == terms->axis && terms->by < planned(c, tap->ref)))
+                continue;
+            int64_t by = tap->coefficient / line->coefficient,
+                    far = (by < 0 ? -by : by) * (planned(c, tap->ref) - 1);
+            if (p->reach > columns->by || columns->by + far >= columns->by * planned(c, tap->ref))
+                continue;
+            p->slides[tap->ref] = 1 + line->ref;
+            p->by[tap->ref] = by;
+            p->reach += far;
+        }
+    }
+}
+
+// Elements of a line of b, and how many lines.
+static int64_t b_length(const struct candidate *c, const struct cut *columns) {
+    return columns->n / columns->by * c->p->reach;
+}
+static int64_t b_lines(const struct candidate *c, int64_t terms) {
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        terms /= c->p->slides[a] ? planned(c, a) : 1;
+    return terms;
+}
+
 // Time of a multiply-add with these blocks, relative to the tile alone.
-static double block_cost(const struct candidate *c, const struct cut *columns,
-                         const struct cut *terms) {
+static double block_cost(struct candidate *c, const struct cut *columns, const struct cut *terms) {
     const struct nest_product *p = c->p;
+    find_slides(c, columns, terms);
     int64_t width = p->vectors * p->lanes, padded = rounded(columns->n, width),
-            m = rounded(planned(c, p->row), p->rows);
+            m = rounded(planned(c, p->row), p->rows), lines = b_lines(c, terms->n);
     double all_columns = count_of(c, AXIS_column), all_terms = count_of(c, AXIS_term);
-    int64_t line = line_stride(padded, p->lanes, c->element);
-    if (rounded(terms->n, p->lanes) * line * c->element > PANEL_BYTES ||
+    int64_t line = line_stride(padded, p->lanes, c->element),
+            b_line = line_stride(rounded(b_length(c, columns), width), p->lanes, c->element);
+    if (rounded(lines, p->lanes) * b_line * c->element > PANEL_BYTES ||
         m * line * c->element > SUM_BYTES ||
         (!p->a_whole && m * (terms->n + p->lanes) * c->element > PANEL_BYTES))
         return 1e9;
     bool cut = (double)terms->n < all_terms;
     double cost = (double)padded / (double)columns->n;
     cost *= 1 + (cut ? 12.0 : 6.0) / (double)terms->n + 4.0 / (double)columns->n;
+    cost *= 1 + PACKING * (p->role[p->run] == AXIS_term ? 2 : 1) *
+                    (double)(lines * b_length(c, columns)) /
+                    (double)(planned(c, p->row) * columns->n * terms->n);
     if (!p->a_whole)
         cost *= 1 + 8.0 / (double)columns->n;
     if (terms->n * width * c->element > FIRST_LEVEL_BYTES)
@@ -245,6 +290,27 @@ static void try_blocks(struct candidate *c, uint32_t rows, uint32_t vectors,
         }
 }
 
+// Lines of packed b, the terms that slide left out.
+static void lay_out_lines(struct candidate *c, int64_t length) {
+    struct nest_product *p = c->p;
+    int64_t width = p->vectors * p->lanes, lines = 1;
+    p->b_stride = line_stride(rounded(length, width), p->lanes, c->element);
+    p->b_base = 0;
+    for (uint32_t a = c->n_axes; a-- > 0;) {
+        if (p->role[a] != AXIS_term)
+            continue;
+        if (p->slides[a]) {
+            p->b_line[a] = p->by[a] * p->n_columns / p->block[p->slides[a] - 1];
+            p->b_base -= p->by[a] < 0 ? p->b_line[a] * (p->block[a] - 1) : 0;
+            p->is_placed = true;
+            continue;
+        }
+        p->b_line[a] = lines * p->b_stride;
+        lines *= p->block[a];
+    }
+    p->b_count = rounded(lines, p->lanes) * p->b_stride + p->lanes + width;
+}
+
 static bool choose_blocks(struct candidate *c) {
     struct choice best = {.cost = 1e8};
     struct cut columns[MOST_CUTS], terms[MOST_CUTS];
@@ -264,6 +330,8 @@ static bool choose_blocks(struct candidate *c) {
     c->p->n_columns = set_blocks(c, AXIS_column, best.columns.axis, best.columns.by);
     c->p->n_terms = set_blocks(c, AXIS_term, best.terms.axis, best.terms.by);
     c->p->cut_terms = (double)c->p->n_terms < count_of(c, AXIS_term);
+    find_slides(c, &best.columns, &best.terms);
+    lay_out_lines(c, b_length(c, &best.columns));
     return true;
 }
 
@@ -285,13 +353,12 @@ static void lay_out(struct candidate *c) {
             p->a_batch[a] = p->a_count;
             p->a_count *= planned(c, a);
         }
-    p->b_stride = line_stride(padded, p->lanes, c->element);
-    p->b_count = rounded(p->n_terms, p->lanes) * p->b_stride + p->lanes;
+    int64_t sums = line_stride(padded, p->lanes, c->element);
     for (uint32_t a = 0; a < c->n_axes; a++)
-        p->sum_stride[a] = p->role[a] == AXIS_row      ? p->b_stride * p->stride[a]
+        p->sum_stride[a] = p->role[a] == AXIS_row      ? sums * p->stride[a]
                            : p->role[a] == AXIS_column ? p->stride[a]
                                                        : 0;
-    p->sum_count = m * p->b_stride + p->lanes;
+    p->sum_count = m * sums + p->lanes;
 }
 
 // Which columns are read before they are transposed: whole axes from the last on, a part of the

@@ -253,6 +253,15 @@ static int64_t bound(const struct machine *m, struct loop_bounds b, bool low) {
     return best;
 }
 
+static double tile_column(const struct machine *m, const struct loop_stmt *s, int64_t k,
+                          int64_t l) {
+    const struct loop_area *places = &s->areas[AREA_places];
+    if (!s->is_placed)
+        return get(m, &s->areas[AREA_b], k, l);
+    return get(m, &s->areas[AREA_b], 0,
+               l + ((const int64_t *)m->buffers[places->buffer])[affine(m, places->at) + k]);
+}
+
 static void tile(struct machine *m, const struct loop_stmt *s) {
     struct loop_area a = s->areas[AREA_a];
     bool f32 = s->type.dtype == DTYPE_f32;
@@ -261,7 +270,7 @@ static void tile(struct machine *m, const struct loop_stmt *s) {
         for (int64_t l = 0; l < s->vectors * s->type.lanes; l++) {
             double sum = 0, from = s->accumulate ? get(m, &s->areas[AREA_to], r, l) : 0;
             for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++) {
-                double x = get(m, &a, k, r), y = get(m, &s->areas[AREA_b], k, l);
+                double x = get(m, &a, k, r), y = tile_column(m, s, k, l);
                 sum = f32 ? fmaf((float)x, (float)y, (float)sum) : fma(x, y, sum);
             }
             put(m, &s->areas[AREA_to], r, l, s->accumulate ? from + sum : sum);

@@ -188,7 +188,7 @@ static void check_bounds(struct verifier *v, const struct loop_stmt *s, struct l
 }
 
 static void check_area(struct verifier *v, const struct loop_stmt *s, const struct loop_area *x,
-                       bool written) {
+                       enum dtype t, bool written) {
     const struct loop_kernel *k = v->k;
     check_affine(v, s, x->at);
     if (x->buffer >= k->params.n + k->locals.n) {
@@ -196,8 +196,7 @@ static void check_area(struct verifier *v, const struct loop_stmt *s, const stru
         return;
     }
     bool param = x->buffer < k->params.n;
-    if ((param ? k->params.at[x->buffer].dtype : k->locals.at[x->buffer - k->params.n].dtype) !=
-        s->type.dtype)
+    if ((param ? k->params.at[x->buffer].dtype : k->locals.at[x->buffer - k->params.n].dtype) != t)
         fail(v, s, "the buffer has another type");
     if (written && param && k->params.at[x->buffer].access == ACCESS_in)
         fail(v, s, "writes to an `in` buffer");
@@ -212,8 +211,12 @@ static void check_block_statement(struct verifier *v, const struct loop_stmt *s)
     if (s->kind == LOOP_tile && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
                                  s->rows * s->vectors > 2 * LOOP_MOST_ROWS))
         fail(v, s, "more rows than registers");
-    for (int i = 0; i < N_AREAS; i++)
-        check_area(v, s, &s->areas[i], i == AREA_to);
+    check_area(v, s, &s->areas[AREA_to], s->type.dtype, true);
+    check_area(v, s, &s->areas[AREA_a], s->type.dtype, false);
+    if (s->kind == LOOP_tile)
+        check_area(v, s, &s->areas[AREA_b], s->type.dtype, false);
+    if (s->is_placed)
+        check_area(v, s, &s->areas[AREA_places], DTYPE_i64, false);
     if (s->kind == LOOP_transpose)
         check_bounds(v, s, s->low);
     check_bounds(v, s, s->high);
