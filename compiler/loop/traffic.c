@@ -96,7 +96,8 @@ static void walk_member(struct traffic *t, const struct node *x) {
         return;
     map_init(&t->seen, t->g->arena);
     t->n_axes = x->rank + x->n_red;
-    memcpy(t->extents, x->shape, x->rank * sizeof *x->shape);
+    if (x->rank)
+        memcpy(t->extents, x->shape, x->rank * sizeof *x->shape);
     if (x->n_red)
         memcpy(t->extents + x->rank, x->red, x->n_red * sizeof *x->red);
     t->terms = elements(t->g, t->n_axes, t->extents);

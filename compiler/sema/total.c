@@ -180,8 +180,10 @@ static node_id copy_comp(struct totals *t, const struct node *n) {
                      .n_out = n->rank,
                      .n_red = n->n_red,
                      .n_guards = n->n_guards};
-    memcpy(c.extents, n->shape, n->rank * sizeof *c.extents);
-    memcpy(c.extents + n->rank, n->red, n->n_red * sizeof *c.extents);
+    if (n->rank)
+        memcpy(c.extents, n->shape, n->rank * sizeof *c.extents);
+    if (n->n_red)
+        memcpy(c.extents + n->rank, n->red, n->n_red * sizeof *c.extents);
     for (uint32_t k = 0; k < n->n_guards; k++)
         c.guards[k] = (struct guard){copy_index(t, n->guards[k].index), n->guards[k].bound};
     c.body = copy_expr(t, n->body);
