@@ -247,6 +247,10 @@ static int check_use(struct reader *r) {
             return refuse(command_name(r), "`%s` does not go with `%s`", shown_name(r, r->used[i]), name);
         }
     }
+    if (!o->kernels && (o->profile || o->json))
+        return refuse(command_name(r), "`--%s` goes with `--kernels`", o->profile ? "profile" : "json");
+    if (o->kernels && o->emit)
+        return refuse(command_name(r), "`--kernels` and `--emit` exclude each other");
     bool many = o->command == COMMAND_fmt;
     if (o->n_files == 0) return refuse(command_name(r), "`%s` needs %s", name, commands[o->command].operands);
     if (o->n_files > 1 && !many) return refuse(command_name(r), "`%s` takes one file; `%s` is too much", name, o->files[1]);

@@ -253,6 +253,25 @@ int pipeline_check(const struct netc_options *o) {
     return close_session(&s, front(&s, true));
 }
 
+static int show_kernels(struct session *s) {
+    const char *path = s->o->profile, *error = NULL;
+    char *profile = NULL;
+    size_t n = 0;
+    enum { MOST = 1 << 28 };
+    if (path && !file_read(s->source, path, MOST, &profile, &n, &error))
+        return environment(arena_printf(s->source, "cannot read `%s`", path), error);
+    struct text t;
+    text_init(&t, s->model);
+    const char *wrong = inspect_kernels(&t, s->program, s->loops, profile, n, s->o->json);
+    if (!wrong)
+        return emit_text(s, &t);
+    fprintf(stderr,
+            "netc: error: `%s` is no profile of this program: %s\nhelp: build the program for this "
+            "machine with the same options, and make it anew: ./%s bench --profile --json > %s\n",
+            path, wrong, trainer_name(s->source, s->o->files[0]), path);
+    return EXIT_content;
+}
+
 int pipeline_inspect(const struct netc_options *o) {
     struct session s;
     open_session(&s, o);
@@ -263,7 +282,9 @@ int pipeline_inspect(const struct netc_options *o) {
         status = optimize(&s);
     if (status == EXIT_done)
         status = lower(&s);
-    if (status == EXIT_done) {
+    if (status == EXIT_done && o->kernels) {
+        status = show_kernels(&s);
+    } else if (status == EXIT_done) {
         struct text t;
         text_init(&t, s.model);
         inspect_table(&t, s.program, s.loops);

@@ -31,6 +31,8 @@ struct netc_options {
     const char *print_after, *without;   // NULL or names of passes
     const char *from, *run_passes;
     const char *error_format, *color;    // as written; what follows is made of them
+    const char *profile;        // NULL, or a file
+    bool kernels, json;         // inspect
     bool verify, write, list_passes, help, version;
     enum diag_format format;
     bool color_on;
