@@ -39,12 +39,19 @@ void *memory_try(int64_t count, int64_t size) {
     return memory;
 }
 
-void *memory_get(int64_t count, int64_t size) {
-    void *memory = memory_try(count, size);
+static void *or_die(void *memory, int64_t count, int64_t size) {
     if (!memory)
         die(EXIT_environment, "out of memory: %lld times %lld bytes refused", (long long)count,
             (long long)size);
     return memory;
+}
+
+void *memory_get(int64_t count, int64_t size) {
+    return or_die(memory_try(count, size), count, size);
+}
+
+void *memory_room(int64_t count, int64_t size) {
+    return or_die(memory_raw(count, size), count, size);
 }
 
 char *memory_text(const char *fmt, ...) {

@@ -17,7 +17,7 @@ static const double WINDOW = 2e-3;
 
 // `function` runs CHAINS multiply-adds of vectors for each round; the result keeps them alive.
 #define CHAINS_OF(function, attributes, vector, set, step, get)                                    \
-    attributes static float function(int64_t rounds) {                                            \
+    attributes static float function(int64_t rounds) {                                             \
         vector x = set(0.999f), y = set(0.001f), a = set(0.1f), b = set(0.2f), c = set(0.3f),      \
                d = set(0.4f), e = set(0.5f), f = set(0.6f), g = set(0.7f), h = set(0.8f),          \
                i = set(0.9f), j = set(1.1f), k = set(1.2f), l = set(1.3f);                         \

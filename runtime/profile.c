@@ -1,6 +1,6 @@
 // `bench --profile`: the time of each step of the gradient and update graphs, kernels and calls of
-// the runtime alike. While a profile is on, an entry calls `nr_stepped` after each step; otherwise it
-// tests that pointer and nothing more.
+// the runtime alike. While a profile is on, an entry calls `nr_stepped` after each step; otherwise
+// it tests that pointer and nothing more.
 //
 // All steps of training are kept with their times by kernel. The figures are the means over the
 // middle half of them by total time, so that they add up, and a disturbed step does not count.
@@ -39,8 +39,8 @@ struct profile *profile_open(void) {
     p->most = MOST_BYTES / ((p->n + 1) * (int64_t)sizeof(float));
     p->now = memory_get(p->n + 1, sizeof *p->now);
     p->means = memory_get(p->n + 1, sizeof *p->means);
-    p->kept = memory_raw(p->most * (p->n + 1), sizeof *p->kept);
-    p->totals = memory_raw(p->most, sizeof *p->totals);
+    p->kept = memory_room(p->most * (p->n + 1), sizeof *p->kept);
+    p->totals = memory_room(p->most, sizeof *p->totals);
     return p;
 }
 
@@ -57,8 +57,8 @@ static void stepped(int64_t step) {
     active->done = step + 1;
 }
 
-// A graph that runs inside a step of another one takes over; what it does in no step of its own, and
-// graphs that are not timed, count to the step around.
+// A graph that runs inside a step of another one takes over; what it does in no step of its own,
+// and graphs that are not timed, count to the step around.
 struct profile_place profile_enter(struct profile *p, const struct nr_graph *g) {
     struct profile_place outer = {p ? p->graph : -1, p ? p->done : 0, p && g->n_steps > 0};
     if (!outer.changed)

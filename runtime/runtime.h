@@ -69,6 +69,7 @@ static inline bool checked_add(int64_t a, int64_t b, int64_t *r) {
     return !__builtin_add_overflow(a, b, r);
 }
 void *memory_get(int64_t count, int64_t size);
+void *memory_room(int64_t count, int64_t size); // the same, not zeroed, so that it is there only as far as it is written
 void *memory_try(int64_t count, int64_t size); // NULL in place of ending
 void *memory_raw(int64_t count, int64_t size); // the same, not zeroed: for what is written at once
 char *memory_text(const char *fmt, ...) PRINTF_LIKE(1, 2);

@@ -1,6 +1,6 @@
 // `netc inspect --kernels`: the kernels of the training step in their order, with what each was
-// recognized as, its plan, its work and bytes, the time that the cost model expects of one core, and
-// beside it the measured time, where a profile (`./M bench --profile --json`) is given.
+// recognized as, its plan, its work and bytes, the time that the cost model expects of one core,
+// and beside it the measured time, where a profile (`./M bench --profile --json`) is given.
 //
 // A profile belongs to a program and a target: its kernels have to be those here, one for one.
 #include "inspect.h"
@@ -144,8 +144,8 @@ static void table(struct text *t, const struct kernel_rows *r) {
 static json_t *row_json(const struct kernel_rows *r, const struct kernel_row *k) {
     json_t *nodes = json_array(), *row;
     for (uint32_t i = 0; i < k->step->n_verdicts; i++)
-        json_array_append_new(
-            nodes, json_string(k->entry->verdicts.at[k->step->first_verdict + i].name));
+        json_array_append_new(nodes,
+                              json_string(k->entry->verdicts.at[k->step->first_verdict + i].name));
     row = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s?, s:s?, s:s, s:s?, s:s?, s:f, s:f, s:f, s:o}",
                     "graph", k->entry->name, "step", (json_int_t)k->number, "kernel", k->name,
                     "family", k->step->family, "recognized", k->step->kind, "plan", k->step->plan,
@@ -163,8 +163,8 @@ static void print_json(struct text *t, const struct kernel_rows *r) {
     json_t *kernels = json_array();
     for (uint32_t i = 0; i < r->all.n; i++)
         json_array_append_new(kernels, row_json(r, &r->all.at[i]));
-    json_t *root =
-        json_pack("{s:s, s:f, s:o}", "train", r->program->name, "batch", r->samples, "kernels", kernels);
+    json_t *root = json_pack("{s:s, s:f, s:o}", "train", r->program->name, "batch", r->samples,
+                             "kernels", kernels);
     char *text = json_dumps(root, JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII);
     CHECK(text, "no JSON of %u kernels", r->all.n);
     text_add(t, text);
@@ -175,7 +175,8 @@ static void print_json(struct text *t, const struct kernel_rows *r) {
 
 const char *inspect_kernels(struct text *t, const struct program *p, const struct loop_module *m,
                             const char *profile, size_t n, bool as_json) {
-    struct kernel_rows r = {.arena = t->arena, .program = p, .samples = p->batch > 0 ? (double)p->batch : 1};
+    struct kernel_rows r = {
+        .arena = t->arena, .program = p, .samples = p->batch > 0 ? (double)p->batch : 1};
     for (uint32_t i = 0; i < m->entries.n; i++)
         add_rows(&r, m, m->entries.at[i]);
     if (profile) {

@@ -9,7 +9,7 @@ enum { MOST_OPERANDS = 256 };
 struct box {
     node_id node;
     int64_t low[MAX_RANK], high[MAX_RANK]; // inclusive
-    double most;                           // reads: the box may be larger where data says what is read
+    double most; // reads: the box may be larger where data says what is read
 };
 struct traffic {
     const struct graph *g;
@@ -63,7 +63,8 @@ static void walk_read(struct traffic *t, const struct expr *x) {
     struct box *b = find_box(t, x->node);
     for (uint32_t d = 0; b && d < x->n_args; d++) {
         int64_t low, high, last = graph_extent_max(t->g, of->shape[d]) - 1;
-        if (!index_range(t->g, x->args[d], t->n_axes, t->extents, &low, &high) || of->shape[d] < 1) {
+        if (!index_range(t->g, x->args[d], t->n_axes, t->extents, &low, &high) ||
+            of->shape[d] < 1) {
             low = 0;
             high = last;
         }

@@ -42,12 +42,8 @@ class Reference:
             sys.exit(f"the weights file holds {sorted(weights)}")
 
     def scores(self):
-        F, p = self.torch.nn.functional, self.p
-        x = F.max_pool2d(F.relu(F.conv2d(self.image, p["LeNet.conv_1.W"], p["LeNet.conv_1.b"], padding=2)), 2)
-        x = F.max_pool2d(F.relu(F.conv2d(x, p["LeNet.conv_2.W"], p["LeNet.conv_2.b"])), 2).flatten(1)
-        x = F.relu(F.linear(x, p["LeNet.dense_1.W"], p["LeNet.dense_1.b"]))
-        x = F.relu(F.linear(x, p["LeNet.dense_2.W"], p["LeNet.dense_2.b"]))
-        return F.linear(x, p["LeNet.dense_3.W"], p["LeNet.dense_3.b"])
+        from _torch_networks import Walk, lenet            # needs torch
+        return lenet(Walk(self.p, "LeNet"), self.image)
 
     def loss(self):
         penalty = sum((w ** 2).sum() for name, w in self.p.items() if name.endswith(".W"))

@@ -1,4 +1,4 @@
-"""The full-size networks of examples/imagenet in PyTorch, by the paths of netc's parameters; and their comparison.
+"""The full-size networks of examples/imagenet beside PyTorch (_torch_networks.py): their comparison.
 
 `compare` takes the example as it stands, but for the data (arrays by name in place of a folder of pictures), the batch of 2
 and dropout switched off. Weights are drawn once, biases, scales, shifts and running statistics among them away from
@@ -12,113 +12,12 @@ import struct
 from _reference import ROOT, Tally, build, command, need, read_safetensors, relative, work_folder
 
 torch, numpy = need("torch", "numpy")
+from _torch_networks import Walk, alexnet, googlenet, resnet, resnet20, resnet50, vgg  # noqa: E402,F401
 F = torch.nn.functional
 SMOOTH = """
 fn relu(x) = x * sigmoid(x)
 fn max_pool(x: [c, h, w], size, stride = size, pad = 0, round = exact) = average_pool(x, size, stride, pad, round)
 """
-
-
-def silu(x):
-    return x * torch.sigmoid(x)
-
-
-class Walk:
-    """Layers by kind and counter, as netc counts them."""
-
-    def __init__(self, p, prefix, smooth=False, training=True):
-        self.p, self.prefix, self.smooth, self.training, self.counts = p, prefix, smooth, training, {}
-        self.relu = silu if smooth else F.relu
-
-    def path(self, kind):
-        self.counts[kind] = self.counts.get(kind, 0) + 1
-        return f"{self.prefix}.{kind}_{self.counts[kind]}"
-
-    def inside(self, kind):
-        return Walk(self.p, self.path(kind), self.smooth, self.training)
-
-    def conv(self, x, stride=1, pad=0, groups=1):
-        path = self.path("conv")
-        return F.conv2d(x, self.p[path + ".W"], self.p.get(path + ".b"), stride, pad, 1, groups)
-
-    def dense(self, x):
-        path = self.path("dense")
-        return F.linear(x, self.p[path + ".W"], self.p[path + ".b"])
-
-    def norm(self, x):
-        path = self.path("batch_norm")
-        return F.batch_norm(x, self.p[path + ".mu"].clone(), self.p[path + ".var"].clone(), self.p[path + ".gamma"],
-                            self.p[path + ".beta"], training=self.training, eps=1e-5)
-
-    def pool(self, x, size, stride, pad=0, ceil=False):
-        if self.smooth:
-            return F.avg_pool2d(x, size, stride, pad, ceil_mode=ceil, count_include_pad=False)
-        return F.max_pool2d(x, size, stride, pad, ceil_mode=ceil)
-
-
-def lrn(x):
-    return F.local_response_norm(x, 5, 1e-4, 0.75, 2)
-
-
-def alexnet(w, x):
-    x = w.pool(lrn(w.relu(w.conv(x, 4))), 3, 2)
-    x = w.pool(lrn(w.relu(w.conv(x, 1, 2, 2))), 3, 2)
-    x = w.relu(w.conv(x, 1, 1))
-    x = w.relu(w.conv(x, 1, 1, 2))
-    x = w.pool(w.relu(w.conv(x, 1, 1, 2)), 3, 2).flatten(1)
-    return w.dense(w.relu(w.dense(w.relu(w.dense(x)))))
-
-
-def vgg(w, x, convs=(1, 1, 2, 2, 2)):
-    for n in convs:
-        for _ in range(n):
-            x = w.relu(w.conv(x, 1, 1))
-        x = w.pool(x, 2, 2)
-    x = x.flatten(1)
-    return w.dense(w.relu(w.dense(w.relu(w.dense(x)))))
-
-
-def inception(w, x):
-    w = w.inside("inception")
-    one = w.relu(w.conv(x))
-    three = w.relu(w.conv(w.relu(w.conv(x)), 1, 1))
-    five = w.relu(w.conv(w.relu(w.conv(x)), 1, 2))
-    return torch.cat([one, three, five, w.relu(w.conv(w.pool(x, 3, 1, 1)))], 1)
-
-
-def head(w, x):
-    w = w.inside("auxiliary")
-    x = w.relu(w.conv(F.avg_pool2d(x, 5, 3))).flatten(1)
-    return w.dense(w.relu(w.dense(x)))
-
-
-def googlenet(w, x):
-    x = lrn(w.pool(w.relu(w.conv(x, 2, 3)), 3, 2, ceil=True))
-    x = w.relu(w.conv(w.relu(w.conv(x)), 1, 1))
-    x = w.pool(lrn(x), 3, 2, ceil=True)
-    x = w.pool(inception(w, inception(w, x)), 3, 2, ceil=True)
-    a = inception(w, x)
-    b = inception(w, inception(w, inception(w, a)))
-    x = w.pool(inception(w, b), 3, 2, ceil=True)
-    x = inception(w, inception(w, x)).mean((2, 3))
-    return (w.dense(x), head(w, a), head(w, b)) if w.training else w.dense(x)
-
-
-def residual(w, x, filters, stride):
-    w = w.inside("residual")
-    y = w.norm(w.conv(w.relu(w.norm(w.conv(x, stride, 1))), 1, 1))
-    if stride != 1 or x.shape[1] != filters:
-        s = w.inside("projection")
-        x = s.norm(s.conv(x, stride))
-    return w.relu(y + x)
-
-
-def resnet(w, x, blocks=(2, 2, 2, 2)):
-    x = w.pool(w.relu(w.norm(w.conv(x, 2, 3))), 3, 2, 1)
-    for level, n in enumerate(blocks):
-        for i in range(n):
-            x = residual(w, x, 64 << level, 2 if level and not i else 1)
-    return w.dense(x.mean((2, 3)))
 
 
 def write_safetensors(path, tensors):

@@ -260,7 +260,7 @@ def test_info():
 
 def test_bench_and_gradients():
     result = json.loads(run("bench", "--seconds", 0.05, "--json").stdout)
-    check(list(result) == ["batch", "threads", "ms_per_step", "samples_per_second", "gflops", "peak_rss_mib"], result)
+    check(list(result) == ["batch", "threads", "ms_per_step", "processor_ms_per_step", "samples_per_second", "gflops", "peak_rss_mib"], result)
     check(result["batch"] == 16 and all(v > 0 for v in result.values()), result)
     p = run("check-gradients")
     check(p.stdout.count("good") == 2, p.stdout)
