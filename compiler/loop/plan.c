@@ -30,7 +30,8 @@ struct analysis {
     uint32_t n_streams;
     struct stream streams[MAX_STREAMS];
     uint64_t pinned;   // axes in guards
-    double operations; // per element of the members' bodies, roughly in vector operations
+    double operations; // per term of the reduction, roughly in vector operations ..
+    double after;      // .. and per result
     struct map seen;
     bool inner;                        // the member being read has the reduction
     const struct nest_product *finish; // what follows the sums of a product; NULL: a nest
@@ -131,9 +132,10 @@ static void read_expr(struct analysis *s, expr_id e) {
         read_data(s, x->guards[i].index);
     }
     if (x->kind == EXPR_op)
-        s->operations += op_table[x->op].flags & RANDOM         ? 40
-                         : x->op >= OP_pow && x->op <= OP_expm1 ? 15
-                                                                : x->n_args;
+        *(s->inner ? &s->operations : &s->after) += op_table[x->op].flags & RANDOM ? 40
+                                                    : x->op >= OP_pow && x->op <= OP_expm1
+                                                        ? 15
+                                                        : x->n_args;
     for (uint32_t i = 0; (x->kind == EXPR_op || x->kind == EXPR_bracket) && i < x->n_args; i++)
         read_expr(s, x->args[i]);
 }
@@ -252,7 +254,8 @@ static double fill(int64_t extent, int64_t width) {
 
 // Time of one lane's element if `axis` is the lane axis; axis < 0: scalar.
 static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
-    double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red), cost = s->operations + 0.5;
+    double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red),
+           cost = s->operations + s->after / terms + 0.5;
     bool reduction = axis >= (int)s->p->n_out;
     for (uint32_t i = 0; i < s->n_streams; i++) {
         const struct stream *x = &s->streams[i];
@@ -311,9 +314,12 @@ static void choose_lane(struct analysis *s) {
     }
     s->p->lane_cost = best;
     if (s->p->lane < 0)
-        s->p->why_scalar = long_axis ? "along every axis its operands lie too far apart, or it is too short for lanes"
-                           : arg     ? "only the axis of argmax or argmin is long, and lanes would have to agree on the first index"
-                                     : "no axis has two elements";
+        s->p->why_scalar =
+            long_axis
+                ? "along every axis its operands lie too far apart, or it is too short for lanes"
+            : arg ? "only the axis of argmax or argmin is long, and lanes would have to agree on "
+                    "the first index"
+                  : "no axis has two elements";
 }
 
 // ---- the register tile
