@@ -189,10 +189,18 @@ static double terms_of(const struct graph *g, const struct node *x, bool *sample
     return volume * part_done(g, x);
 }
 
+// Slots of a multiply-add of a shared tile: its rows and columns are loaded beside the arithmetic,
+// and the accumulators' latency takes eight slots.
+static double product_cost(const struct nest_product *p) {
+    double both = (double)p->rows * p->vectors, loads = (double)p->rows + p->vectors,
+           time = both > loads ? both : loads;
+    return (time > 8 ? time : 8) / both;
+}
+
 // A map's lane cost has the work of all members in it; behind a reduction they come on top.
 void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
     const struct nest_plan *p = &k->plan;
-    double lanes = p->lanes > 0 ? p->lanes : 1;
+    double lanes = k->product ? k->product->lanes : p->lanes > 0 ? p->lanes : 1;
     *slots = *per_sample = 0;
     for (uint32_t i = 0; i < k->n_members; i++) {
         const struct node *x = graph_node(k->g, k->members[i].node);
@@ -200,7 +208,9 @@ void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
         map_init(&seen, k->g->arena);
         bool samples;
         double each = operations(k->g, x->body, &seen) / lanes;
-        if (i == 0)
+        if (i == 0 && k->product)
+            each = product_cost(k->product) / lanes;
+        else if (i == 0)
             each = p->tile_cost > 0 ? p->tile_cost / lanes : p->lane_cost > 0 ? p->lane_cost : each + 1;
         else if (graph_node(k->g, k->members[0].node)->reducer == RED_none)
             continue;

@@ -60,6 +60,10 @@ check("the sum is the training step's", abs(total - step) <= 0.005 * step, (tota
 nodes = [n for k in rows if k["graph"] == "gradient" for n in k["nodes"]]
 check("each node in one kernel", len(nodes) == len(set(nodes)) and len(nodes) > len(rows))
 check("each has a place, a plan, a prediction", all(re.fullmatch(r"lenet\.net:\d+", k["place"]) and k["plan"] and k["predicted_ms"] > 0 for k in rows))
+if os.uname().machine == "x86_64":                        # eight lanes, two multiply-adds a cycle at 3.5 GHz: 112 GFLOP/s at most
+    large = [k for k in rows if k["family"] in ("convolution", "contraction") and k["flops"] > 1e6]
+    check("predictions are of this world", large and all(0.99 * k["flops"] / 112e6 <= k["predicted_ms"] <= 12 * k["flops"] / 112e6 for k in large),
+          [(k["what"], k["predicted_ms"] * 112e6 / k["flops"]) for k in large])
 scalar = [k for k in rows if k["plan"] == "scalar"]
 check("a scalar kernel has a reason", scalar and all(k["scalar_because"] for k in scalar))
 check("others have none", all(k["scalar_because"] is None for k in rows if "lanes" in k["plan"]))
