@@ -254,7 +254,7 @@ static double block_cost(struct candidate *c, const struct cut *columns, const s
             b_line = line_stride(rounded(b_length(c, columns), width), p->lanes, c->element);
     if (rounded(lines, p->lanes) * b_line * c->element > PANEL_BYTES ||
         m * line * c->element > SUM_BYTES ||
-        (!p->a_whole && m * (terms->n + p->lanes) * c->element > PANEL_BYTES))
+        (!p->a_whole && 2 * m * (terms->n + p->lanes) * c->element > 3 * PANEL_BYTES))
         return 1e9;
     bool cut = (double)terms->n < all_terms;
     double cost = (double)padded / (double)columns->n;
