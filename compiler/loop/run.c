@@ -5,14 +5,14 @@
 
 #include "loop.h"
 
-enum { MAX_LANES = 64 };
+enum { MAX_LANES = 64, MAX_CARRIED = 256 };
 struct lanes {
     double real[MAX_LANES];
     int64_t whole[MAX_LANES];
 }; // by dtype; bool and integers in `whole`
 struct machine {
     const struct loop_kernel *k;
-    struct lanes *values;
+    struct lanes *values, *carried; // carried: on their way to the next round
     void **buffers; // parameters, then locals
     int64_t n;
 };
@@ -292,7 +292,8 @@ static void copy_lanes(struct lanes *to, const struct lanes *from, uint32_t n) {
 }
 
 static void go_round(struct machine *m, const struct loop_stmt *s) {
-    struct lanes next[256];
+    struct lanes *next = m->carried;
+    CHECK(s->n_carried <= MAX_CARRIED, "a loop that carries %u values", s->n_carried);
     for (uint32_t i = 0; i < s->n_carried; i++)
         copy_lanes(&next[i], &m->values[s->carried[i].next], type_of(m, s->carried[i].next).lanes);
     for (uint32_t i = 0; i < s->n_carried; i++)
@@ -349,6 +350,7 @@ static void block(struct machine *m, const struct loop_block *b) {
 static void run_kernel(struct arena *a, const struct loop_kernel *k, void **params, int64_t n) {
     struct machine m = {.k = k, .n = n};
     m.values = NEW_ARRAY(a, k->values.n, struct lanes);
+    m.carried = NEW_ARRAY(a, MAX_CARRIED, struct lanes);
     m.values[LOOP_N].whole[0] = n;
     m.buffers = NEW_ARRAY(a, k->params.n + k->locals.n, void *);
     for (uint32_t i = 0; i < k->params.n; i++)
