@@ -17,6 +17,7 @@ struct codegen_target {
 
 struct codegen_options {
     int level;                     // -O0 .. -O3
+    bool is_large;                 // a program whose code takes seconds to make: fewer passes
     const char *producer;          // "netc 0.1.0", for the debug information; NULL: none is made
     const char *directory;         // relative paths of sources are relative to it
     const struct sources *sources; // of the origins in the loop module

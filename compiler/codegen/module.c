@@ -130,7 +130,8 @@ void codegen_optimize(struct codegen *c) {
     if (c->debug)
         LLVMDIBuilderFinalize(c->debug);
     verify(c, "before optimization");
-    run_passes(c, pipelines[c->options.level]);
+    // What is left of a large program's kernels after the first level is not worth the time.
+    run_passes(c, pipelines[c->options.is_large && c->options.level > 1 ? 1 : c->options.level]);
     if (c->unrolls && c->options.level > 0)
         run_passes(c, "function(loop-unroll<O1>)");
     verify(c, "after optimization");

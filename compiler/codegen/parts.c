@@ -10,10 +10,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { STATEMENTS_PER_PART = 700, MANY_STATEMENTS = 9000 };
+// A step of an entry costs as much to compile as so many statements of a kernel.
+enum { STATEMENTS_PER_PART = 700, MANY_STATEMENTS = 9000, STATEMENTS_PER_STEP = 4 };
 
 struct part {
     const struct codegen_job *job;
+    const struct codegen_options *options;
     struct arena *arena;
     const uint32_t *part_of;
     uint32_t number;
@@ -37,7 +39,8 @@ static int larger_first(const void *x, const void *y) {
         return a->size > b->size ? -1 : 1;
     return a->kernel < b->kernel ? -1 : a->kernel > b->kernel;
 }
-static const uint32_t *deal_out(struct arena *a, const struct loop_module *m, uint32_t *n_parts) {
+static const uint32_t *deal_out(struct arena *a, const struct loop_module *m, uint32_t *n_parts,
+                                bool *is_large) {
     struct load *loads = NEW_ARRAY(a, m->kernels.n + 1, struct load);
     uint32_t *part_of = NEW_ARRAY(a, m->kernels.n + 1, uint32_t), total = 0,
              filled[CODEGEN_MAX_PARTS] = {0};
@@ -45,8 +48,9 @@ static const uint32_t *deal_out(struct arena *a, const struct loop_module *m, ui
         loads[i] = (struct load){i, count_statements(&m->kernels.at[i]->body)};
         total += loads[i].size;
     }
-    if (total > MANY_STATEMENTS)
-        codegen_spare_time();
+    for (uint32_t i = 0; i < m->entries.n; i++)
+        filled[0] += STATEMENTS_PER_STEP * m->entries.at[i]->steps.n;
+    *is_large = total > MANY_STATEMENTS;
     *n_parts = 1 + total / STATEMENTS_PER_PART;
     if (*n_parts > CODEGEN_MAX_PARTS)
         *n_parts = CODEGEN_MAX_PARTS;
@@ -68,7 +72,7 @@ static const uint32_t *deal_out(struct arena *a, const struct loop_module *m, ui
 static void *make_part(void *argument) {
     struct part *p = argument;
     const struct codegen_job *j = p->job;
-    struct codegen *c = codegen_create(p->arena, j->name, j->target, j->options, &p->error);
+    struct codegen *c = codegen_create(p->arena, j->name, j->target, p->options, &p->error);
     if (!c)
         return NULL;
     c->part_of = p->part_of;
@@ -88,7 +92,10 @@ uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j,
     pthread_t threads[CODEGEN_MAX_PARTS];
     bool is_running[CODEGEN_MAX_PARTS] = {false};
     uint32_t n;
-    const uint32_t *part_of = deal_out(a, j->loops, &n);
+    struct codegen_options options = *j->options;
+    const uint32_t *part_of = deal_out(a, j->loops, &n, &options.is_large);
+    if (options.is_large)
+        codegen_spare_time();
     for (uint32_t i = 0; i < n; i++) {
         paths[i] = link_temporary(a, ".o", error);
         if (!paths[i])
@@ -96,6 +103,7 @@ uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j,
     }
     for (uint32_t i = 0; i < n; i++)
         parts[i] = (struct part){.job = j,
+                                 .options = &options,
                                  .arena = arena_create("part"),
                                  .part_of = part_of,
                                  .number = i,
