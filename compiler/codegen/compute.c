@@ -173,9 +173,7 @@ static LLVMValueRef emit_fma(struct frame *f, const struct loop_stmt *s) {
     LLVMValueRef v[3];
     for (int i = 0; i < 3; i++)
         v[i] = frame_value(f, s->args[i], s->type.lanes);
-    if (c->target.loop.has_fma)
-        return value_fma(c, v[0], v[1], v[2]);
-    return LLVMBuildFAdd(B, LLVMBuildFMul(B, v[0], v[1], ""), v[2], "");
+    return value_multiply_add(c, v[0], v[1], v[2]);
 }
 static LLVMValueRef emit_cast(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;

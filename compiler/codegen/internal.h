@@ -73,6 +73,9 @@ LLVMValueRef value_intrinsic(struct codegen *c, const char *name, LLVMTypeRef ov
 LLVMValueRef value_intrinsic2(struct codegen *c, const char *name, LLVMTypeRef first,
                               LLVMTypeRef second, unsigned n, LLVMValueRef *args);
 LLVMValueRef value_fma(struct codegen *c, LLVMValueRef a, LLVMValueRef b, LLVMValueRef add);
+// a * b + add; rounded twice where the target has no fused form
+LLVMValueRef value_multiply_add(struct codegen *c, LLVMValueRef a, LLVMValueRef b,
+                                LLVMValueRef add);
 // A call of a C library function `double f(double, ..)`, once for each lane.
 LLVMValueRef value_libm(struct codegen *c, const char *name, unsigned n, LLVMValueRef *args);
 

@@ -59,7 +59,8 @@ static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b) {
         LLVMValueRef left = load_at(c, t->element, moved(t, a, frame_integer(c, r)), t->dtype);
         left = value_splat(c, left, t->lanes);
         for (uint32_t v = 0; v < t->vectors; v++)
-            t->sums[r * t->vectors + v] = value_fma(c, left, right[v], t->sums[r * t->vectors + v]);
+            t->sums[r * t->vectors + v] =
+                value_multiply_add(c, left, right[v], t->sums[r * t->vectors + v]);
     }
 }
 

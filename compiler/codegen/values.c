@@ -104,6 +104,13 @@ LLVMValueRef value_fma(struct codegen *c, LLVMValueRef a, LLVMValueRef b, LLVMVa
     return value_intrinsic(c, "llvm.fma", LLVMTypeOf(a), 3, (LLVMValueRef[]){a, b, add});
 }
 
+LLVMValueRef value_multiply_add(struct codegen *c, LLVMValueRef a, LLVMValueRef b,
+                                LLVMValueRef add) {
+    if (c->target.loop.has_fma)
+        return value_fma(c, a, b, add);
+    return LLVMBuildFAdd(c->builder, LLVMBuildFMul(c->builder, a, b, ""), add, "");
+}
+
 LLVMValueRef value_libm(struct codegen *c, const char *name, unsigned n, LLVMValueRef *args) {
     LLVMTypeRef doubles[4] = {c->f64, c->f64, c->f64, c->f64};
     LLVMTypeRef type = LLVMFunctionType(c->f64, doubles, n, false);

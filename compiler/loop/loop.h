@@ -31,7 +31,7 @@
 //    without one, uses them.
 //  * tile: a product of matrices on registers. to[r][l] (=, += if accumulate) the sum over k < high
 //    of a[k][r] * b[k][l], for r < rows and l < vectors * lanes; a's rows are `rows` elements apart.
-//    Terms are added one after the other from 0 on, by fma; `to` gets the sum. transpose: to[k][l] =
+//    Terms are added one after the other from 0 on, as fma does; `to` gets the sum. transpose: to[k][l] =
 //    from[l][k * stride] for l < low, k < high, in order of k; low is at most lanes, and up to `lanes`
 //    elements of a row of `to` are written, those after l of no certain value.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
