@@ -40,9 +40,7 @@ struct tile {
 // places: of the rows of b, one number for each; or one stride for all
 enum { TILE_terms, TILE_to, TILE_to_stride, TILE_a, TILE_b, TILE_places, N_TILE_PARAMS };
 
-static LLVMValueRef tile_param(const struct tile *t, unsigned i) {
-    return LLVMGetParam(t->function, i);
-}
+static LLVMValueRef param(const struct tile *t, unsigned i) { return LLVMGetParam(t->function, i); }
 
 static LLVMValueRef moved(const struct tile *t, LLVMValueRef from, LLVMValueRef by) {
     struct codegen *c = t->c;
@@ -80,25 +78,23 @@ static void add_terms(struct tile *t) {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B),
                       body = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       after = LLVMAppendBasicBlockInContext(c->context, t->function, "");
-    LLVMValueRef zero = frame_integer(c, 0), terms = tile_param(t, TILE_terms),
-                 phis[2 * LOOP_MOST_ROWS];
+    LLVMValueRef zero = frame_integer(c, 0), terms = param(t, TILE_terms), phis[2 * LOOP_MOST_ROWS];
     for (uint32_t i = 0; i < n; i++)
         t->sums[i] = LLVMConstNull(t->vector);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, terms, zero, ""), body, after);
     LLVMPositionBuilderAtEnd(B, body);
-    LLVMValueRef left = carry(c, terms, before), a = carry(c, tile_param(t, TILE_a), before),
-                 b = carry(c, tile_param(t, t->is_placed ? TILE_places : TILE_b), before);
+    LLVMValueRef left = carry(c, terms, before), a = carry(c, param(t, TILE_a), before),
+                 b = carry(c, param(t, t->is_placed ? TILE_places : TILE_b), before);
     for (uint32_t i = 0; i < n; i++)
         phis[i] = t->sums[i] = carry(c, t->sums[i], before);
-    add_term(t, a,
-             t->is_placed ? moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, "")) : b);
+    add_term(t, a, t->is_placed ? moved(t, param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, "")) : b);
     LLVMValueRef next = LLVMBuildNSWAdd(B, left, frame_integer(c, -1), "");
     close_carry(left, next, body);
     close_carry(a, moved(t, a, frame_integer(c, t->rows)), body);
     LLVMValueRef one = frame_integer(c, 1);
     close_carry(b,
                 t->is_placed ? LLVMBuildInBoundsGEP2(B, c->i64, b, &one, 1, "")
-                             : moved(t, b, tile_param(t, TILE_places)),
+                             : moved(t, b, param(t, TILE_places)),
                 body);
     for (uint32_t i = 0; i < n; i++)
         close_carry(phis[i], t->sums[i], body);
@@ -114,7 +110,7 @@ static void add_terms(struct tile *t) {
 
 static void store_sums(struct tile *t, bool accumulate) {
     struct codegen *c = t->c;
-    LLVMValueRef to = tile_param(t, TILE_to);
+    LLVMValueRef to = param(t, TILE_to);
     for (uint32_t r = 0; r < t->rows; r++) {
         for (uint32_t v = 0; v < t->vectors; v++) {
             LLVMValueRef at = moved(t, to, frame_integer(c, v * t->lanes)),
@@ -123,7 +119,7 @@ static void store_sums(struct tile *t, bool accumulate) {
                 sum = LLVMBuildFAdd(B, load_at(c, t->vector, at, t->dtype), sum, "");
             store_at(c, sum, at, t->dtype);
         }
-        to = moved(t, to, tile_param(t, TILE_to_stride));
+        to = moved(t, to, param(t, TILE_to_stride));
     }
 }
 
@@ -191,7 +187,7 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
     LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, N_TILE_PARAMS, "");
 }
 
-// ---- transposition: at each distance d, the blocks of d lanes beside the diagonal change places
+// At each distance d, the blocks of d lanes beside the diagonal change places.
 static LLVMValueRef mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
                         uint32_t distance, bool upper) {
     LLVMValueRef numbers[64];
@@ -204,6 +200,7 @@ static LLVMValueRef mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint3
     return LLVMBuildShuffleVector(B, x, y, LLVMConstVector(numbers, lanes), "");
 }
 
+// ---- the function of a transposition
 enum {
     TURN_to,
     TURN_to_stride,
@@ -214,10 +211,6 @@ enum {
     TURN_columns,
     N_TURN_PARAMS
 };
-
-static LLVMValueRef turn_param(const struct tile *t, unsigned i) {
-    return LLVMGetParam(t->function, i);
-}
 
 // for (k = low; k < high; k += by) body(k), the builder in the body; closed by close_loop.
 struct counting {
@@ -247,18 +240,17 @@ static void close_loop(struct tile *t, struct counting *l) {
     LLVMPositionBuilderAtEnd(B, l->after);
 }
 
-// Whole squares of lanes x lanes; a row that is not there is read from the last one. Gives the
-// column after.
+// Whole squares of lanes x lanes; a row that is not there is read from the last one.
 static void turn_squares(struct tile *t, LLVMValueRef end) {
     struct codegen *c = t->c;
     LLVMValueRef from[64], v[64],
-        last = LLVMBuildNSWSub(B, turn_param(t, TURN_rows), frame_integer(c, 1), "");
+        last = LLVMBuildNSWSub(B, param(t, TURN_rows), frame_integer(c, 1), "");
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef row = frame_integer(c, l),
                      is_there = LLVMBuildICmp(B, LLVMIntSLT, row, last, "");
         row = LLVMBuildSelect(B, is_there, row, last, "");
-        from[l] = moved(t, turn_param(t, TURN_from),
-                        LLVMBuildNSWMul(B, row, turn_param(t, TURN_from_stride), ""));
+        from[l] =
+            moved(t, param(t, TURN_from), LLVMBuildNSWMul(B, row, param(t, TURN_from_stride), ""));
     }
     struct counting k = open_loop(t, frame_integer(c, 0), end, t->lanes);
     for (uint32_t l = 0; l < t->lanes; l++)
@@ -273,8 +265,8 @@ static void turn_squares(struct tile *t, LLVMValueRef end) {
         }
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef column = LLVMBuildNSWAdd(B, k.k, frame_integer(c, l), "");
-        column = LLVMBuildNSWMul(B, column, turn_param(t, TURN_to_stride), "");
-        store_at(c, v[l], moved(t, turn_param(t, TURN_to), column), t->dtype);
+        column = LLVMBuildNSWMul(B, column, param(t, TURN_to_stride), "");
+        store_at(c, v[l], moved(t, param(t, TURN_to), column), t->dtype);
     }
     close_loop(t, &k);
 }
@@ -286,12 +278,12 @@ static void turn_neighbours(struct tile *t) {
     for (uint32_t l = 0; l < t->lanes; l++)
         numbers[l] = frame_integer(c, l);
     LLVMValueRef mask = LLVMBuildICmp(B, LLVMIntSLT, LLVMConstVector(numbers, t->lanes),
-                                      value_splat(c, turn_param(t, TURN_rows), t->lanes), "");
-    struct counting k = open_loop(t, frame_integer(c, 0), turn_param(t, TURN_columns), 1);
-    LLVMValueRef from = moved(t, turn_param(t, TURN_from),
-                              LLVMBuildNSWMul(B, k.k, turn_param(t, TURN_step), "")),
-                 to = moved(t, turn_param(t, TURN_to),
-                            LLVMBuildNSWMul(B, k.k, turn_param(t, TURN_to_stride), ""));
+                                      value_splat(c, param(t, TURN_rows), t->lanes), "");
+    struct counting k = open_loop(t, frame_integer(c, 0), param(t, TURN_columns), 1);
+    LLVMValueRef from = moved(t, param(t, TURN_from),
+                              LLVMBuildNSWMul(B, k.k, param(t, TURN_step), "")),
+                 to = moved(t, param(t, TURN_to),
+                            LLVMBuildNSWMul(B, k.k, param(t, TURN_to_stride), ""));
     LLVMValueRef args[] = {from, LLVMConstInt(c->i32, (unsigned)dtype_size(t->dtype), false), mask,
                            LLVMConstNull(t->vector)};
     store_at(c, value_intrinsic2(c, "llvm.masked.load", t->vector, c->pointer, 4, args), to,
@@ -302,13 +294,13 @@ static void turn_neighbours(struct tile *t) {
 // What is left, element by element.
 static void turn_elements(struct tile *t, LLVMValueRef begin) {
     struct codegen *c = t->c;
-    struct counting k = open_loop(t, begin, turn_param(t, TURN_columns), 1);
-    LLVMValueRef from = moved(t, turn_param(t, TURN_from),
-                              LLVMBuildNSWMul(B, k.k, turn_param(t, TURN_step), "")),
-                 to = moved(t, turn_param(t, TURN_to),
-                            LLVMBuildNSWMul(B, k.k, turn_param(t, TURN_to_stride), ""));
-    struct counting l = open_loop(t, frame_integer(c, 0), turn_param(t, TURN_rows), 1);
-    LLVMValueRef row = LLVMBuildNSWMul(B, l.k, turn_param(t, TURN_from_stride), "");
+    struct counting k = open_loop(t, begin, param(t, TURN_columns), 1);
+    LLVMValueRef from = moved(t, param(t, TURN_from),
+                              LLVMBuildNSWMul(B, k.k, param(t, TURN_step), "")),
+                 to = moved(t, param(t, TURN_to),
+                            LLVMBuildNSWMul(B, k.k, param(t, TURN_to_stride), ""));
+    struct counting l = open_loop(t, frame_integer(c, 0), param(t, TURN_rows), 1);
+    LLVMValueRef row = LLVMBuildNSWMul(B, l.k, param(t, TURN_from_stride), "");
     store_at(c, load_at(c, t->element, moved(t, from, row), t->dtype), moved(t, to, l.k), t->dtype);
     close_loop(t, &l);
     close_loop(t, &k);
@@ -316,19 +308,19 @@ static void turn_elements(struct tile *t, LLVMValueRef begin) {
 
 static void turn(struct tile *t) {
     struct codegen *c = t->c;
-    LLVMValueRef one = frame_integer(c, 1), columns = turn_param(t, TURN_columns);
+    LLVMValueRef one = frame_integer(c, 1), columns = param(t, TURN_columns);
     LLVMBasicBlockRef apart = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       neighbours = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       done = LLVMAppendBasicBlockInContext(c->context, t->function, "");
-    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntEQ, turn_param(t, TURN_from_stride), one, ""),
-                    neighbours, apart);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntEQ, param(t, TURN_from_stride), one, ""), neighbours,
+                    apart);
     LLVMPositionBuilderAtEnd(B, neighbours);
     turn_neighbours(t);
     LLVMBuildBr(B, done);
     LLVMPositionBuilderAtEnd(B, apart);
     LLVMValueRef squares = LLVMBuildAnd(B, columns, frame_integer(c, -(int64_t)t->lanes), "");
-    squares = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntEQ, turn_param(t, TURN_step), one, ""),
-                              squares, frame_integer(c, 0), "");
+    squares = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntEQ, param(t, TURN_step), one, ""), squares,
+                              frame_integer(c, 0), "");
     turn_squares(t, squares);
     turn_elements(t, squares);
     LLVMBuildBr(B, done);

@@ -155,27 +155,7 @@ static double part_done(const struct graph *g, const struct node *x) {
     return part;
 }
 
-void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_sample) {
-    const struct node *x = graph_node(g, n);
-    double volume = 1;
-    bool samples = false;
-    *flops = *per_sample = 0;
-    if (x->kind != NODE_comp)
-        return;
-    for (uint32_t i = 0; i < x->rank + x->n_red; i++) {
-        extent e = i < x->rank ? x->shape[i] : x->red[i - x->rank];
-        if (e < 1 && !samples)
-            samples = true;
-        else
-            volume *= (double)graph_extent_max(g, e);
-    }
-    struct map seen;
-    map_init(&seen, g->arena);
-    volume *= (operations(g, x->body, &seen) + (x->reducer != RED_none)) * part_done(g, x);
-    *(samples ? per_sample : flops) = volume;
-}
-
-// ---- what a kernel should take
+// Points of a comprehension that are work; samples: for each sample.
 static double terms_of(const struct graph *g, const struct node *x, bool *samples) {
     double volume = 1;
     *samples = false;
@@ -189,14 +169,19 @@ static double terms_of(const struct graph *g, const struct node *x, bool *sample
     return volume * part_done(g, x);
 }
 
-// Slots of a multiply-add of a shared tile: its rows and columns are loaded beside the arithmetic,
-// and the accumulators' latency takes eight slots.
-static double product_cost(const struct nest_product *p) {
-    double both = (double)p->rows * p->vectors, loads = (double)p->rows + p->vectors,
-           time = both > loads ? both : loads;
-    return (time > 8 ? time : 8) / both;
+void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_sample) {
+    const struct node *x = graph_node(g, n);
+    bool samples;
+    *flops = *per_sample = 0;
+    if (x->kind != NODE_comp)
+        return;
+    double terms = terms_of(g, x, &samples);
+    struct map seen;
+    map_init(&seen, g->arena);
+    *(samples ? per_sample : flops) = terms * (operations(g, x->body, &seen) + (x->reducer != RED_none));
 }
 
+// ---- what a kernel should take
 // A map's lane cost has the work of all members in it; behind a reduction they come on top.
 void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
     const struct nest_plan *p = &k->plan;
@@ -209,7 +194,7 @@ void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
         bool samples;
         double each = operations(k->g, x->body, &seen) / lanes;
         if (i == 0 && k->product)
-            each = product_cost(k->product) / lanes;
+            each = 2 * k->product->cost / lanes; // two slots a cycle
         else if (i == 0)
             each = p->tile_cost > 0 ? p->tile_cost / lanes : p->lane_cost > 0 ? p->lane_cost : each + 1;
         else if (graph_node(k->g, k->members[0].node)->reducer == RED_none)

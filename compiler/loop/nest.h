@@ -54,7 +54,7 @@ struct nest_product {
     bool empty;                       // there are no terms
     bool cut_terms;                   // more than one block of them
     bool a_whole;                     // a is packed once, for all blocks of columns
-    int64_t a_stride;                 // from a panel of a to the next, a row
+    int64_t a_stride;                 // from a panel of a to the next, divided by its rows
     int64_t a_batch[MAX_AXES];        // where a is whole: from an element of the batch to the next
     int64_t a_offset, a_count;        // elements of packed a; offset: of the class, where it is whole
     int64_t b_stride, b_count;        // of packed b: from a term to the next; elements
@@ -67,6 +67,7 @@ struct nest_product {
     int64_t n_group;                  // .. so many of it at a time are read, then transposed
     int64_t line_stride, line_count;  // of what was read
     int64_t sum_stride[MAX_AXES], sum_count;
+    double cost;                      // cycles of a multiply-add of vectors, as it was estimated
     int64_t chunk;                    // of the parallel outermost loop; 0: none
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
 };

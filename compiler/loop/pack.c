@@ -18,6 +18,9 @@
 #include "lower.h"
 #include "nest_run.h"
 
+// Taps that are written out one by one.
+enum { MOST_TAPS = 16 };
+
 // ---- axes
 static struct loop_affine end_of(struct run *r, uint32_t a) {
     const struct nest_axis *x = &r->product->whole[a];
@@ -46,10 +49,6 @@ static void start_class(struct run *r, const struct nest_product *p) {
         r->index[a] = affine_constant(0);
         r->origin[a] = affine_constant(p->shift[a]);
     }
-}
-
-bool product_is_cut(const struct nest_product *p, uint32_t a) {
-    return p->role[a] != AXIS_row && (p->whole[a].per_n || p->block[a] < p->whole[a].extent);
 }
 
 // Opens a loop over the pieces of an axis.
@@ -101,7 +100,8 @@ struct filling {
     bool outside; // zeros are due
 };
 
-// One vector of a line: elements `at` on of the run, of which `left` exist (0: all).
+// One vector of a line: elements `at` on of the run, in the lanes that `exist` (0: all); inside: no
+// guard on the run fails.
 static void fill_vector(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
     struct run *r = f->r;
     struct body *c = &r->body;
@@ -349,7 +349,7 @@ static void find_tap(struct filling *f) {
             continue;
         for (uint32_t t = 0; t < 2; t++)
             if (x->terms[t].ref == f->run && f->p->role[x->terms[1 - t].ref] == f->outer &&
-                f->count[x->terms[1 - t].ref] <= 16)
+                f->count[x->terms[1 - t].ref] <= MOST_TAPS)
                 f->tap = x->terms[1 - t].ref;
     }
 }

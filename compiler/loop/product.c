@@ -16,13 +16,12 @@
 // Bytes of a panel and of the sums of a piece: parts of a second-level cache.
 static const int64_t PANEL_BYTES = 256 << 10, SUM_BYTES = 768 << 10, FIRST_LEVEL_BYTES = 24 << 10;
 // Fewer rows do not repay the packing of the columns, fewer terms not the sums' way through memory.
-enum { LEAST_ROWS = 12, LEAST_TERMS = 24, MOST_TAPS = 16 };
+enum { LEAST_ROWS = 12, LEAST_TERMS = 24 };
 static const double LEAST_MULTIPLIES = 100e3;
 // Packing an element of b, in multiply-adds of a tile.
 static const double PACKING = 2.7;
 
 struct candidate {
-    struct arena *arena;
     const struct loop_target *target;
     const struct graph *g;
     const struct node *n;
@@ -323,6 +322,7 @@ static bool choose_blocks(struct candidate *c) {
         return false;
     for (uint32_t a = 0; a < c->n_axes; a++)
         c->p->block[a] = 1;
+    c->p->cost = best.cost;
     c->p->rows = best.rows;
     c->p->vectors = best.vectors;
     c->p->block[c->p->row] = planned(c, c->p->row);
@@ -496,14 +496,16 @@ static bool is_worth_it(const struct candidate *c) {
            all * rows * columns * terms >= LEAST_MULTIPLIES;
 }
 
+bool product_is_cut(const struct nest_product *p, uint32_t a) {
+    return p->role[a] != AXIS_row && (p->whole[a].per_n || p->block[a] < p->whole[a].extent);
+}
+
 // Threads share the outermost loop over pieces.
 static void choose_chunk(struct candidate *c) {
     double multiplies = 2 * count_of(c, AXIS_batch) * count_of(c, AXIS_row) *
                         count_of(c, AXIS_column) * count_of(c, AXIS_term);
     for (uint32_t a = 0; a < c->n->rank && cost_is_parallel(multiplies); a++) {
-        bool around = c->p->role[a] == AXIS_batch ||
-                      (c->p->role[a] == AXIS_column && c->p->block[a] < planned(c, a));
-        if (!around && !(is_dynamic(c, a) && c->p->role[a] == AXIS_column))
+        if (!product_is_cut(c->p, a))
             continue;
         int64_t rounds = planned(c, a) / c->p->block[a];
         c->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
@@ -515,7 +517,7 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
                                   const struct graph *g, node_id n) {
     struct candidate *c = NEW(a, struct candidate);
     struct nest_product *first = NULL, **end = &first, *roles = NEW(a, struct nest_product);
-    *c = (struct candidate){.arena = a, .target = t, .g = g, .n = graph_node(g, n), .p = roles};
+    *c = (struct candidate){.target = t, .g = g, .n = graph_node(g, n), .p = roles};
     c->most = g->symbols.n ? g->symbols.at[0].max : 1;
     c->n_axes = c->n->rank + c->n->n_red;
     c->element = (uint32_t)dtype_size(c->n->dtype);
