@@ -40,6 +40,8 @@ enum op_flags {
     COMPARE = 4,      // gives 0 or 1
     RANDOM = 8,
     COSTLY = 16,      // as much work as many additions: not computed twice to save a read
+    ZERO = 32,        // of one argument, 0 at 0
+    WILD = 64,        // may be infinite or no number where its arguments are finite
 };
 struct op_info {
     const char *name;

@@ -186,16 +186,12 @@ struct value *sema_per_round(struct sema *s, struct frame *f, struct value *v, b
 // ---- extents from numbers
 
 static const char *place_of(struct sema *s, const struct frame *f) {
-    struct span at = {0};
-    if (f->site)
-        at = s->program->origins->at.at[f->site].at;
-    int line = 0, column = 0;
-    const char *path = source_path(s->sources, at.file), *slash = strrchr(path, '/');
-    source_position(s->sources, at, &line, &column);
-    const char *what = f->path ? f->path : f->function ? f->function : "the program";
+    const char *what = f->path ? f->path : f->function ? f->function : "the program",
+               *line = origin_line(s->arena, s->program->origins, s->sources, f->site);
     if (f->path && f->function && !f->owns)
         what = f->function;
-    return intern(arena_printf(s->arena, "`%s` (%s:%d)", what, slash ? slash + 1 : path, line));
+    return intern(line ? arena_printf(s->arena, "`%s` (%s)", what, line)
+                       : arena_printf(s->arena, "`%s`", what));
 }
 
 // Sizes that leave nothing of this axis are illegal from here on, for the whole program.
@@ -424,25 +420,14 @@ static bool is_tame(const struct sema *s, expr_id e) {
     case EXPR_op:
         break;
     }
-    switch (x->op) {
-    case OP_pow: {
+    if (x->op == OP_pow) {
         double c = constant_of(g, x->args[1], -1);
-        const struct expr *b = graph_expr(g, x->args[0]);
-        bool length = b->kind == EXPR_read && bound_of_length(s, x->args[0]);
-        return (c >= 0 || length) && is_tame(s, x->args[0]);
+        return (c >= 0 || bound_of_length(s, x->args[0])) && is_tame(s, x->args[0]);
     }
-    case OP_exp:
-    case OP_log:
-    case OP_log1p:
-    case OP_expm1:
-    case OP_mod:
-        return false;
-    default:
-        for (uint32_t k = 0; k < x->n_args; k++)
-            if (!is_tame(s, x->args[k]))
-                return false;
-        return true;
-    }
+    for (uint32_t k = 0; k < x->n_args; k++)
+        if (!is_tame(s, x->args[k]))
+            return false;
+    return !(op_table[x->op].flags & WILD);
 }
 
 static bool condition_holds_in(const struct sema *s, expr_id e, struct beyond c) {
@@ -478,43 +463,22 @@ bool sema_is_zero_beyond(struct sema *s, expr_id e, struct beyond c) {
     }
     if (x->kind != EXPR_op)
         return false;
-    switch (x->op) {
-    case OP_mul: {
-        bool zero = false;
-        for (uint32_t k = 0; k < x->n_args; k++) {
-            bool part = sema_is_zero_beyond(s, x->args[k], c);
-            zero |= part;
-            if (!part && !is_tame(s, x->args[k]))
-                return false;
-        }
-        return zero;
-    }
-    case OP_add:
-    case OP_max:
-    case OP_min:
-        for (uint32_t k = 0; k < x->n_args; k++)
-            if (!sema_is_zero_beyond(s, x->args[k], c))
-                return false;
+    if (x->op == OP_select && constant_of(g, x->args[2], 1) == 0 &&
+        condition_holds_in(s, x->args[0], c))
         return true;
-    case OP_select: {
-        double other = constant_of(g, x->args[2], 1);
-        if (other == 0 && condition_holds_in(s, x->args[0], c))
-            return true;
-        return sema_is_zero_beyond(s, x->args[1], c) && sema_is_zero_beyond(s, x->args[2], c);
-    }
-    case OP_pow:
-        return constant_of(g, x->args[1], 0) >= 1 && sema_is_zero_beyond(s, x->args[0], c);
-    case OP_abs:
-    case OP_sign:
-    case OP_sin:
-    case OP_tanh:
-    case OP_erf:
-    case OP_floor:
-    case OP_ceil:
-        return sema_is_zero_beyond(s, x->args[0], c);
-    default:
+    if (x->op == OP_pow && constant_of(g, x->args[1], 0) < 1)
         return false;
+    // a product by one factor, if the others are finite; by their arguments: a sum and a choice by
+    // all, a function of one that is 0 at 0
+    uint32_t first = x->op == OP_select, n = x->op == OP_pow ? 1 : x->n_args, zeros = 0;
+    for (uint32_t k = first; k < n; k++) {
+        bool zero = sema_is_zero_beyond(s, x->args[k], c);
+        zeros += zero;
+        if (!zero && (x->op != OP_mul || !is_tame(s, x->args[k])))
+            return false;
     }
+    return zeros > 0 && (x->op == OP_mul || x->op == OP_add || x->op == OP_max || x->op == OP_min ||
+                         x->op == OP_select || x->op == OP_pow || (op_table[x->op].flags & ZERO));
 }
 
 static expr_id both(struct sema *s, expr_id a, expr_id b) {

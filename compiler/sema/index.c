@@ -106,20 +106,20 @@ struct needed {
     struct guard guards[MAX_AXES];
 };
 
-static void need(struct needed *to, struct guard guard) {
-    for (uint32_t k = 0; k < to->n; k++)
-        if (to->guards[k].index == guard.index && to->guards[k].bound == guard.bound)
+static void add_guard(uint32_t *n, struct guard *guards, struct guard guard) {
+    for (uint32_t k = 0; k < *n; k++)
+        if (guards[k].index == guard.index && guards[k].bound == guard.bound)
             return;
-    CHECK(to->n < MAX_AXES, "too many guards");
-    to->guards[to->n++] = guard;
+    CHECK(*n < MAX_AXES, "too many guards");
+    guards[(*n)++] = guard;
+}
+
+static void need(struct needed *to, struct guard guard) {
+    add_guard(&to->n, to->guards, guard);
 }
 
 static void leave_out(struct reduction *r, struct guard guard) {
-    for (uint32_t k = 0; k < r->n_guards; k++)
-        if (r->guards[k].index == guard.index && r->guards[k].bound == guard.bound)
-            return;
-    CHECK(r->n_guards < MAX_AXES, "too many guards");
-    r->guards[r->n_guards++] = guard;
+    add_guard(&r->n_guards, r->guards, guard);
 }
 
 static bool index_reads_lengths(struct sema *s, index_id i) {

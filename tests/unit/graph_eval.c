@@ -255,6 +255,23 @@ static void test_draws(void **state) {
     assert_true(r->out[3].data[0] >= 0 && r->out[4].data[0] < 1);
 }
 
+// What op.def's flags say of a function: 0 at 0, finite of finite numbers.
+static void test_flags(void **state) {
+    static const double at[] = {-1e3, -1, 0, 1, 1e3};
+    (void)state;
+    for (int op = 1; op < N_OPS; op++) {
+        const struct op_info *x = &op_table[op];
+        if (x->flags & (STRUCTURAL | RANDOM) || x->n_inputs != 1)
+            continue;
+        if (x->flags & ZERO)
+            assert_true(eval_scalar_op(op, 1, (double[]){0}) == 0);
+        bool finite = true;
+        for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+            finite &= isfinite(eval_scalar_op(op, 1, &at[i])) != 0;
+        assert_true(finite == !(x->flags & WILD));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_products_and_reductions, make, drop),
@@ -266,6 +283,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_decompositions_multiply_back, make, drop),
         cmocka_unit_test_setup_teardown(test_failures_are_told, make, drop),
         cmocka_unit_test_setup_teardown(test_draws, make, drop),
+        cmocka_unit_test(test_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
