@@ -7,14 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_bounded(const struct nr_field *f) {
+bool bounded_field(const struct nr_field *f) {
     for (int64_t k = 0; f->bounded && k < f->rank; k++)
         if (f->bounded[k])
             return true;
     return false;
 }
-
-bool bounded_field(const struct nr_field *f) { return is_bounded(f); }
 
 // Is it an extent of other fields, which has no place of its own in files?
 bool bounded_companion(const struct nr_field *f) { return f->most > 0; }
@@ -56,7 +54,7 @@ void bounded_admit(int64_t n_fields, const struct nr_field *fields, void *const 
     for (int64_t i = 0; i < n_fields; i++) {
         const struct nr_field *f = &fields[i];
         int64_t bytes = shape_count(f->rank, f->shape) * dtype_bytes(f->dtype);
-        for (int64_t s = 0; data[i] && is_bounded(f) && s < n; s++) {
+        for (int64_t s = 0; data[i] && bounded_field(f) && s < n; s++) {
             int64_t extent[MAX_RANK];
             for (int64_t k = 0; k < f->rank; k++)
                 extent[k] =
@@ -127,7 +125,7 @@ bool bounded_pad(const struct nr_field *f, struct array *a, const struct array *
 
 bool bounded_picture(const struct nr_field *f, const int64_t *shape, const char *path,
                      struct problem *p) {
-    for (int64_t k = 0; is_bounded(f) && k < 2; k++) {
+    for (int64_t k = 0; bounded_field(f) && k < 2; k++) {
         int64_t at = f->bounded[f->rank - 2 + k];
         const struct nr_field *c = at ? &nr_program.raw[at - 1] : NULL;
         if (c && shape[k] < c->least)

@@ -246,9 +246,6 @@ static void put_slot(struct row *w, const struct graph *g, node_id id, const cha
     put_shape(w, n->rank, shape);
     put_string(w, name);
 }
-static const char *step_name(const struct loop_module *m, const struct loop_step *s) {
-    return s->kernel ? m->kernels.at[s->kernel - 1]->name : s->function;
-}
 static void put_steps(struct row *r, const struct loop_module *m, const struct loop_entry *e) {
     struct codegen *c = r->c;
     struct row w = {.c = c};
@@ -256,8 +253,8 @@ static void put_steps(struct row *r, const struct loop_module *m, const struct l
     uint32_t n = e->timed ? e->steps.n : 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct loop_step *s = &e->steps.at[i];
-        put_string(&w, step_name(m, s));
-        put_string(&w, s->plan ? arena_printf(c->arena, "%s, %s", s->kind, s->plan) : s->kind);
+        put_string(&w, loop_step_name(m, s));
+        put_string(&w, loop_step_what(c->arena, s));
         put_string(&w, origin_path(origins, s->origin));
         put_string(&w, origin_line(c->arena, origins, c->options.sources, s->origin));
         put_real(&w, s->flops);

@@ -29,7 +29,7 @@ static double layer_work(const struct program *p, const struct loop_entry *e, co
     return flops;
 }
 
-static const char *with_unit(struct arena *a, double v) {
+const char *inspect_amount(struct arena *a, double v) {
     if (v >= 1e9)
         return arena_printf(a, "%.2f G", v / 1e9);
     if (v >= 1e6)
@@ -64,8 +64,8 @@ static void layers(struct text *t, const struct program *p, const struct loop_en
             count *= l->shape[k];
         text_printf(t, "%-*s %-18s %12lld %12s %12s\n", width, l->path,
                     shape_words(t->arena, l->rank, l->shape), (long long)l->params,
-                    with_unit(t->arena, layer_work(p, forward, l->path)),
-                    with_unit(t->arena, (double)count));
+                    inspect_amount(t->arena, layer_work(p, forward, l->path)),
+                    inspect_amount(t->arena, (double)count));
     }
     text_add(t, "FLOP: operations of the forward pass for one sample; bytes: of the output of one "
                 "sample\n");
@@ -156,19 +156,19 @@ static void totals(struct text *t, const struct program *p, const struct loop_mo
     for (uint32_t i = 0; i < p->states.n; i++)
         states += p->states.at[i].count;
     text_printf(t, "\nparameters         %lld (%sB)\n", (long long)c.n_params,
-                with_unit(t->arena, c.params));
+                inspect_amount(t->arena, c.params));
     if (states)
         text_printf(t, "states             %lld\n", (long long)states);
-    text_printf(t, "training step      %sFLOP at batch %lld\n", with_unit(t->arena, c.work),
+    text_printf(t, "training step      %sFLOP at batch %lld\n", inspect_amount(t->arena, c.work),
                 (long long)p->batch);
     text_printf(t,
                 "planned memory     %sB: parameters %sB, gradients %sB, optimizer %sB, activations "
                 "%sB, batch %sB",
-                with_unit(t->arena, c.memory), with_unit(t->arena, c.params),
-                with_unit(t->arena, c.params), with_unit(t->arena, c.optimizer),
-                with_unit(t->arena, c.arena), with_unit(t->arena, c.batch));
+                inspect_amount(t->arena, c.memory), inspect_amount(t->arena, c.params),
+                inspect_amount(t->arena, c.params), inspect_amount(t->arena, c.optimizer),
+                inspect_amount(t->arena, c.arena), inspect_amount(t->arena, c.batch));
     if (c.kept > 0)
-        text_printf(t, ", kept weights %sB", with_unit(t->arena, c.kept));
+        text_printf(t, ", kept weights %sB", inspect_amount(t->arena, c.kept));
     text_add(t, "\n");
 }
 
@@ -194,7 +194,7 @@ void inspect_table(struct text *t, const struct program *p, const struct loop_mo
     for (uint32_t i = 0; i < step->verdicts.n; i++) {
         const struct loop_verdict *v = &step->verdicts.at[i];
         text_printf(t, "  %-24s %10s  %s\n", v->name ? v->name : "",
-                    with_unit(t->arena, v->flops + v->flops_per_sample * (double)p->batch),
+                    inspect_amount(t->arena, v->flops + v->flops_per_sample * (double)p->batch),
                     v->text ? v->text : v->family);
     }
 }

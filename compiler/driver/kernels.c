@@ -30,8 +30,8 @@ static void add_rows(struct kernel_rows *r, const struct loop_module *m,
     for (uint32_t i = 0; e->timed && i < e->steps.n; i++) {
         const struct loop_step *s = &e->steps.at[i];
         struct kernel_row k = {.entry = e, .step = s, .number = i, .measured = -1};
-        k.name = s->kernel ? m->kernels.at[s->kernel - 1]->name : s->function;
-        k.what = s->plan ? arena_printf(r->arena, "%s, %s", s->kind, s->plan) : s->kind;
+        k.name = loop_step_name(m, s);
+        k.what = loop_step_what(r->arena, s);
         k.layer = origin_path(o, s->origin);
         k.place = origin_line(r->arena, o, o->sources, s->origin);
         VEC_PUSH(r->arena, &r->all, k);
@@ -90,14 +90,6 @@ static const char *take_profile(struct kernel_rows *r, json_t *root) {
 }
 
 // ---- as text
-static const char *amount(struct arena *a, double v) {
-    static const char *const units[] = {"", " k", " M", " G", " T"};
-    int u = 0;
-    for (; v >= 999.5 && u < 4; u++)
-        v /= 1000;
-    return arena_printf(a, u ? "%.3g%s" : "%.0f%s", v, units[u]);
-}
-
 static void totals(struct text *t, const struct kernel_rows *r) {
     double flops = 0, bytes = 0, predicted = 0, measured = 0;
     for (uint32_t i = 0; i < r->all.n; i++) {
@@ -108,7 +100,7 @@ static void totals(struct text *t, const struct kernel_rows *r) {
         measured += k->measured > 0 ? k->measured : 0;
     }
     text_printf(t, "\n%u kernels: %sFLOP, %sB, predicted %.3f ms", r->all.n,
-                amount(t->arena, flops), amount(t->arena, bytes), 1e3 * predicted);
+                inspect_amount(t->arena, flops), inspect_amount(t->arena, bytes), 1e3 * predicted);
     if (r->is_measured)
         text_printf(t, ", measured %.3f ms", 1e3 * measured);
     text_printf(t,
@@ -126,8 +118,8 @@ static void table(struct text *t, const struct kernel_rows *r) {
                         k->entry->name, "step", "FLOP", "bytes", "predicted ms",
                         r->is_measured ? "measured ms" : "");
         last = k->entry;
-        text_printf(t, "%5u %10s %10s %12.4f ", k->number, amount(t->arena, k->flops),
-                    amount(t->arena, k->bytes), 1e3 * k->predicted);
+        text_printf(t, "%5u %10s %10s %12.4f ", k->number, inspect_amount(t->arena, k->flops),
+                    inspect_amount(t->arena, k->bytes), 1e3 * k->predicted);
         if (r->is_measured && k->measured >= 0)
             text_printf(t, "%11.4f ", 1e3 * k->measured);
         else if (r->is_measured)

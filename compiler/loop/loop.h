@@ -212,6 +212,10 @@ struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const 
                                const struct loop_target *t);
 struct loop_module *loop_lower_program(struct arena *a, const struct program *p, const struct loop_target *t);
 
+// What a step is called, and what it does: "convolution forward, .., tile 6x16".
+const char *loop_step_name(const struct loop_module *m, const struct loop_step *s);
+const char *loop_step_what(struct arena *a, const struct loop_step *s);
+
 // ---- cost.c: the seconds that a step should take on one core with n samples
 double loop_predict(const struct loop_step *s, double n);
 

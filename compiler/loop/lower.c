@@ -348,8 +348,8 @@ struct description {
 
 static void finish_kernel(struct lower *l, struct build *b, struct parameters *p,
                           const struct nest *k, struct description is) {
-    const char *verdict =
-        is.plan ? arena_printf(l->arena, "%s, %s", is.kind, is.plan) : is.kind;
+    struct loop_step said = {.kind = is.kind, .plan = is.plan};
+    const char *verdict = loop_step_what(l->arena, &said);
     b->kernel->verdict = verdict;
     b->kernel->origins = l->g->origins;
     node_id first = k->members[0].node;

@@ -406,4 +406,12 @@ const char *loop_text(struct arena *a, const struct loop_module *m) {
     return text_string(&t);
 }
 
+const char *loop_step_name(const struct loop_module *m, const struct loop_step *s) {
+    return s->kernel ? m->kernels.at[s->kernel - 1]->name : s->function;
+}
+
+const char *loop_step_what(struct arena *a, const struct loop_step *s) {
+    return s->plan ? arena_printf(a, "%s, %s", s->kind, s->plan) : s->kind;
+}
+
 void loop_print(const struct loop_module *m, FILE *to) { fputs(loop_text(m->arena, m), to); }

@@ -292,7 +292,7 @@ static const char *check_kernel(struct arena *a, const struct loop_kernel *k) {
 // ---- entries
 static const char *check_step(struct arena *a, const struct loop_module *m,
                               const struct loop_entry *e, const struct loop_step *s) {
-    const char *name = s->kernel ? m->kernels.at[s->kernel - 1]->name : s->function;
+    const char *name = loop_step_name(m, s);
     for (uint32_t i = 0; i < s->n_args; i++)
         if (s->args[i].kind == ARGUMENT_buffer && s->args[i].buffer >= e->buffers.n)
             return arena_printf(a, "entry `%s`: `%s` gets a buffer that is not there", e->name,
