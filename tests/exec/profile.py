@@ -7,6 +7,9 @@ import sys
 from _models import STAGED
 from _trainer import Folder, ROOT, build, call, NETC
 
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from checks import check, finish  # noqa: E402
+
 KEYS = {"graph", "step", "kernel", "what", "layer", "place", "ms", "share", "flops", "gflops", "share_of_peak", "bytes", "gb_per_second"}
 LOOK_AHEAD = """
 optimizer look_ahead(rate) {
@@ -26,13 +29,6 @@ train ahead {
 }
 """
 folder = Folder()
-failed = False
-
-
-def check(what, good, shown=""):
-    global failed
-    failed |= not good
-    print(f"{'ok    ' if good else 'FAILED'} {what} {'' if good else shown}")
 
 
 def close(a, b, error=1e-6):
@@ -101,4 +97,4 @@ check("the table has a row for each kernel, one for what is outside, one for all
 check("the totals name the graphs", "gradient" in rows[-1] and "update" in rows[-1] and "peak" in rows[-1])
 plain = json.loads(call(folder / "lenet", "bench", "--json", "--seconds", 0.05))
 check("without --profile nothing of it", set(plain) == {"batch", "threads", "ms_per_step", "processor_ms_per_step", "samples_per_second", "gflops", "peak_rss_mib"}, plain)
-sys.exit(failed)
+finish()

@@ -9,16 +9,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from checks import check, finish  # noqa: E402
+
 NETC = os.environ.get("NETC", str(ROOT / "build" / "netc"))
 LENET = ROOT / "examples" / "lenet.net"
 N = 64
-failed = False
-
-
-def check(what, good, shown=""):
-    global failed
-    failed |= not good
-    print(f"{'ok    ' if good else 'FAILED'} {what} {'' if good else shown}")
 
 
 def netc(*args):
@@ -105,4 +101,4 @@ with tempfile.TemporaryDirectory(prefix="netc-kernels-") as folder:
 for args in (("--json",), ("--profile", "x"), ("--kernels", "--emit=tg")):
     status, out, err = netc(LENET, *args)
     check(f"{args} alone is refused", status == 2 and "--kernels" in err, (status, err))
-sys.exit(failed)
+finish()

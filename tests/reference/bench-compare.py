@@ -6,15 +6,11 @@ import xml.etree.ElementTree as xml
 
 from _reference import ROOT, need, work_folder
 
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+from checks import check, finish  # noqa: E402
+
 need("torch")
 COMPARE = ROOT / "bench" / "compare.py"
-failed = False
-
-
-def check(what, good, shown=""):
-    global failed
-    failed |= not good
-    print(f"{'ok    ' if good else 'FAILED'} {what} {'' if good else shown}")
 
 
 def call(*args):
@@ -51,4 +47,4 @@ for args in (["--only", "lenet-2"], ["--threads", "none"], ["--threads", "0"], [
     check(f"{args} is refused", status == 2 and args[0] in err, (status, err))
 status, _, err = call("--only", "lenet-1", "--rounds", 1, "--seconds", 0.01, "--python", "/bin/false")
 check("a Python that does not run is told", status == 1 and "PyTorch" in err, (status, err))
-sys.exit(failed)
+finish()
