@@ -5,44 +5,34 @@
 // compiles a handful of tiles instead of one for each convolution. The accumulators are carried
 // values of the loop over the terms; each term loads the vectors of b once and, row by row, one
 // number of a for all lanes.
-#include "frame.h"
+#include "tile.h"
 
 #define B c->builder
 
 // ---- areas
-static LLVMValueRef area_address(struct frame *f, const struct loop_area *x, enum dtype t) {
+LLVMValueRef tile_area(struct frame *f, const struct loop_area *x, enum dtype t) {
     struct codegen *c = f->c;
     LLVMValueRef at = frame_affine(f, &x->at);
     return LLVMBuildInBoundsGEP2(B, emit_memory_type(c, t), f->buffers[x->buffer], &at, 1, "");
 }
 
-static LLVMValueRef load_at(struct codegen *c, LLVMTypeRef type, LLVMValueRef from, enum dtype t) {
+LLVMValueRef tile_load(struct codegen *c, LLVMTypeRef type, LLVMValueRef from, enum dtype t) {
     LLVMValueRef v = LLVMBuildLoad2(B, type, from, "");
     LLVMSetAlignment(v, (unsigned)dtype_size(t));
     return v;
 }
 
-static void store_at(struct codegen *c, LLVMValueRef v, LLVMValueRef to, enum dtype t) {
+void tile_store(struct codegen *c, LLVMValueRef v, LLVMValueRef to, enum dtype t) {
     LLVMSetAlignment(LLVMBuildStore(B, v, to), (unsigned)dtype_size(t));
 }
 
 // ---- the function of a tile
-struct tile {
-    struct codegen *c;
-    enum dtype dtype;
-    uint32_t rows, vectors, lanes;
-    bool is_placed;
-    LLVMTypeRef element, vector;
-    LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];
-    LLVMBasicBlockRef here; // what was under construction before
-    LLVMMetadataRef place;
-};
 // places: of the rows of b, one number for each; or one stride for all
 enum { TILE_terms, TILE_to, TILE_to_stride, TILE_a, TILE_b, TILE_places, N_TILE_PARAMS };
 
-static LLVMValueRef param(const struct tile *t, unsigned i) { return LLVMGetParam(t->function, i); }
+LLVMValueRef tile_param(const struct tile *t, unsigned i) { return LLVMGetParam(t->function, i); }
 
-static LLVMValueRef moved(const struct tile *t, LLVMValueRef from, LLVMValueRef by) {
+LLVMValueRef tile_moved(const struct tile *t, LLVMValueRef from, LLVMValueRef by) {
     struct codegen *c = t->c;
     return LLVMBuildInBoundsGEP2(B, t->element, from, &by, 1, "");
 }
@@ -52,9 +42,11 @@ static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b) {
     struct codegen *c = t->c;
     LLVMValueRef right[2 * LOOP_MOST_ROWS];
     for (uint32_t v = 0; v < t->vectors; v++)
-        right[v] = load_at(c, t->vector, moved(t, b, frame_integer(c, v * t->lanes)), t->dtype);
+        right[v] =
+            tile_load(c, t->vector, tile_moved(t, b, frame_integer(c, v * t->lanes)), t->dtype);
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef left = load_at(c, t->element, moved(t, a, frame_integer(c, r)), t->dtype);
+        LLVMValueRef left =
+            tile_load(c, t->element, tile_moved(t, a, frame_integer(c, r)), t->dtype);
         left = value_splat(c, left, t->lanes);
         for (uint32_t v = 0; v < t->vectors; v++)
             t->sums[r * t->vectors + v] =
@@ -78,23 +70,26 @@ static void add_terms(struct tile *t) {
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B),
                       body = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       after = LLVMAppendBasicBlockInContext(c->context, t->function, "");
-    LLVMValueRef zero = frame_integer(c, 0), terms = param(t, TILE_terms), phis[2 * LOOP_MOST_ROWS];
+    LLVMValueRef zero = frame_integer(c, 0), terms = tile_param(t, TILE_terms),
+                 phis[2 * LOOP_MOST_ROWS];
     for (uint32_t i = 0; i < n; i++)
         t->sums[i] = LLVMConstNull(t->vector);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, terms, zero, ""), body, after);
     LLVMPositionBuilderAtEnd(B, body);
-    LLVMValueRef left = carry(c, terms, before), a = carry(c, param(t, TILE_a), before),
-                 b = carry(c, param(t, t->is_placed ? TILE_places : TILE_b), before);
+    LLVMValueRef left = carry(c, terms, before), a = carry(c, tile_param(t, TILE_a), before),
+                 b = carry(c, tile_param(t, t->is_placed ? TILE_places : TILE_b), before);
     for (uint32_t i = 0; i < n; i++)
         phis[i] = t->sums[i] = carry(c, t->sums[i], before);
-    add_term(t, a, t->is_placed ? moved(t, param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, "")) : b);
+    add_term(t, a,
+             t->is_placed ? tile_moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, ""))
+                          : b);
     LLVMValueRef next = LLVMBuildNSWAdd(B, left, frame_integer(c, -1), "");
     close_carry(left, next, body);
-    close_carry(a, moved(t, a, frame_integer(c, t->rows)), body);
+    close_carry(a, tile_moved(t, a, frame_integer(c, t->rows)), body);
     LLVMValueRef one = frame_integer(c, 1);
     close_carry(b,
                 t->is_placed ? LLVMBuildInBoundsGEP2(B, c->i64, b, &one, 1, "")
-                             : moved(t, b, param(t, TILE_places)),
+                             : tile_moved(t, b, tile_param(t, TILE_places)),
                 body);
     for (uint32_t i = 0; i < n; i++)
         close_carry(phis[i], t->sums[i], body);
@@ -110,21 +105,21 @@ static void add_terms(struct tile *t) {
 
 static void store_sums(struct tile *t, bool accumulate) {
     struct codegen *c = t->c;
-    LLVMValueRef to = param(t, TILE_to);
+    LLVMValueRef to = tile_param(t, TILE_to);
     for (uint32_t r = 0; r < t->rows; r++) {
         for (uint32_t v = 0; v < t->vectors; v++) {
-            LLVMValueRef at = moved(t, to, frame_integer(c, v * t->lanes)),
+            LLVMValueRef at = tile_moved(t, to, frame_integer(c, v * t->lanes)),
                          sum = t->sums[r * t->vectors + v];
             if (accumulate)
-                sum = LLVMBuildFAdd(B, load_at(c, t->vector, at, t->dtype), sum, "");
-            store_at(c, sum, at, t->dtype);
+                sum = LLVMBuildFAdd(B, tile_load(c, t->vector, at, t->dtype), sum, "");
+            tile_store(c, sum, at, t->dtype);
         }
-        to = moved(t, to, param(t, TILE_to_stride));
+        to = tile_moved(t, to, tile_param(t, TILE_to_stride));
     }
 }
 
 // false: it is there already. The builder's place is kept until the function is finished.
-static bool start_function(struct tile *t, const char *name, unsigned n, LLVMTypeRef *params) {
+bool tile_start(struct tile *t, const char *name, unsigned n, LLVMTypeRef *params) {
     struct codegen *c = t->c;
     t->function = LLVMGetNamedFunction(c->module, name);
     if (t->function)
@@ -140,7 +135,7 @@ static bool start_function(struct tile *t, const char *name, unsigned n, LLVMTyp
     return true;
 }
 
-static void finish_function(struct tile *t) {
+void tile_finish(struct tile *t) {
     struct codegen *c = t->c;
     LLVMBuildRetVoid(B);
     LLVMPositionBuilderAtEnd(B, t->here);
@@ -161,13 +156,13 @@ static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) 
                      .vectors = s->vectors,
                      .lanes = s->type.lanes,
                      .is_placed = s->is_placed};
-    if (start_function(&t, name, N_TILE_PARAMS, params)) {
+    if (tile_start(&t, name, N_TILE_PARAMS, params)) {
         emit_attribute(c, t.function, 1 + TILE_to, "noalias");
         emit_attribute(c, t.function, 1 + TILE_a, "readonly");
         emit_attribute(c, t.function, 1 + TILE_b, "readonly");
         add_terms(&t);
         store_sums(&t, s->accumulate);
-        finish_function(&t);
+        tile_finish(&t);
     }
     return t.function;
 }
@@ -178,18 +173,18 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
     LLVMValueRef function = tile_function(c, s);
     LLVMValueRef args[N_TILE_PARAMS] = {
         [TILE_terms] = terms,
-        [TILE_to] = area_address(f, &s->areas[AREA_to], t),
+        [TILE_to] = tile_area(f, &s->areas[AREA_to], t),
         [TILE_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
-        [TILE_a] = area_address(f, &s->areas[AREA_a], t),
-        [TILE_b] = area_address(f, &s->areas[AREA_b], t),
-        [TILE_places] = s->is_placed ? area_address(f, &s->areas[AREA_places], DTYPE_i64)
+        [TILE_a] = tile_area(f, &s->areas[AREA_a], t),
+        [TILE_b] = tile_area(f, &s->areas[AREA_b], t),
+        [TILE_places] = s->is_placed ? tile_area(f, &s->areas[AREA_places], DTYPE_i64)
                                      : frame_integer(c, s->areas[AREA_b].stride)};
     LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, N_TILE_PARAMS, "");
 }
 
 // At each distance d, the blocks of d lanes beside the diagonal change places.
-static LLVMValueRef mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
-                        uint32_t distance, bool upper) {
+LLVMValueRef tile_mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
+                      uint32_t distance, bool upper) {
     LLVMValueRef numbers[64];
     for (uint32_t l = 0; l < lanes; l++) {
         bool second = (l & distance) != 0;
@@ -212,13 +207,7 @@ enum {
     N_TURN_PARAMS
 };
 
-// for (k = low; k < high; k += by) body(k), the builder in the body; closed by close_loop.
-struct counting {
-    LLVMBasicBlockRef after;
-    LLVMValueRef k, high;
-    int64_t by;
-};
-static struct counting open_loop(struct tile *t, LLVMValueRef low, LLVMValueRef high, int64_t by) {
+struct counting tile_open_loop(struct tile *t, LLVMValueRef low, LLVMValueRef high, int64_t by) {
     struct codegen *c = t->c;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B),
                       body = LLVMAppendBasicBlockInContext(c->context, t->function, "");
@@ -230,7 +219,7 @@ static struct counting open_loop(struct tile *t, LLVMValueRef low, LLVMValueRef 
     l.k = carry(c, low, before);
     return l;
 }
-static void close_loop(struct tile *t, struct counting *l) {
+void tile_close_loop(struct tile *t, struct counting *l) {
     struct codegen *c = t->c;
     LLVMBasicBlockRef last = LLVMGetInsertBlock(B);
     LLVMValueRef next = LLVMBuildNSWAdd(B, l->k, frame_integer(c, l->by), "");
@@ -244,31 +233,31 @@ static void close_loop(struct tile *t, struct counting *l) {
 static void turn_squares(struct tile *t, LLVMValueRef end) {
     struct codegen *c = t->c;
     LLVMValueRef from[64], v[64],
-        last = LLVMBuildNSWSub(B, param(t, TURN_rows), frame_integer(c, 1), "");
+        last = LLVMBuildNSWSub(B, tile_param(t, TURN_rows), frame_integer(c, 1), "");
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef row = frame_integer(c, l),
                      is_there = LLVMBuildICmp(B, LLVMIntSLT, row, last, "");
         row = LLVMBuildSelect(B, is_there, row, last, "");
-        from[l] =
-            moved(t, param(t, TURN_from), LLVMBuildNSWMul(B, row, param(t, TURN_from_stride), ""));
+        from[l] = tile_moved(t, tile_param(t, TURN_from),
+                             LLVMBuildNSWMul(B, row, tile_param(t, TURN_from_stride), ""));
     }
-    struct counting k = open_loop(t, frame_integer(c, 0), end, t->lanes);
+    struct counting k = tile_open_loop(t, frame_integer(c, 0), end, t->lanes);
     for (uint32_t l = 0; l < t->lanes; l++)
-        v[l] = load_at(c, t->vector, moved(t, from[l], k.k), t->dtype);
+        v[l] = tile_load(c, t->vector, tile_moved(t, from[l], k.k), t->dtype);
     for (uint32_t d = 1; d < t->lanes; d *= 2)
         for (uint32_t l = 0; l < t->lanes; l++) {
             if (l & d)
                 continue;
             LLVMValueRef x = v[l], y = v[l + d];
-            v[l] = mix(c, x, y, t->lanes, d, false);
-            v[l + d] = mix(c, x, y, t->lanes, d, true);
+            v[l] = tile_mix(c, x, y, t->lanes, d, false);
+            v[l + d] = tile_mix(c, x, y, t->lanes, d, true);
         }
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef column = LLVMBuildNSWAdd(B, k.k, frame_integer(c, l), "");
-        column = LLVMBuildNSWMul(B, column, param(t, TURN_to_stride), "");
-        store_at(c, v[l], moved(t, param(t, TURN_to), column), t->dtype);
+        column = LLVMBuildNSWMul(B, column, tile_param(t, TURN_to_stride), "");
+        tile_store(c, v[l], tile_moved(t, tile_param(t, TURN_to), column), t->dtype);
     }
-    close_loop(t, &k);
+    tile_close_loop(t, &k);
 }
 
 // Rows that are neighbours in memory: each column is a vector.
@@ -278,49 +267,50 @@ static void turn_neighbours(struct tile *t) {
     for (uint32_t l = 0; l < t->lanes; l++)
         numbers[l] = frame_integer(c, l);
     LLVMValueRef mask = LLVMBuildICmp(B, LLVMIntSLT, LLVMConstVector(numbers, t->lanes),
-                                      value_splat(c, param(t, TURN_rows), t->lanes), "");
-    struct counting k = open_loop(t, frame_integer(c, 0), param(t, TURN_columns), 1);
-    LLVMValueRef from = moved(t, param(t, TURN_from),
-                              LLVMBuildNSWMul(B, k.k, param(t, TURN_step), "")),
-                 to = moved(t, param(t, TURN_to),
-                            LLVMBuildNSWMul(B, k.k, param(t, TURN_to_stride), ""));
+                                      value_splat(c, tile_param(t, TURN_rows), t->lanes), "");
+    struct counting k = tile_open_loop(t, frame_integer(c, 0), tile_param(t, TURN_columns), 1);
+    LLVMValueRef from = tile_moved(t, tile_param(t, TURN_from),
+                                   LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_step), "")),
+                 to = tile_moved(t, tile_param(t, TURN_to),
+                                 LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_to_stride), ""));
     LLVMValueRef args[] = {from, LLVMConstInt(c->i32, (unsigned)dtype_size(t->dtype), false), mask,
                            LLVMConstNull(t->vector)};
-    store_at(c, value_intrinsic2(c, "llvm.masked.load", t->vector, c->pointer, 4, args), to,
-             t->dtype);
-    close_loop(t, &k);
+    tile_store(c, value_intrinsic2(c, "llvm.masked.load", t->vector, c->pointer, 4, args), to,
+               t->dtype);
+    tile_close_loop(t, &k);
 }
 
 // What is left, element by element.
 static void turn_elements(struct tile *t, LLVMValueRef begin) {
     struct codegen *c = t->c;
-    struct counting k = open_loop(t, begin, param(t, TURN_columns), 1);
-    LLVMValueRef from = moved(t, param(t, TURN_from),
-                              LLVMBuildNSWMul(B, k.k, param(t, TURN_step), "")),
-                 to = moved(t, param(t, TURN_to),
-                            LLVMBuildNSWMul(B, k.k, param(t, TURN_to_stride), ""));
-    struct counting l = open_loop(t, frame_integer(c, 0), param(t, TURN_rows), 1);
-    LLVMValueRef row = LLVMBuildNSWMul(B, l.k, param(t, TURN_from_stride), "");
-    store_at(c, load_at(c, t->element, moved(t, from, row), t->dtype), moved(t, to, l.k), t->dtype);
-    close_loop(t, &l);
-    close_loop(t, &k);
+    struct counting k = tile_open_loop(t, begin, tile_param(t, TURN_columns), 1);
+    LLVMValueRef from = tile_moved(t, tile_param(t, TURN_from),
+                                   LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_step), "")),
+                 to = tile_moved(t, tile_param(t, TURN_to),
+                                 LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_to_stride), ""));
+    struct counting l = tile_open_loop(t, frame_integer(c, 0), tile_param(t, TURN_rows), 1);
+    LLVMValueRef row = LLVMBuildNSWMul(B, l.k, tile_param(t, TURN_from_stride), "");
+    tile_store(c, tile_load(c, t->element, tile_moved(t, from, row), t->dtype),
+               tile_moved(t, to, l.k), t->dtype);
+    tile_close_loop(t, &l);
+    tile_close_loop(t, &k);
 }
 
 static void turn(struct tile *t) {
     struct codegen *c = t->c;
-    LLVMValueRef one = frame_integer(c, 1), columns = param(t, TURN_columns);
+    LLVMValueRef one = frame_integer(c, 1), columns = tile_param(t, TURN_columns);
     LLVMBasicBlockRef apart = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       neighbours = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       done = LLVMAppendBasicBlockInContext(c->context, t->function, "");
-    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntEQ, param(t, TURN_from_stride), one, ""), neighbours,
-                    apart);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntEQ, tile_param(t, TURN_from_stride), one, ""),
+                    neighbours, apart);
     LLVMPositionBuilderAtEnd(B, neighbours);
     turn_neighbours(t);
     LLVMBuildBr(B, done);
     LLVMPositionBuilderAtEnd(B, apart);
     LLVMValueRef squares = LLVMBuildAnd(B, columns, frame_integer(c, -(int64_t)t->lanes), "");
-    squares = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntEQ, param(t, TURN_step), one, ""), squares,
-                              frame_integer(c, 0), "");
+    squares = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntEQ, tile_param(t, TURN_step), one, ""),
+                              squares, frame_integer(c, 0), "");
     turn_squares(t, squares);
     turn_elements(t, squares);
     LLVMBuildBr(B, done);
@@ -333,11 +323,11 @@ static LLVMValueRef turn_function(struct codegen *c, const struct loop_stmt *s) 
     LLVMTypeRef params[N_TURN_PARAMS] = {c->pointer, c->i64, c->pointer, c->i64,
                                          c->i64,     c->i64, c->i64};
     struct tile t = {.c = c, .dtype = s->type.dtype, .lanes = s->type.lanes};
-    if (start_function(&t, name, N_TURN_PARAMS, params)) {
+    if (tile_start(&t, name, N_TURN_PARAMS, params)) {
         emit_attribute(c, t.function, 1 + TURN_to, "noalias");
         emit_attribute(c, t.function, 1 + TURN_from, "readonly");
         turn(&t);
-        finish_function(&t);
+        tile_finish(&t);
     }
     return t.function;
 }
@@ -347,9 +337,9 @@ void emit_transpose(struct frame *f, const struct loop_stmt *s) {
     enum dtype t = s->type.dtype;
     LLVMValueRef function = turn_function(c, s);
     LLVMValueRef args[N_TURN_PARAMS] = {
-        [TURN_to] = area_address(f, &s->areas[AREA_to], t),
+        [TURN_to] = tile_area(f, &s->areas[AREA_to], t),
         [TURN_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
-        [TURN_from] = area_address(f, &s->areas[AREA_a], t),
+        [TURN_from] = tile_area(f, &s->areas[AREA_a], t),
         [TURN_from_stride] = frame_integer(c, s->areas[AREA_a].stride),
         [TURN_step] = frame_integer(c, s->stride),
         [TURN_rows] = frame_bound(f, &s->low, false),

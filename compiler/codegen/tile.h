@@ -1,0 +1,39 @@
+// Functions that many kernels share (tile.c, transform.c): how one is begun, filled and finished.
+#pragma once
+
+#include "frame.h"
+
+// One of them under construction.
+struct tile {
+    struct codegen *c;
+    enum dtype dtype;
+    uint32_t rows, vectors, lanes;
+    bool is_placed;
+    LLVMTypeRef element, vector;
+    LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];
+    LLVMBasicBlockRef here; // what was under construction before
+    LLVMMetadataRef place;
+};
+
+// false: it is there already. The builder's place is kept until the function is finished.
+bool tile_start(struct tile *t, const char *name, unsigned n, LLVMTypeRef *params);
+void tile_finish(struct tile *t);
+LLVMValueRef tile_param(const struct tile *t, unsigned i);
+LLVMValueRef tile_moved(const struct tile *t, LLVMValueRef from, LLVMValueRef by); // in elements
+LLVMValueRef tile_load(struct codegen *c, LLVMTypeRef type, LLVMValueRef from, enum dtype t);
+void tile_store(struct codegen *c, LLVMValueRef v, LLVMValueRef to, enum dtype t);
+// Where an area begins, for its caller.
+LLVMValueRef tile_area(struct frame *f, const struct loop_area *x, enum dtype t);
+// for (k = low; k < high; k += by) body(k), the builder in the body; closed by tile_close_loop.
+struct counting {
+    LLVMBasicBlockRef after;
+    LLVMValueRef k, high;
+    int64_t by;
+};
+struct counting tile_open_loop(struct tile *t, LLVMValueRef low, LLVMValueRef high, int64_t by);
+void tile_close_loop(struct tile *t, struct counting *l);
+
+// At each distance d, the blocks of d lanes beside the diagonal change places: half of a
+// transposition of x and y.
+LLVMValueRef tile_mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
+                      uint32_t distance, bool upper);
