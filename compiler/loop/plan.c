@@ -159,6 +159,7 @@ static void find_streams(struct analysis *s) {
         s->inner = false;
         struct stream *x = add_stream(s);
         x->store = true;
+        x->node = s->k->members[i].node;
         for (uint32_t d = 0; d < n->rank; d++)
             x->step[d] = s->k->members[i].stride[d] * scale_of(s, d);
     }
@@ -437,14 +438,14 @@ static void choose_unrolling(struct analysis *s) {
 
 // ---- order and threads
 // Two sides: the outermost loop should run over the side that does not fit the cache, so that the
-// other is the one read again.
+// other is the one read again. A result larger than both is written along memory.
 static void choose_order(struct analysis *s) {
-    double bytes[MAX_RANK] = {0}, cache = 256e3;
+    double bytes[MAX_RANK] = {0}, cache = 256e3;   // that moves with the axis
     if (s->p->n_order < 2 || s->p->n_red == 0)
         return;
     for (uint32_t i = 0; i < s->n_streams; i++) {
         const struct stream *x = &s->streams[i];
-        if (!x->inner || x->number || !x->node)
+        if (x->number || !x->node)
             continue;
         double size = dtype_size(graph_node(s->g, x->node)->dtype);
         const struct node *n = graph_node(s->g, x->node);
