@@ -76,3 +76,17 @@ void link_remove_temporaries(void);
 // Links the objects into `output`, by way of a temporary name beside it.
 bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects,
                   const char *output, const struct link_options *o, const char **error);
+
+// ---- load.c: into this process
+typedef void loaded_entry(void *const *slot, int64_t n);
+struct loaded_job {
+    struct arena *arena;
+    const struct loop_module *loops;
+    const struct program *program; // NULL: no descriptor
+    const struct codegen_target *target;
+    int level;
+    const char *runtime; // path of libnetrt.a; NULL: nothing of it is called
+};
+void *codegen_load(const struct loaded_job *j, const char **error); // NULL: why not
+loaded_entry *codegen_find(struct arena *a, void *handle, const char *entry);
+void codegen_unload(void *handle);

@@ -1,6 +1,5 @@
 #include "compiled.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,31 +34,10 @@ struct compiled compiled_open_program(struct arena *a, const struct program *p,
     const char *error, *wrong = loop_verify(a, m);
     if (wrong)
         give_up("loop_verify", wrong);
-    struct codegen_options options = {.level = level};
-    struct codegen *c = codegen_create(a, "test", t, &options, &error);
-    if (!c)
-        give_up("codegen_create", error);
-    codegen_add_module(c, m);
-    if (p)
-        codegen_add_program(c, p, m);
-    codegen_optimize(c);
-    const char *object = link_temporary(a, ".o", &error);
-    if (!object)
-        give_up("object", error);
-    if (!codegen_write(c, CODEGEN_obj, object, &error))
-        give_up(object, error);
-    codegen_destroy(c);
-    struct compiled made = {.path = link_temporary(a, ".so", &error)};
-    if (!made.path)
-        give_up("library", error);
-    struct link_options link = {.runtime = runtime, .shared = true};
-    if (!link_trainer(a, 1, &object, made.path, &link, &error))
-        give_up(made.path, error);
-    unlink(object);
-    made.handle = dlopen(made.path, RTLD_NOW | RTLD_LOCAL);
+    struct loaded_job job = {a, m, p, t, level, runtime};
+    struct compiled made = {codegen_load(&job, &error)};
     if (!made.handle)
-        give_up(made.path, dlerror());
-    unlink(made.path);
+        give_up("codegen_load", error);
     return made;
 }
 
@@ -68,16 +46,14 @@ struct compiled compiled_open(struct arena *a, const struct loop_module *m,
     return compiled_open_program(a, NULL, m, t, level, runtime);
 }
 
-compiled_entry *compiled_find(struct compiled c, const char *entry) {
-    char name[200];
-    snprintf(name, sizeof name, "net.%s", entry);
-    void *found = dlsym(c.handle, name);
-    if (!found)
-        give_up(name, "no such entry");
-    return (compiled_entry *)(uintptr_t)found;
+loaded_entry *compiled_find(struct compiled c, const char *entry) {
+    struct arena *a = arena_create("name");
+    loaded_entry *found = codegen_find(a, c.handle, entry);
+    arena_destroy(a);
+    return found;
 }
 
-void compiled_close(struct compiled c) { dlclose(c.handle); }
+void compiled_close(struct compiled c) { codegen_unload(c.handle); }
 
 void compiled_add_entry(struct arena *a, struct loop_module *m, const char *name, uint32_t kernel) {
     const struct loop_kernel *k = m->kernels.at[kernel];

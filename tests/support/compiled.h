@@ -1,14 +1,10 @@
-// Loop modules as code in this process: compiled to an object, linked into a shared library,
-// opened.
+// Loop modules as code in this process, for tests.
 #pragma once
 
 #include "../../compiler/codegen/codegen.h"
 
-typedef void compiled_entry(void *const *slot, int64_t n);
-
 struct compiled {
     void *handle;
-    const char *path;
 };
 // Ends the program with a message on any failure. `runtime`: path of libnetrt.a, NULL if nothing of
 // it is called.
@@ -18,7 +14,7 @@ struct compiled compiled_open(struct arena *a, const struct loop_module *m,
 struct compiled compiled_open_program(struct arena *a, const struct program *p,
                                       const struct loop_module *m, const struct codegen_target *t,
                                       int level, const char *runtime);
-compiled_entry *compiled_find(struct compiled c, const char *entry);
+loaded_entry *compiled_find(struct compiled c, const char *entry);
 void compiled_close(struct compiled c);
 struct codegen_target compiled_target(struct arena *a, int level); // of the machine at hand
 bool compiled_can_run(const struct codegen_target *t);             // can this machine?
