@@ -10,6 +10,6 @@ struct inspect_costs inspect_costs(const struct program *p, const struct loop_mo
 const char *inspect_amount(struct arena *a, double v);
 void inspect_table(struct text *t, const struct program *p, const struct loop_module *m);
 // The kernels of the training step. `profile`: the text of a profile, n bytes, or NULL; gives NULL, or what is wrong with it.
-const char *inspect_kernels(struct text *t, const struct program *p, const struct loop_module *m, const char *profile,
-                            size_t n, bool as_json);
+const char *inspect_kernels(struct text *t, const struct program *p, const struct loop_module *m,
+                            const struct machine *machine, const char *profile, size_t n, bool as_json);
 void inspect_dot(struct text *t, const struct program *p);

@@ -19,6 +19,7 @@ struct kernel_row {
 struct kernel_rows {
     struct arena *arena;
     const struct program *program;
+    const struct machine *machine;
     double samples;
     bool is_measured;
     VEC(struct kernel_row) all;
@@ -43,7 +44,7 @@ static void work_out(struct kernel_rows *r) {
         struct kernel_row *k = &r->all.at[i];
         k->flops = k->step->flops + k->step->flops_per_sample * r->samples;
         k->bytes = k->step->bytes + k->step->bytes_per_sample * r->samples;
-        k->predicted = loop_predict(k->step, r->samples);
+        k->predicted = loop_predict(k->step, r->machine, r->samples);
     }
 }
 
@@ -166,9 +167,12 @@ static void print_json(struct text *t, const struct kernel_rows *r) {
 }
 
 const char *inspect_kernels(struct text *t, const struct program *p, const struct loop_module *m,
-                            const char *profile, size_t n, bool as_json) {
-    struct kernel_rows r = {
-        .arena = t->arena, .program = p, .samples = p->batch > 0 ? (double)p->batch : 1};
+                            const struct machine *machine, const char *profile, size_t n,
+                            bool as_json) {
+    struct kernel_rows r = {.arena = t->arena,
+                            .program = p,
+                            .machine = machine,
+                            .samples = p->batch > 0 ? (double)p->batch : 1};
     for (uint32_t i = 0; i < m->entries.n; i++)
         add_rows(&r, m, m->entries.at[i]);
     if (profile) {

@@ -27,6 +27,7 @@ struct session {
     struct sources *sources;
     struct diags *diags;
     struct program *program;
+    const struct machine *machine; // NULL: none was named
     struct codegen_target target;
     struct loop_module *loops;
 };
@@ -54,8 +55,28 @@ static int environment(const char *what, const char *why) {
 
 // ---- source to program
 
+// The file of `--machine`, before all else.
+static int read_machine(struct session *s) {
+    file_id f;
+    size_t n;
+    if (!s->o->machine)
+        return EXIT_done;
+    if (input_read(s->source, s->sources, s->diags, s->o->machine, &f)) {
+        const char *text = source_text(s->sources, f, &n);
+        struct machine m = machine_parse(s->source, text, n, s->diags, f);
+        s->machine = arena_copy(s->source, &m, sizeof m);
+    }
+    if (!diags_errors(s->diags))
+        return EXIT_done;
+    diags_print(s->diags, stderr, s->o->format, s->o->color_on);
+    return s->machine ? EXIT_content : EXIT_environment;
+}
+
 static int front(struct session *s, bool check_only) {
     const struct netc_options *o = s->o;
+    int status = read_machine(s);
+    if (status != EXIT_done)
+        return status;
     const char *library = place_library(s->source);
     struct sema_setting *settings = NEW_ARRAY(s->source, o->n_defines + 1, struct sema_setting);
     for (int i = 0; i < o->n_defines; i++)
@@ -119,13 +140,21 @@ static int optimize(struct session *s) {
 
 // ---- loops and machine code
 
-static int lower(struct session *s) {
+static int find_target(struct session *s) {
     const char *error = NULL;
     if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target, &error)) {
         fprintf(stderr, "netc: error: %s\n", error);
         return EXIT_usage;
     }
+    s->target.loop.machine = s->machine;
     s->target.loop.scalar |= s->o->optimize == 0;
+    return EXIT_done;
+}
+
+static int lower(struct session *s) {
+    int status = find_target(s);
+    if (status != EXIT_done)
+        return status;
     s->loops = loop_lower_program(s->model, s->program, &s->target.loop);
     const char *wrong = s->o->verify ? loop_verify(s->scratch, s->loops) : NULL;
     CHECK(!wrong, "loop IR: %s", wrong);
@@ -262,7 +291,8 @@ static int show_kernels(struct session *s) {
         return environment(arena_printf(s->source, "cannot read `%s`", path), error);
     struct text t;
     text_init(&t, s->model);
-    const char *wrong = inspect_kernels(&t, s->program, s->loops, profile, n, s->o->json);
+    const char *wrong = inspect_kernels(&t, s->program, s->loops, loop_machine(&s->target.loop),
+                                        profile, n, s->o->json);
     if (!wrong)
         return emit_text(s, &t);
     fprintf(stderr,
@@ -316,6 +346,8 @@ static uint64_t build_hash(struct session *s) {
     h = hash_bytes(version, strlen(version), h);
     h = hash_bytes(cpu, strlen(cpu), h);
     h = hash_bytes(&o->optimize, sizeof o->optimize, h);
+    if (s->machine)
+        h = hash_bytes(s->machine, sizeof *s->machine, h);
     for (uint32_t i = 0; i < s->program->hypers.n; i++)
         h = hash_bytes(s->program->hypers.at[i].text, strlen(s->program->hypers.at[i].text), h);
     if (runtime && stat(runtime, &st) == 0)
@@ -401,11 +433,9 @@ static int graphs_from_text(struct session *s, struct text *out, const char *tex
         if (strcmp(kind, "tg") == 0) {
             text_add(out, graph_text(s->model, g));
         } else {
-            const char *error = NULL;
-            if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target,
-                                     &error))
-                return environment("no code for this target", error);
-            s->target.loop.scalar |= s->o->optimize == 0;
+            status = find_target(s);
+            if (status != EXIT_done)
+                return status;
             text_add(out, loop_text(s->model, loop_lower(s->model, 1, &g, NULL, &s->target.loop)));
         }
         text += used;
@@ -436,7 +466,9 @@ int pipeline_passes(const struct netc_options *o) {
         return close_session(&s, EXIT_environment);
     }
     const char *text = source_text(s.sources, f, &n);
-    int status = graphs_from_text(&s, &out, text, n, f, kind);
+    int status = read_machine(&s);
+    if (status == EXIT_done)
+        status = graphs_from_text(&s, &out, text, n, f, kind);
     if (status == EXIT_done)
         status = emit_text(&s, &out);
     return close_session(&s, status);

@@ -26,6 +26,7 @@ struct netc_options {
     long batch;                 // 0: the file's
     const char *train;          // NULL: the only one
     const char *target_cpu;     // never NULL
+    const char *machine;        // NULL, or a file
     const char *dtype;          // `f32` or `f64`
     const char *emit;           // NULL, or a CHOICE of options.def
     const char *print_after, *without;   // NULL or names of passes

@@ -1,37 +1,29 @@
-// What the choices of lowering rest on: operation counts, and the measured constants that weigh
-// them.
+// What the choices of lowering rest on: operation counts, weighed by the constants of the machine
+// (machine.def).
 #include <string.h>
 
 #include "lower.h"
 
-// Below this many operations a kernel is not worth waking other threads for (a chunk hand-over
-// costs some microseconds).
-static const double PARALLEL_FLOPS = 100e3;
-// OpenBLAS packs its operands: that pays from this many multiply-adds on; below, or for few rows,
-// the own tile is faster.
-static const double BLAS_MULTIPLIES = 1e9;
-static const int64_t BLAS_LEAST_SIDE = 64;
-
-// Vector operations of one core a second: two a cycle.
-static const double SLOTS_PER_SECOND = 7e9;
-// Bytes a second of one core: where all that a kernel touches fits a cache of its own, and where not.
-static const double CACHE = 512e3, NEAR = 50e9, FAR = 10e9;
-// What OpenBLAS reaches of the most vector operations.
-static const double BLAS_REACHES = 0.75;
-
-bool cost_is_parallel(double flops) { return flops >= PARALLEL_FLOPS; }
+// A kernel with less work is not worth waking other threads for: a hand-over of chunks costs some
+// microseconds.
+bool cost_is_parallel(const struct loop_target *t, double flops) {
+    return flops >= loop_machine(t)->parallel;
+}
 
 static int64_t at_most(const struct graph *g, struct loop_affine_n x) {
     return x.count + x.per_n * (g->symbols.n ? g->symbols.at[0].max : 1);
 }
 
+// OpenBLAS packs its operands: that pays for large products; below, or for few rows, the own tile is
+// faster.
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g,
                        const struct recognized *r) {
     if (t->no_blas || t->scalar)
         return false;
-    int64_t m = at_most(g, r->m), n = at_most(g, r->n), k = at_most(g, r->k);
-    return m >= BLAS_LEAST_SIDE && n >= BLAS_LEAST_SIDE && k >= BLAS_LEAST_SIDE &&
-           (double)m * (double)n * (double)k >= BLAS_MULTIPLIES;
+    const struct machine *x = loop_machine(t);
+    double m = (double)at_most(g, r->m), n = (double)at_most(g, r->n), k = (double)at_most(g, r->k);
+    return m >= x->blas_side && n >= x->blas_side && k >= x->blas_side &&
+           m * n * k >= x->blas_work;
 }
 
 static double operations(const struct graph *g, expr_id e, struct map *seen) {
@@ -206,13 +198,15 @@ void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
 
 void cost_of_blas(const struct loop_target *t, const struct loop_step *s, double *slots,
                   double *per_sample) {
-    double each = 2.0 * loop_lanes(t, strstr(s->function, "f64") ? DTYPE_f64 : DTYPE_f32) * BLAS_REACHES;
+    double each = 2.0 * loop_lanes(t, strstr(s->function, "f64") ? DTYPE_f64 : DTYPE_f32) *
+                  loop_machine(t)->blas_share;
     *slots = s->flops / each;
     *per_sample = s->flops_per_sample / each;
 }
 
-double loop_predict(const struct loop_step *s, double n) {
-    double work = (s->slots + s->slots_per_sample * n) / SLOTS_PER_SECOND,
-           bytes = s->bytes + s->bytes_per_sample * n, moving = bytes / (bytes < CACHE ? NEAR : FAR);
+double loop_predict(const struct loop_step *s, const struct machine *m, double n) {
+    double work = (s->slots + s->slots_per_sample * n) / (2 * m->clock),
+           bytes = s->bytes + s->bytes_per_sample * n,
+           moving = bytes / (bytes < m->cache_2 / 2 ? m->near : m->far);
     return work > moving ? work : moving;
 }

@@ -39,6 +39,7 @@
 
 #include "../graph/graph.h"
 #include "../graph/program.h"
+#include "machine.h"
 
 typedef uint32_t value_id;   // of one kernel; 0: none
 enum { LOOP_N = 1 };         // the value `n`
@@ -202,7 +203,11 @@ struct loop_target {
     bool no_blas;            // every contraction by our own tile
     // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
     bool scalar;
+    const struct machine *machine; // NULL: the constants that hold without a file
 };
+static inline const struct machine *loop_machine(const struct loop_target *t) {
+    return t->machine ? t->machine : &machine_default;
+}
 static inline uint32_t loop_lanes(const struct loop_target *t, enum dtype d) {
     return t->scalar ? 1 : t->vector_bits / (8 * (d == DTYPE_f64 || d == DTYPE_i64 ? 8 : 4));
 }
@@ -217,7 +222,7 @@ const char *loop_step_name(const struct loop_module *m, const struct loop_step *
 const char *loop_step_what(struct arena *a, const struct loop_step *s);
 
 // ---- cost.c: the seconds that a step should take on one core with n samples
-double loop_predict(const struct loop_step *s, double n);
+double loop_predict(const struct loop_step *s, const struct machine *m, double n);
 
 // ---- print.c, parse.c: the text form (.li)
 void loop_print(const struct loop_module *m, FILE *to);

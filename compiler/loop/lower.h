@@ -53,7 +53,7 @@ bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is 
 
 // ---- cost.c
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r);
-bool cost_is_parallel(double flops);
+bool cost_is_parallel(const struct loop_target *t, double flops);
 // Vector operations of a kernel, by its plan.
 void cost_of_plan(const struct nest *k, double *slots, double *per_sample);
 void cost_of_blas(const struct loop_target *t, const struct loop_step *s, double *slots, double *per_sample);

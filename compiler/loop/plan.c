@@ -114,6 +114,7 @@ static void read_expr(struct analysis *s, expr_id e) {
         return;
     map_set(&s->seen, e, 1);
     const struct expr *x = graph_expr(s->g, e);
+    const struct machine *m = loop_machine(s->target);
     if (x->kind == EXPR_read && !is_member(s->k, x->node)) {
         struct stream *r = add_stream(s);
         r->node = x->node;
@@ -132,9 +133,9 @@ static void read_expr(struct analysis *s, expr_id e) {
         read_data(s, x->guards[i].index);
     }
     if (x->kind == EXPR_op)
-        *(s->inner ? &s->operations : &s->after) += op_table[x->op].flags & RANDOM ? 40
+        *(s->inner ? &s->operations : &s->after) += op_table[x->op].flags & RANDOM ? m->random
                                                     : x->op >= OP_pow && x->op <= OP_expm1
-                                                        ? 15
+                                                        ? m->elementary
                                                         : x->n_args;
     for (uint32_t i = 0; (x->kind == EXPR_op || x->kind == EXPR_bracket) && i < x->n_args; i++)
         read_expr(s, x->args[i]);
@@ -258,19 +259,20 @@ static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
     double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red),
            cost = s->operations + s->after / terms + 0.5;
     bool reduction = axis >= (int)s->p->n_out;
+    const struct machine *m = loop_machine(s->target);
     for (uint32_t i = 0; i < s->n_streams; i++) {
         const struct stream *x = &s->streams[i];
         if (x->number)
             continue;
         double each = 1, times = x->inner ? 1 : 1 / terms;
         if (axis >= 0 && x->irregular >> axis & 1)
-            each = 1.5 * w;
+            each = m->gather * w;
         else if (axis >= 0 && x->step[axis] == 0)
             each = x->store && reduction ? w : 0.5;
         else if (axis >= 0 && x->step[axis] >= 2 && x->step[axis] <= 4)
             each = 3.0 * (double)x->step[axis]; // whole rows and shuffles
         else if (axis >= 0 && x->step[axis] != 1)
-            each = (x->store ? 1.5 : 1.2) * w;
+            each = (x->store ? m->strided_store : m->strided) * w;
         cost += each * times;
     }
     if (axis < 0)
@@ -440,7 +442,8 @@ static void choose_unrolling(struct analysis *s) {
 // Two sides: the outermost loop should run over the side that does not fit the cache, so that the
 // other is the one read again. A result larger than both is written along memory.
 static void choose_order(struct analysis *s) {
-    double bytes[MAX_RANK] = {0}, cache = 256e3;   // that moves with the axis
+    double bytes[MAX_RANK] = {0};   // that moves with the axis
+    double cache = loop_machine(s->target)->cache_2 / 4;
     if (s->p->n_order < 2 || s->p->n_red == 0)
         return;
     for (uint32_t i = 0; i < s->n_streams; i++) {
@@ -472,7 +475,7 @@ static void choose_chunk(struct analysis *s) {
         cost_of_node(s->g, s->k->members[i].node, &fixed, &per_sample);
         flops += fixed + per_sample * (double)(s->g->symbols.n ? s->g->symbols.at[0].max : 1);
     }
-    if (!cost_is_parallel(flops))
+    if (!cost_is_parallel(s->target, flops))
         return;
     for (uint32_t i = 0; i < s->p->n_order; i++) {
         uint32_t a = s->p->order[i];

@@ -504,7 +504,7 @@ bool product_is_cut(const struct nest_product *p, uint32_t a) {
 static void choose_chunk(struct candidate *c) {
     double multiplies = 2 * count_of(c, AXIS_batch) * count_of(c, AXIS_row) *
                         count_of(c, AXIS_column) * count_of(c, AXIS_term);
-    for (uint32_t a = 0; a < c->n->rank && cost_is_parallel(multiplies); a++) {
+    for (uint32_t a = 0; a < c->n->rank && cost_is_parallel(c->target, multiplies); a++) {
         if (!product_is_cut(c->p, a))
             continue;
         int64_t rounds = planned(c, a) / c->p->block[a];

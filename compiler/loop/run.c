@@ -10,39 +10,39 @@ struct lanes {
     double real[MAX_LANES];
     int64_t whole[MAX_LANES];
 }; // by dtype; bool and integers in `whole`
-struct machine {
+struct executor {
     const struct loop_kernel *k;
     struct lanes *values, *carried; // carried: on their way to the next round
     void **buffers; // parameters, then locals
     int64_t n;
 };
 
-static int64_t affine(const struct machine *m, struct loop_affine x) {
+static int64_t affine(const struct executor *m, struct loop_affine x) {
     int64_t sum = x.constant;
     for (uint32_t i = 0; i < x.n_terms; i++)
         sum += x.terms[i].coefficient * m->values[x.terms[i].variable].whole[0];
     return sum;
 }
 
-static struct loop_type type_of(const struct machine *m, value_id v) { return m->k->values.at[v]; }
-static uint32_t lane(const struct machine *m, value_id v, uint32_t i) {
+static struct loop_type type_of(const struct executor *m, value_id v) { return m->k->values.at[v]; }
+static uint32_t lane(const struct executor *m, value_id v, uint32_t i) {
     return type_of(m, v).lanes == 1 ? 0 : i;
 }
-static int64_t whole(const struct machine *m, value_id v, uint32_t i) {
+static int64_t whole(const struct executor *m, value_id v, uint32_t i) {
     return m->values[v].whole[lane(m, v, i)];
 }
-static double real(const struct machine *m, value_id v, uint32_t i) {
+static double real(const struct executor *m, value_id v, uint32_t i) {
     return dtype_is_real(type_of(m, v).dtype) ? m->values[v].real[lane(m, v, i)]
                                               : (double)whole(m, v, i);
 }
-static void set(struct machine *m, value_id v, uint32_t i, double x) {
+static void set(struct executor *m, value_id v, uint32_t i, double x) {
     enum dtype t = type_of(m, v).dtype;
     if (dtype_is_real(t))
         m->values[v].real[i] = t == DTYPE_f32 ? (double)(float)x : x;
     else
         m->values[v].whole[i] = (int64_t)x;
 }
-static void set_whole(struct machine *m, value_id v, uint32_t i, int64_t x) {
+static void set_whole(struct executor *m, value_id v, uint32_t i, int64_t x) {
     enum dtype t = type_of(m, v).dtype;
     m->values[v].whole[i] = t == DTYPE_bool  ? x != 0
                             : t == DTYPE_u8  ? (uint8_t)x
@@ -51,20 +51,20 @@ static void set_whole(struct machine *m, value_id v, uint32_t i, int64_t x) {
 }
 
 // ---- memory
-static enum dtype buffer_dtype(const struct machine *m, uint32_t b) {
+static enum dtype buffer_dtype(const struct executor *m, uint32_t b) {
     const struct loop_kernel *k = m->k;
     return b < k->params.n ? k->params.at[b].dtype : k->locals.at[b - k->params.n].dtype;
 }
 
 // ---- whole areas
-static double get(const struct machine *m, const struct loop_area *x, int64_t row, int64_t column) {
+static double get(const struct executor *m, const struct loop_area *x, int64_t row, int64_t column) {
     int64_t at = affine(m, x->at) + row * x->stride + column;
     const void *p = m->buffers[x->buffer];
     return buffer_dtype(m, x->buffer) == DTYPE_f32 ? (double)((const float *)p)[at]
                                                    : ((const double *)p)[at];
 }
 
-static void put(struct machine *m, const struct loop_area *x, int64_t row, int64_t column,
+static void put(struct executor *m, const struct loop_area *x, int64_t row, int64_t column,
                 double value) {
     int64_t at = affine(m, x->at) + row * x->stride + column;
     void *p = m->buffers[x->buffer];
@@ -74,7 +74,7 @@ static void put(struct machine *m, const struct loop_area *x, int64_t row, int64
         ((double *)p)[at] = value;
 }
 
-static void load_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
+static void load_lane(struct executor *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
     const void *p = m->buffers[s->buffer];
     switch (buffer_dtype(m, s->buffer)) {
     case DTYPE_f32:
@@ -94,7 +94,7 @@ static void load_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, 
     }
 }
 
-static void store_lane(struct machine *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
+static void store_lane(struct executor *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
     void *p = m->buffers[s->buffer];
     switch (buffer_dtype(m, s->buffer)) {
     case DTYPE_f32:
@@ -114,7 +114,7 @@ static void store_lane(struct machine *m, const struct loop_stmt *s, uint32_t i,
     }
 }
 
-static void access_memory(struct machine *m, const struct loop_stmt *s) {
+static void access_memory(struct executor *m, const struct loop_stmt *s) {
     for (uint32_t i = 0; i < s->type.lanes; i++) {
         if (s->mask && !whole(m, s->mask, i)) {
             if (s->kind == LOOP_load) {
@@ -136,7 +136,7 @@ static bool compare(enum op op, double x, double y) {
     return op == OP_eq ? x == y : op == OP_ne ? x != y : op == OP_lt ? x < y : x <= y;
 }
 
-static double apply(struct machine *m, const struct loop_stmt *s, uint32_t i) {
+static double apply(struct executor *m, const struct loop_stmt *s, uint32_t i) {
     double x[4];
     for (uint32_t k = 0; k < s->n_args; k++)
         x[k] = real(m, s->args[k], i);
@@ -167,7 +167,7 @@ static double apply(struct machine *m, const struct loop_stmt *s, uint32_t i) {
     }
 }
 
-static double plain(struct machine *m, const struct loop_stmt *s, uint32_t i) {
+static double plain(struct executor *m, const struct loop_stmt *s, uint32_t i) {
     double x = real(m, s->args[0], i), y = s->n_args > 1 ? real(m, s->args[1], i) : 0;
     switch (s->kind) {
     case LOOP_subtract:
@@ -188,7 +188,7 @@ static double plain(struct machine *m, const struct loop_stmt *s, uint32_t i) {
     }
 }
 
-static void fold(struct machine *m, const struct loop_stmt *s) {
+static void fold(struct executor *m, const struct loop_stmt *s) {
     uint32_t n = type_of(m, s->args[0]).lanes;
     struct lanes x = m->values[s->args[0]];
     for (uint32_t half = n / 2; half; half /= 2)
@@ -213,7 +213,7 @@ static void fold(struct machine *m, const struct loop_stmt *s) {
     m->values[s->result] = x;
 }
 
-static void compute(struct machine *m, const struct loop_stmt *s) {
+static void compute(struct executor *m, const struct loop_stmt *s) {
     if (s->kind == LOOP_fold) {
         fold(m, s);
         return;
@@ -243,7 +243,7 @@ static void compute(struct machine *m, const struct loop_stmt *s) {
     }
 }
 
-static int64_t bound(const struct machine *m, struct loop_bounds b, bool low) {
+static int64_t bound(const struct executor *m, struct loop_bounds b, bool low) {
     int64_t best = 0;
     for (uint32_t i = 0; i < b.n; i++) {
         int64_t x = b.any[i].multiple * -floor_div(-affine(m, b.any[i].at), b.any[i].divisor);
@@ -253,7 +253,7 @@ static int64_t bound(const struct machine *m, struct loop_bounds b, bool low) {
     return best;
 }
 
-static double tile_column(const struct machine *m, const struct loop_stmt *s, int64_t k,
+static double tile_column(const struct executor *m, const struct loop_stmt *s, int64_t k,
                           int64_t l) {
     const struct loop_area *places = &s->areas[AREA_places];
     if (!s->is_placed)
@@ -262,7 +262,7 @@ static double tile_column(const struct machine *m, const struct loop_stmt *s, in
                l + ((const int64_t *)m->buffers[places->buffer])[affine(m, places->at) + k]);
 }
 
-static void tile(struct machine *m, const struct loop_stmt *s) {
+static void tile(struct executor *m, const struct loop_stmt *s) {
     struct loop_area a = s->areas[AREA_a];
     bool f32 = s->type.dtype == DTYPE_f32;
     a.stride = s->rows;
@@ -277,21 +277,21 @@ static void tile(struct machine *m, const struct loop_stmt *s) {
         }
 }
 
-static void transpose(struct machine *m, const struct loop_stmt *s) {
+static void transpose(struct executor *m, const struct loop_stmt *s) {
     for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
         for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++)
             put(m, &s->areas[AREA_to], k, l, get(m, &s->areas[AREA_a], l, k * s->stride));
 }
 
 // ---- control
-static void block(struct machine *m, const struct loop_block *b);
+static void block(struct executor *m, const struct loop_block *b);
 
 static void copy_lanes(struct lanes *to, const struct lanes *from, uint32_t n) {
     memcpy(to->real, from->real, n * sizeof *to->real);
     memcpy(to->whole, from->whole, n * sizeof *to->whole);
 }
 
-static void go_round(struct machine *m, const struct loop_stmt *s) {
+static void go_round(struct executor *m, const struct loop_stmt *s) {
     struct lanes *next = m->carried;
     CHECK(s->n_carried <= MAX_CARRIED, "a loop that carries %u values", s->n_carried);
     for (uint32_t i = 0; i < s->n_carried; i++)
@@ -301,14 +301,14 @@ static void go_round(struct machine *m, const struct loop_stmt *s) {
                    type_of(m, s->carried[i].next).lanes);
 }
 
-static void splat(struct machine *m, value_id to, value_id from) {
+static void splat(struct executor *m, value_id to, value_id from) {
     for (uint32_t i = 0; i < type_of(m, to).lanes; i++) {
         m->values[to].real[i] = m->values[from].real[lane(m, from, i)];
         m->values[to].whole[i] = m->values[from].whole[lane(m, from, i)];
     }
 }
 
-static void loop(struct machine *m, const struct loop_stmt *s) {
+static void loop(struct executor *m, const struct loop_stmt *s) {
     int64_t high = bound(m, s->high, false);
     for (uint32_t i = 0; i < s->n_carried; i++)
         splat(m, s->carried[i].inside, s->carried[i].first);
@@ -321,7 +321,7 @@ static void loop(struct machine *m, const struct loop_stmt *s) {
         m->values[s->carried[i].result] = m->values[s->carried[i].inside];
 }
 
-static void branch(struct machine *m, const struct loop_stmt *s) {
+static void branch(struct executor *m, const struct loop_stmt *s) {
     bool taken = whole(m, s->args[0], 0) != 0;
     if (taken)
         block(m, &s->body);
@@ -329,7 +329,7 @@ static void branch(struct machine *m, const struct loop_stmt *s) {
         splat(m, s->carried[i].result, taken ? s->carried[i].next : s->carried[i].first);
 }
 
-static void block(struct machine *m, const struct loop_block *b) {
+static void block(struct executor *m, const struct loop_block *b) {
     for (uint32_t i = 0; i < b->stmts.n; i++) {
         const struct loop_stmt *s = b->stmts.at[i];
         if (s->kind == LOOP_for)
@@ -348,7 +348,7 @@ static void block(struct machine *m, const struct loop_block *b) {
 }
 
 static void run_kernel(struct arena *a, const struct loop_kernel *k, void **params, int64_t n) {
-    struct machine m = {.k = k, .n = n};
+    struct executor m = {.k = k, .n = n};
     m.values = NEW_ARRAY(a, k->values.n, struct lanes);
     m.carried = NEW_ARRAY(a, MAX_CARRIED, struct lanes);
     m.values[LOOP_N].whole[0] = n;
