@@ -1,5 +1,5 @@
-// Loop IR as code in this process: compiled to an object, linked into a shared library in the folder
-// for temporary files, opened; the file is gone again at once.
+// Loop IR as code in this process: compiled to an object, linked into a shared library in the
+// folder for temporary files, opened; the file is gone again at once.
 #include "codegen.h"
 
 #include <dlfcn.h>

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-const char *netc_version(void);
-
 static int emit_syntax(const struct netc_options *o) {
     if (strcmp(o->emit, "tokens") == 0) return front_tokens(o);
     if (strcmp(o->emit, "ast") == 0) return front_ast(o);
@@ -32,6 +30,7 @@ static int dispatch(const struct netc_options *o) {
     case COMMAND_inspect: return pipeline_inspect(o);
     case COMMAND_fmt: return front_fmt(o);
     case COMMAND_explain: return front_explain(o);
+    case COMMAND_tune: return tune_run(o);
     case COMMAND_passes: return pipeline_passes(o);
     case COMMAND_none: case N_COMMANDS: break;
     }

@@ -251,8 +251,9 @@ static int check_use(struct reader *r) {
         return refuse(command_name(r), "`--%s` goes with `--kernels`", o->profile ? "profile" : "json");
     if (o->kernels && o->emit)
         return refuse(command_name(r), "`--kernels` and `--emit` exclude each other");
-    bool many = o->command == COMMAND_fmt;
-    if (o->n_files == 0) return refuse(command_name(r), "`%s` needs %s", name, commands[o->command].operands);
+    bool many = o->command == COMMAND_fmt, none = o->command == COMMAND_tune;
+    if (none && o->n_files > 0) return refuse(name, "`%s` takes no file; `%s` is too much", name, o->files[0]);
+    if (o->n_files == 0 && !none) return refuse(command_name(r), "`%s` needs %s", name, commands[o->command].operands);
     if (o->n_files > 1 && !many) return refuse(command_name(r), "`%s` takes one file; `%s` is too much", name, o->files[1]);
     if (o->command == COMMAND_passes && !o->from) return refuse("", "to run passes on a graph, say `--from=tg`");
     return -1;

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 extern char **environ;
-const char *netc_version(void);
 
 struct session {
     const struct netc_options *o;

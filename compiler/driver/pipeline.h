@@ -62,6 +62,12 @@ int pipeline_inspect(const struct netc_options *o);
 int pipeline_passes(const struct netc_options *o);       // --from=tg --run=...
 int pipeline_list_passes(const struct netc_options *o);
 
+// ---- tune.c
+int tune_run(const struct netc_options *o);
+
+// ---- version.c
+const char *netc_version(void);
+
 // ---- front.c: the commands that need the syntax alone
 int front_tokens(const struct netc_options *o);
 int front_ast(const struct netc_options *o);

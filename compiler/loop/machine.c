@@ -161,13 +161,13 @@ const char *machine_text(struct arena *a, const struct machine *m, const bool *m
     struct machine copy = *m;
     struct text t;
     text_init(&t, a);
-    text_printf(&t,
-                "# Constants of a machine for `netc build --machine FILE`.\n# %s\n%s = %d\n\n",
+    text_printf(&t, "# Constants of a machine for `netc build --machine FILE`.\n# %s\n%s = %d\n\n",
                 about, version_name, VERSION);
     for (int i = 0; i < N_MACHINE_ROWS; i++) {
         const struct machine_info *x = &machine_table[i];
-        const char *set = arena_printf(a, "%s%s = %.*g", measured[i] ? "" : "# ", x->name,
-                                       x->is_whole ? 12 : 4, *machine_at(&copy, (enum machine_row)i));
+        const char *set =
+            arena_printf(a, "%s%s = %.*g", measured[i] ? "" : "# ", x->name, x->is_whole ? 12 : 4,
+                         *machine_at(&copy, (enum machine_row)i));
         text_printf(&t, "%-26s # %s: %s%s\n", set, x->unit, x->help,
                     measured[i] ? "" : " (not measured)");
     }

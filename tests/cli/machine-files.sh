@@ -16,4 +16,6 @@ try 'machine = 1\nnear = 5e10\nnear = 6e10\n'
 printf 'machine = 1\nclock = 3e9\n\000\n' >m
 $NETC build --machine m x.net 2>&1; echo "exit $?"
 $NETC build --machine nowhere x.net 2>&1; echo "exit $?"
+$NETC tune x.net 2>&1; echo "exit $?"
+$NETC tune --batch 3 2>&1; echo "exit $?"
 $NETC check --machine m x.net 2>&1; echo "exit $?"
