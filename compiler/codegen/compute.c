@@ -217,6 +217,26 @@ static LLVMValueRef emit_fold(struct frame *f, const struct loop_stmt *s) {
     return value_lanes(LLVMTypeOf(v)) ? LLVMBuildExtractElement(B, v, frame_integer(c, 0), "") : v;
 }
 
+// Argument by argument: lanes that come later are taken from it, the others stay.
+static LLVMValueRef emit_zip(struct frame *f, const struct loop_stmt *s) {
+    struct codegen *c = f->c;
+    uint32_t lanes = s->type.lanes, n = s->n_args;
+    LLVMValueRef v = frame_value(f, s->args[0], lanes), numbers[64];
+    CHECK(lanes <= 64, "a vector of %u lanes", lanes);
+    for (uint32_t a = 1; a < n; a++) {
+        for (uint32_t i = 0; i < lanes; i++) {
+            uint32_t dealt = (uint32_t)s->whole * lanes + i, from = dealt % n, lane = dealt / n;
+            bool done = a > 1 && from < a;
+            numbers[i] = from > a ? LLVMGetPoison(c->i32)
+                                  : LLVMConstInt(c->i32, done        ? i
+                                                         : from == a ? lanes + lane
+                                                                     : lane, false);
+        }
+        v = LLVMBuildShuffleVector(B, v, frame_value(f, s->args[a], lanes), LLVMConstVector(numbers, lanes), "");
+    }
+    return v;
+}
+
 LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
     uint32_t lanes = s->type.lanes;
@@ -250,6 +270,8 @@ LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s) {
                                frame_value(f, s->args[1], lanes));
     case LOOP_cast:
         return emit_cast(f, s);
+    case LOOP_zip:
+        return emit_zip(f, s);
     case LOOP_fold:
         return emit_fold(f, s);
     case LOOP_load:

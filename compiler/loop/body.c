@@ -178,6 +178,14 @@ value_id body_guard(struct body *c, struct guard g, value_id mask) {
     return body_and(c, inside, build_apply2(c->b, OP_eq, DTYPE_bool, rest, i64_number(c, 0)));
 }
 
+bool body_never(struct body *c, struct guard g) {
+    const struct index *x = graph_index(c->g, g.index);
+    struct number s = affine_part(c, x);
+    int64_t rest = s.at.constant;
+    s.at.constant = 0;
+    return !has_data(x) && rest % x->divisor && divide_exactly(c->b->arena, &s, x->divisor);
+}
+
 value_id body_guards(struct body *c, uint32_t n, const struct guard *g, value_id mask) {
     for (uint32_t i = 0; i < n; i++)
         mask = body_and(c, mask, body_guard(c, g[i], mask));
@@ -297,17 +305,16 @@ static value_id times(struct body *c, enum dtype t, value_id x, value_id y) {
     return x && y ? build_apply2(c->b, OP_mul, t, x, y) : x ? x : y;
 }
 
+// Whole powers, and quarters by roots.
 static value_id power_by(struct body *c, value_id x, double k, enum dtype t) { // k > 0
-    if (k == 0.5)
-        return build_plain(c->b, LOOP_sqrt, x, 0, 0);
-    if (k > 8 || k != (double)(int)k) {
-        if (k > 8 || 2 * k != (double)(int)(2 * k))
-            return build_apply2(c->b, OP_pow, t, x,
-                                build_number(c->b, (struct loop_type){t, 1}, k));
-        return times(c, t, power_by(c, x, k - 0.5, t), build_plain(c->b, LOOP_sqrt, x, 0, 0));
-    }
-    int n = (int)k;
-    value_id result = 0;
+    if (k > 8 || 4 * k != (double)(int)(4 * k))
+        return build_apply2(c->b, OP_pow, t, x, build_number(c->b, (struct loop_type){t, 1}, k));
+    int n = (int)k, quarters = (int)(4 * k) % 4;
+    value_id result = 0, root = quarters ? build_plain(c->b, LOOP_sqrt, x, 0, 0) : 0;
+    if (quarters & 1)
+        result = build_plain(c->b, LOOP_sqrt, root, 0, 0);
+    if (quarters & 2)
+        result = times(c, t, result, root);
     for (value_id square = x; n; n >>= 1) {
         if (n & 1)
             result = times(c, t, result, square);

@@ -31,6 +31,7 @@ void body_move(struct body *c);
 value_id body_value(struct body *c, expr_id e, enum dtype want, value_id mask);
 enum dtype body_dtype(struct body *c, expr_id e);   // what it is naturally computed in
 value_id body_guard(struct body *c, struct guard g, value_id mask);   // 0: always true
+bool body_never(struct body *c, struct guard g);   // the division leaves a rest, in all lanes
 value_id body_guards(struct body *c, uint32_t n, const struct guard *g, value_id mask);
 struct loop_affine body_extent(struct body *c, extent e);
 // Where element `at` of a tensor lies: affine part and data part.

@@ -167,6 +167,16 @@ value_id build_cast(struct build *b, enum dtype to, value_id x) {
                .kind = LOOP_cast, .type = {to, build_type(b, x).lanes}, .n_args = 1, .args = {x}});
 }
 
+value_id build_zip(struct build *b, uint32_t lanes, uint32_t n, const value_id *args, uint32_t part) {
+    struct loop_stmt s = {.kind = LOOP_zip,
+                          .type = {build_type(b, args[0]).dtype, lanes},
+                          .whole = part,
+                          .n_args = n};
+    CHECK(n <= 4, "%u values are dealt out", n);
+    memcpy(s.args, args, n * sizeof *args);
+    return add_value(b, s);
+}
+
 value_id build_fold(struct build *b, enum op op, value_id x) {
     if (build_type(b, x).lanes == 1)
         return x;

@@ -37,6 +37,8 @@ value_id build_apply2(struct build *b, enum op op, enum dtype result, value_id x
 // subtract .. remainder
 value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id y, value_id z);
 value_id build_cast(struct build *b, enum dtype to, value_id x);
+// lanes of n values dealt out in turn, those of the part
+value_id build_zip(struct build *b, uint32_t lanes, uint32_t n, const value_id *args, uint32_t part);
 value_id build_fold(struct build *b, enum op op, value_id x);
 value_id build_and(struct build *b, value_id x, value_id y);   // 0: true
 struct loop_access_at { uint32_t buffer; struct loop_affine at; int64_t stride; value_id offset, mask; };

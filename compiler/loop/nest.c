@@ -39,6 +39,21 @@ static struct loop_affine extent_of(struct run *r, uint32_t axis) {
     return affine_shift(affine_scale(r->b->arena, affine_n(r->b->arena), x->per_n), x->extent);
 }
 
+// Element u of a tile along the lane axis where residues stand side by side: the reduction has a
+// vector for each residue, what follows it has vectors of neighbours.
+static void zipped_point(struct run *r, uint32_t axis, int64_t u) {
+    int64_t zip = r->p->zip, w = r->p->lanes, part = u / zip, residue = u % zip,
+            rest = r->p->axis[axis].extent % zip;
+    int64_t first = r->apart ? part * w * zip + residue : u * w, left = w;
+    r->body.axis[axis] = affine_shift(r->at[axis].base, first);
+    r->body.ramp[axis] = r->apart ? zip : 1;
+    if (!r->apart && r->neighbours)
+        left = r->neighbours - first;
+    else if (r->apart && r->whole_lanes && part + 1 == r->at[axis].count / zip)
+        left = r->whole_lanes - (rest && residue >= rest);
+    r->body.mask = lanes_below(r, affine_constant(0), affine_constant(left));
+}
+
 // Sets the body's axes for element `e` of the tile; e is a mixed-radix number over the tile's axes,
 // the last fastest.
 static void point_at(struct run *r, uint32_t e, bool vector) {
@@ -53,15 +68,20 @@ static void point_at(struct run *r, uint32_t e, bool vector) {
         uint32_t a = r->p->order[i], u = e % r->at[a].count;
         e /= r->at[a].count;
         bool lane = vector && (int)a == r->p->lane;
+        if (lane && r->p->zip > 1) {
+            zipped_point(r, a, u);
+            continue;
+        }
         c->axis[a] = affine_shift(r->at[a].base, r->at[a].scale * u * (lane ? r->p->lanes : 1));
         if (!lane || u + 1 < r->at[a].count)
             continue;
         if (r->whole_lanes)
-            c->mask = lanes_below(r, affine_constant(0), affine_constant(r->whole_lanes));
+            c->mask = lanes_below(r, affine_constant(0),
+                                  affine_constant(r->whole_lanes));
         else
             c->mask = r->tail;
     }
-    if (vector && r->p->lane >= 0)
+    if (vector && r->p->lane >= 0 && (r->p->zip == 1 || r->apart))
         c->ramp[r->p->lane] = r->at[r->p->lane].scale;
     body_move(c);
 }
@@ -371,6 +391,11 @@ static void leaf(struct run *r, const struct reduction *d, value_id *acc) {
     for (uint32_t k = 0; k < d->n_elements; k++) {
         uint32_t e = element_in_turn(r, k);
         point_at(r, e, r->p->lane >= 0);
+        bool never = false;
+        for (uint32_t i = 0; i < d->n_uses; i++)
+            never |= d->uses[i].leaf && body_never(&r->body, d->uses[i].guard);
+        if (never)
+            continue;
         value_id guards = 0;
         for (uint32_t i = 0; i < d->n_uses; i++)
             if (d->uses[i].leaf)
@@ -509,7 +534,7 @@ static void reduce_member(struct run *r, uint32_t n_elements, value_id *result, 
         best[e] = acc[e * r->slots];
 }
 
-static void store_element(struct run *r, const struct nest_member *m, value_id v) {
+static struct loop_access_at store_place(struct run *r, const struct nest_member *m) {
     struct body *c = &r->body;
     struct loop_access_at at = {.mask = c->mask, .at = affine_constant(0)};
     for (uint32_t d = 0; d < r->node->rank; d++) {
@@ -517,13 +542,40 @@ static void store_element(struct run *r, const struct nest_member *m, value_id v
         at.stride += c->ramp[d] * m->stride[d];
     }
     at.buffer = c->buffer(c->context, m->node);
-    build_store_lanes(r->b, c->lanes, at, v);
+    return at;
 }
 
-// The maps of one element, then its stores: whatever an element reads is read before it is
-// overwritten in place.
+static bool is_zipped(const struct run *r, const struct nest_member *m) {
+    bool lanes = lane_is_output(r) && r->p->zip == 1;
+    int64_t stride = lanes ? m->stride[r->p->lane] * r->at[r->p->lane].scale : 0;
+    return m->stored && stride > 1 && stride <= MOST_ZIPPED && r->p->lanes > 1;
+}
+
+static void store_elements(struct run *r, const struct nest_member *m, uint32_t n,
+                           const value_id *values) {
+    struct waiting *all = NEW_ARRAY(r->b->arena, n, struct waiting);
+    for (uint32_t e = 0; e < n; e++) {
+        point_at(r, e, lane_is_output(r));
+        all[e] = (struct waiting){store_place(r, m), values[e]};
+    }
+    zip_store(r, n, all);
+}
+
+// A vector of neighbours behind the axis' end.
+static bool is_absent(const struct run *r, uint32_t e) {
+    uint32_t i = r->p->n_order;
+    while (i-- > 0 && (int)r->p->order[i] != r->p->lane)
+        e /= r->at[r->p->order[i]].count;
+    return r->neighbours &&
+           e % r->at[r->p->lane].count * (int64_t)r->p->lanes >= r->neighbours;
+}
+
+// The maps of one element, then its stores, but for those that wait for their neighbours: whatever
+// an element reads is read before it is overwritten in place.
 static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *values,
                            struct body_binding *bindings, extent *extents) {
+    if (is_absent(r, e))
+        return;
     point_at(r, e, lane_is_output(r));
     for (uint32_t i = 0; i < r->k->n_members; i++) {
         enter_node(r, r->k->members[i].node, extents);
@@ -538,8 +590,9 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
     for (uint32_t i = 0; i < r->k->n_members; i++) {
         enter_node(r, r->k->members[i].node, extents);
         r->b->origin = r->node->origin;
-        if (r->k->members[i].stored)
-            store_element(r, &r->k->members[i], values[i * n + e]);
+        if (r->k->members[i].stored && !is_zipped(r, &r->k->members[i]))
+            build_store_lanes(r->b, r->body.lanes, store_place(r, &r->k->members[i]),
+                              values[i * n + e]);
     }
 }
 
@@ -584,16 +637,27 @@ static void tile(struct run *r) {
         enter_node(r, r->k->members[first].node, extents);
         r->b->origin = r->node->origin;
         value_id *best = n_reductions == 2 ? values + (1 - first) * n : NULL;
+        r->apart = true;
         if (r->mode == RUN_finish)
             take_sums(r, n, values);
         else
             reduce_member(r, n, values + first * n, best);
+        r->apart = false;
+        if (r->p->zip > 1)
+            zip_values(r, n, values + first * n);
         for (uint32_t e = 0; best && e < n; e++)
             best[e] = build_cast(r->b, graph_node(r->k->g, r->k->members[1 - first].node)->dtype,
                                  best[e]);
     }
     for (uint32_t e = 0; e < n; e++)
         finish_element(r, e, n, values, bindings, extents);
+    for (uint32_t i = 0; i < r->k->n_members; i++) {
+        if (!is_zipped(r, &r->k->members[i]))
+            continue;
+        enter_node(r, r->k->members[i].node, extents);
+        r->b->origin = r->node->origin;
+        store_elements(r, &r->k->members[i], n, values + i * n);
+    }
 }
 
 // ---- output loops
@@ -625,19 +689,25 @@ static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
 
 static void walk_fixed(struct run *r, uint32_t i, int64_t extent) {
     uint32_t a = r->p->order[i];
-    int64_t w = (int)a == r->p->lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w,
-            full = extent / by * by;
-    r->at[a].count = r->p->axis[a].jam;
+    bool lane = (int)a == r->p->lane;
+    uint32_t zip = lane ? r->p->zip : 1;
+    int64_t w = lane ? r->p->lanes : 1, by = r->p->axis[a].jam * w, full = extent / by * by;
+    bool short_by_one = r->p->axis[a].extent % zip != 0; // there are residues with less
+    full -= full == extent && short_by_one ? by : 0;
+    r->at[a].count = r->p->axis[a].jam * zip;
     if (full > 0)
         walk_block(r, i, 0, full, by);
     if (full == extent)
         return;
     int64_t rest = extent - full;
-    r->at[a].count = (uint32_t)((rest + w - 1) / w);
+    r->at[a].count = (uint32_t)((rest + w - 1) / w) * zip;
     if (w > 1)
-        r->whole_lanes = rest % w;
+        r->whole_lanes = short_by_one ? (rest - 1) % w + 1 : rest % w;
+    if (zip > 1)
+        r->neighbours = r->p->axis[a].extent - full * zip;
     walk_block(r, i, full, extent, rest);
     r->whole_lanes = w > 1 ? 0 : r->whole_lanes;
+    r->neighbours = lane ? 0 : r->neighbours;
 }
 
 // An extent with n: full tiles, then single elements (single masked vectors on the lane axis).
@@ -666,11 +736,7 @@ static void walk_samples(struct run *r, uint32_t i) {
     r->tail = lane ? 0 : r->tail;
 }
 
-static void walk(struct run *r, uint32_t i) {
-    if (i == r->p->n_order) {
-        tile(r);
-        return;
-    }
+static void walk_axis(struct run *r, uint32_t i) {
     uint32_t a = r->p->order[i];
     const struct nest_axis *x = &r->p->axis[a];
     if (r->product && r->product->limited[a]) {
@@ -703,30 +769,42 @@ static bool residues_fit(const struct run *r, const struct nest_residue *s, int6
     return true;
 }
 
-// Each class of residues is a nest of its own; where no term fits, the sum stays at its start.
-static void walk_residues(struct run *r, uint32_t i) {
-    if (i == r->p->n_residues) {
-        walk(r, 0);
-        return;
-    }
-    const struct nest_residue *s = &r->p->residue[i];
+// Each class of residues has loops of its own from its axis on; where no term fits, the sum stays at
+// its start.
+static void walk_residues(struct run *r, uint32_t i, const struct nest_residue *s) {
+    const struct axis_point before = r->at[s->out];
+    bool paired = s->red != UINT32_MAX, empty = r->empty;
     for (int64_t o = 0; o < s->by && o < r->p->axis[s->out].extent; o++) {
         int64_t q = 0;
-        bool paired = s->red != UINT32_MAX;
         while (q < (paired ? s->by : 1) && !residues_fit(r, s, o, q))
             q++;
-        bool empty = r->empty;
         const struct nest_axis *red = paired ? &r->p->axis[s->red] : NULL;
-        r->empty |= paired ? q == s->by || (!red->per_n && q >= red->extent) : q == 1;
+        r->empty = empty || (paired ? q == s->by || (!red->per_n && q >= red->extent) : q == 1);
         r->at[s->out].scale = s->by;
         r->at[s->out].shift = o;
         if (paired) {
             r->at[s->red].scale = s->by;
             r->at[s->red].shift = q;
         }
-        walk_residues(r, i + 1);
-        r->empty = empty;
+        walk_axis(r, i);
     }
+    r->empty = empty;
+    r->at[s->out] = before;
+    if (paired)
+        r->at[s->red] = (struct axis_point){affine_constant(0), 1, 1, 0};
+}
+
+static void walk(struct run *r, uint32_t i) {
+    if (i == r->p->n_order) {
+        tile(r);
+        return;
+    }
+    for (uint32_t k = 0; k < r->p->n_residues; k++)
+        if (r->p->residue[k].out == r->p->order[i]) {
+            walk_residues(r, i, &r->p->residue[k]);
+            return;
+        }
+    walk_axis(r, i);
 }
 
 void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *, node_id),
@@ -740,10 +818,12 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
     r->body.context = context;
     for (uint32_t a = 0; a < MAX_AXES; a++)
         r->at[a] = (struct axis_point){affine_constant(0), 1, 1, 0};
+    if (r->p->zip > 1)
+        r->at[r->p->lane].scale = r->p->zip;
     if (k->product)
         pack_emit(r);
     else
-        walk_residues(r, 0);
+        walk(r, 0);
 }
 
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode) {

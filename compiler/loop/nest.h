@@ -28,6 +28,8 @@ struct nest_plan {
     int64_t chunk;                     // > 0: the outermost loop is parallel
     uint32_t n_residues;
     struct nest_residue residue[2];
+    // > 1: a tile holds so many residues of the lane axis side by side, for a vector is every zip-th element
+    uint32_t zip;
     enum dtype accumulator;            // of real sums
     double lane_cost, tile_cost;       // vector operations for one element and one lane; tile_cost 0: no tile was looked for
     const char *why_scalar;            // NULL: it is not
@@ -72,7 +74,7 @@ struct nest_product {
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
 };
 
-enum { NEST_MEMBERS = 48, NEST_TILE = 64 };
+enum { NEST_MEMBERS = 48, NEST_TILE = 64, MOST_ZIPPED = 4 };
 struct nest_member {
     node_id node;
     bool stored;                       // else only later members read it

@@ -18,6 +18,8 @@ struct run {
     struct body body;
     struct axis_point at[MAX_AXES];
     int64_t whole_lanes; // of the tile's last vector; 0: all
+    int64_t neighbours;  // zip: of the tile's last vectors once they lie side by side; 0: all
+    bool apart;          // zip: lanes are so many elements apart, as the reduction wants them
     value_id tail;       // mask of the last vector where the extent is known at run time only
     // the reduction under way
     const struct node *node;
@@ -36,4 +38,11 @@ void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
 // pack.c
 void pack_emit(struct run *r);
 void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // elements of an axis in its block
-
+// zip.c
+struct waiting {
+    struct loop_access_at at;
+    value_id value;
+};
+// values of a tile: vectors of residues become vectors of neighbours
+void zip_values(struct run *r, uint32_t n, value_id *values);
+void zip_store(struct run *r, uint32_t n, struct waiting *all); // elements of one member

@@ -344,6 +344,10 @@ static void right_side(struct reader *r, struct loop_stmt *s) {
         place(r, s);
         lanes_and_mask(r, s);
         break;
+    case LOOP_zip:
+        s->whole = integer(r);
+        arguments(r, s);
+        break;
     case LOOP_fold:
         s->op = op_find(word(r));
         if (s->op == OP_none)

@@ -34,6 +34,7 @@ struct analysis {
     double after;      // .. and per result
     struct map seen;
     bool inner;                        // the member being read has the reduction
+    int zipped;                        // reduction axis whose terms go to residues of the lane axis; -1: none
     const struct nest_product *finish; // what follows the sums of a product; NULL: a nest
 };
 
@@ -45,7 +46,7 @@ void plan_scalar(struct nest *k) {
     const struct node *n = graph_node(k->g, k->members[0].node);
     struct nest_plan *p = &k->plan;
     *p = (struct nest_plan){
-        .n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .accumulator = n->dtype};
+        .n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .zip = 1, .accumulator = n->dtype};
     for (uint32_t a = 0; a < n->rank; a++) {
         set_extent(&p->axis[a], n->shape[a]);
         p->order[p->n_order++] = a;
@@ -62,6 +63,8 @@ static int64_t planned(const struct analysis *s, uint32_t axis) {
 static int64_t scale_of(const struct analysis *s, uint32_t axis) {
     if (s->finish)
         return s->finish->scale[axis];
+    if (s->p->zip > 1 && (int)axis == s->p->lane)
+        return s->p->zip;
     for (uint32_t i = 0; i < s->p->n_residues; i++)
         if (s->p->residue[i].out == axis || s->p->residue[i].red == axis)
             return s->p->residue[i].by;
@@ -325,6 +328,39 @@ static void choose_lane(struct analysis *s) {
                   : "no axis has two elements";
 }
 
+// ---- neighbours of the lane axis side by side
+// Residues that lanes step over are computed together, so that what is stored is a whole vector: the
+// terms that fit each of them are known where their axis is written out.
+static void zip_residues(struct analysis *s) {
+    struct nest_plan *p = s->p;
+    for (uint32_t i = 0; i < p->n_residues; i++) {
+        const struct nest_residue r = p->residue[i];
+        bool paired = r.red != UINT32_MAX;
+        if ((int)r.out != p->lane || r.by > MOST_ZIPPED ||
+            (paired && (p->axis[r.red].per_n || p->axis[r.red].extent > 8)))
+            continue;
+        p->zip = (uint32_t)r.by;
+        s->zipped = paired ? (int)r.red : -1;
+        p->residue[i] = p->residue[--p->n_residues];
+        return;
+    }
+}
+
+// A short axis whose elements lie between the lanes: all of it is in a tile.
+static void jam_between(struct analysis *s) {
+    for (uint32_t a = 0; a < s->p->n_out && s->p->lane >= 0 && s->p->n_red == 0; a++) {
+        bool fits = (int)a != s->p->lane && !s->p->axis[a].merged && !s->p->axis[a].per_n &&
+                    s->p->axis[a].extent > 1 && s->p->axis[a].extent <= MOST_ZIPPED;
+        for (uint32_t i = 0; i < s->n_streams && fits; i++) {
+            const struct stream *x = &s->streams[i];
+            fits = !x->store ||
+                   (x->step[a] == 1 && x->step[s->p->lane] == s->p->axis[a].extent);
+        }
+        if (fits)
+            s->p->axis[a].jam = (uint32_t)s->p->axis[a].extent;
+    }
+}
+
 // ---- the register tile
 struct tile_search {
     const struct analysis *s;
@@ -335,7 +371,7 @@ struct tile_search {
 
 static double tile_cost(const struct tile_search *t) {
     const struct nest_plan *p = t->s->p;
-    double accumulators = 1, loads = 0, held = 1e9, efficiency = 1, bodies = 1;
+    double accumulators = p->zip, loads = 0, held = 1e9, efficiency = 1, bodies = 1;
     for (uint32_t i = 0; i < t->n; i++) {
         int64_t w = (int)t->axes[i] == p->lane ? p->lanes : 1, scale = scale_of(t->s, t->axes[i]);
         accumulators *= t->jam[i];
@@ -499,7 +535,8 @@ static void choose_accumulator(struct analysis *s) {
 
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     struct analysis *s = NEW(a, struct analysis);
-    *s = (struct analysis){.arena = a, .g = k->g, .target = t, .k = k, .p = &k->plan};
+    *s = (struct analysis){
+        .arena = a, .g = k->g, .target = t, .k = k, .p = &k->plan, .zipped = -1};
     plan_scalar(k);
     find_residues(s);
     find_streams(s);
@@ -507,10 +544,14 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     merge_range(s, s->p->n_out, s->p->n_out + s->p->n_red);
     order_axes(s->p);
     choose_lane(s);
+    zip_residues(s);
+    jam_between(s);
     choose_accumulator(s);
     if (s->p->n_red)
         choose_tile(s);
     choose_unrolling(s);
+    if (s->zipped >= 0)
+        s->p->axis[s->zipped].unroll = true;
     choose_order(s);
     choose_chunk(s);
 }

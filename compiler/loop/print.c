@@ -147,6 +147,10 @@ static void right_side(struct printer *p, const struct loop_stmt *s) {
         place(p, s);
         lanes_and_mask(p, s);
         break;
+    case LOOP_zip:
+        text_printf(&p->t, " %lld", (long long)s->whole);
+        arguments(p, s);
+        break;
     case LOOP_fold:
         text_printf(&p->t, " %s", op_table[s->op].name);
         arguments(p, s);

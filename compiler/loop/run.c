@@ -219,6 +219,7 @@ static void compute(struct executor *m, const struct loop_stmt *s) {
         return;
     }
     for (uint32_t i = 0; i < s->type.lanes; i++) {
+        int64_t dealt = s->kind == LOOP_zip ? s->whole * s->type.lanes + i : 0;
         int64_t at =
             s->kind == LOOP_index || s->kind == LOOP_inside ? affine(m, s->at) + s->stride * i : 0;
         if (s->kind == LOOP_constant && !dtype_is_real(s->type.dtype))
@@ -231,6 +232,12 @@ static void compute(struct executor *m, const struct loop_stmt *s) {
             set(m, s->result, i, (double)at);
         else if (s->kind == LOOP_inside)
             set_whole(m, s->result, i, at >= 0 && at < affine(m, s->bound));
+        else if (s->kind == LOOP_zip && dtype_is_real(s->type.dtype))
+            set(m, s->result, i,
+                real(m, s->args[dealt % s->n_args], (uint32_t)(dealt / s->n_args)));
+        else if (s->kind == LOOP_zip)
+            set_whole(m, s->result, i,
+                      whole(m, s->args[dealt % s->n_args], (uint32_t)(dealt / s->n_args)));
         else if (s->kind == LOOP_cast && s->type.dtype == DTYPE_bool)
             set_whole(m, s->result, i, real(m, s->args[0], i) != 0);
         else if (s->kind == LOOP_cast && !dtype_is_real(s->type.dtype) &&

@@ -111,6 +111,13 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
         if (t != DTYPE_bool)
             fail(v, s, "gives a bool");
         break;
+    case LOOP_zip:
+        if (s->n_args < 2 || s->whole < 0 || s->whole >= (int64_t)s->n_args)
+            fail(v, s, "deals out two arguments or more, and has as many parts");
+        for (uint32_t i = 0; i < s->n_args; i++)
+            if (type_of(v, s->args[i]).dtype != t)
+                fail(v, s, "arguments and result differ in type");
+        break;
     case LOOP_fold:
         if (s->op != OP_add && s->op != OP_mul && s->op != OP_max && s->op != OP_min &&
             s->op != OP_and && s->op != OP_or)
