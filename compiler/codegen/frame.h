@@ -32,8 +32,9 @@ LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s);
 // ---- kernel.c: the greatest (or least) of several bounds
 LLVMValueRef frame_bound(struct frame *f, const struct loop_bounds *b, bool greatest);
 
-// ---- tile.c
+// ---- tile.c, dot.c
 void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms);
+void emit_dot(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms);
 void emit_transpose(struct frame *f, const struct loop_stmt *s);
 
 // ---- memory.c

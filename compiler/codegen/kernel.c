@@ -149,6 +149,8 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
             emit_store(f, s);
         } else if (s->kind == LOOP_tile) {
             emit_tile(f, s, frame_bound(f, &s->high, false));
+        } else if (s->kind == LOOP_dot) {
+            emit_dot(f, s, frame_bound(f, &s->high, false));
         } else if (s->kind == LOOP_transpose) {
             emit_transpose(f, s);
         } else if (s->kind == LOOP_for && s->chunk > 0) {

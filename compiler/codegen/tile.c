@@ -26,9 +26,29 @@ void tile_store(struct codegen *c, LLVMValueRef v, LLVMValueRef to, enum dtype t
     LLVMSetAlignment(LLVMBuildStore(B, v, to), (unsigned)dtype_size(t));
 }
 
+// ---- values that go round a loop
+LLVMValueRef tile_carry(struct codegen *c, LLVMValueRef first, LLVMBasicBlockRef before) {
+    LLVMValueRef phi = LLVMBuildPhi(B, LLVMTypeOf(first), "");
+    LLVMAddIncoming(phi, &first, &before, 1);
+    return phi;
+}
+
+void tile_close_carry(LLVMValueRef phi, LLVMValueRef next, LLVMBasicBlockRef last) {
+    LLVMAddIncoming(phi, &next, &last, 1);
+}
+
 // ---- the function of a tile
-// places: of the rows of b, one number for each; or one stride for all
-enum { TILE_terms, TILE_to, TILE_to_stride, TILE_a, TILE_b, TILE_places, N_TILE_PARAMS };
+enum {
+    TILE_terms,
+    TILE_to,
+    TILE_to_stride,
+    TILE_a,
+    TILE_b,
+    TILE_b_stride,
+    TILE_places,
+    TILE_strip,
+    N_TILE_PARAMS
+};
 
 LLVMValueRef tile_param(const struct tile *t, unsigned i) { return LLVMGetParam(t->function, i); }
 
@@ -37,13 +57,15 @@ LLVMValueRef tile_moved(const struct tile *t, LLVMValueRef from, LLVMValueRef by
     return LLVMBuildInBoundsGEP2(B, t->element, from, &by, 1, "");
 }
 
-// One term: sums += a[row] * b[lanes].
-static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b) {
+// One term: sums += a[row] * b[lanes]; strip: a copy of b.
+static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef strip) {
     struct codegen *c = t->c;
     LLVMValueRef right[2 * LOOP_MOST_ROWS];
     for (uint32_t v = 0; v < t->vectors; v++)
         right[v] =
             tile_load(c, t->vector, tile_moved(t, b, frame_integer(c, v * t->lanes)), t->dtype);
+    for (uint32_t v = 0; v < t->vectors && strip; v++)
+        tile_store(c, right[v], tile_moved(t, strip, frame_integer(c, v * t->lanes)), t->dtype);
     for (uint32_t r = 0; r < t->rows; r++) {
         LLVMValueRef left =
             tile_load(c, t->element, tile_moved(t, a, frame_integer(c, r)), t->dtype);
@@ -52,16 +74,6 @@ static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b) {
             t->sums[r * t->vectors + v] =
                 value_multiply_add(c, left, right[v], t->sums[r * t->vectors + v]);
     }
-}
-
-static LLVMValueRef carry(struct codegen *c, LLVMValueRef first, LLVMBasicBlockRef before) {
-    LLVMValueRef phi = LLVMBuildPhi(B, LLVMTypeOf(first), "");
-    LLVMAddIncoming(phi, &first, &before, 1);
-    return phi;
-}
-
-static void close_carry(LLVMValueRef phi, LLVMValueRef next, LLVMBasicBlockRef last) {
-    LLVMAddIncoming(phi, &next, &last, 1);
 }
 
 static void add_terms(struct tile *t) {
@@ -76,30 +88,52 @@ static void add_terms(struct tile *t) {
         t->sums[i] = LLVMConstNull(t->vector);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, terms, zero, ""), body, after);
     LLVMPositionBuilderAtEnd(B, body);
-    LLVMValueRef left = carry(c, terms, before), a = carry(c, tile_param(t, TILE_a), before),
-                 b = carry(c, tile_param(t, t->is_placed ? TILE_places : TILE_b), before);
+    LLVMValueRef left = tile_carry(c, terms, before),
+                 a = tile_carry(c, tile_param(t, TILE_a), before),
+                 place = tile_carry(c, tile_param(t, t->is_placed ? TILE_places : TILE_b), before),
+                 b = place,
+                 strip = t->is_copied ? tile_carry(c, tile_param(t, TILE_strip), before) : NULL;
     for (uint32_t i = 0; i < n; i++)
-        phis[i] = t->sums[i] = carry(c, t->sums[i], before);
-    add_term(t, a,
-             t->is_placed ? tile_moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, ""))
-                          : b);
+        phis[i] = t->sums[i] = tile_carry(c, t->sums[i], before);
+    if (t->is_placed)
+        b = tile_moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, ""));
+    add_term(t, a, b, strip);
+    if (strip)
+        tile_close_carry(strip, tile_moved(t, strip, frame_integer(c, t->vectors * t->lanes)),
+                         body);
     LLVMValueRef next = LLVMBuildNSWAdd(B, left, frame_integer(c, -1), "");
-    close_carry(left, next, body);
-    close_carry(a, tile_moved(t, a, frame_integer(c, t->rows)), body);
+    tile_close_carry(left, next, body);
+    tile_close_carry(a, tile_moved(t, a, frame_integer(c, t->rows)), body);
     LLVMValueRef one = frame_integer(c, 1);
-    close_carry(b,
-                t->is_placed ? LLVMBuildInBoundsGEP2(B, c->i64, b, &one, 1, "")
-                             : tile_moved(t, b, tile_param(t, TILE_places)),
-                body);
+    tile_close_carry(place,
+                     t->is_placed ? LLVMBuildInBoundsGEP2(B, c->i64, place, &one, 1, "")
+                                  : tile_moved(t, place, tile_param(t, TILE_b_stride)),
+                     body);
     for (uint32_t i = 0; i < n; i++)
-        close_carry(phis[i], t->sums[i], body);
+        tile_close_carry(phis[i], t->sums[i], body);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, next, zero, ""), body, after);
     LLVMPositionBuilderAtEnd(B, after);
     for (uint32_t i = 0; i < n; i++) {
         LLVMValueRef sum = LLVMBuildPhi(B, t->vector, "");
-        close_carry(sum, LLVMConstNull(t->vector), before);
-        close_carry(sum, t->sums[i], body);
+        tile_close_carry(sum, LLVMConstNull(t->vector), before);
+        tile_close_carry(sum, t->sums[i], body);
         t->sums[i] = sum;
+    }
+}
+
+// The lines of the sums are on their way to the cache while the terms are added.
+static void touch_sums(struct tile *t) {
+    struct codegen *c = t->c;
+    int64_t line = 64 / (int64_t)dtype_size(t->dtype), last = t->vectors * t->lanes - 1;
+    LLVMValueRef to = tile_param(t, TILE_to);
+    for (uint32_t r = 0; r < t->rows; r++) {
+        for (int64_t at = 0; at < last + line; at += line) {
+            LLVMValueRef args[] = {tile_moved(t, to, frame_integer(c, at < last ? at : last)),
+                                   LLVMConstInt(c->i32, 1, false), LLVMConstInt(c->i32, 3, false),
+                                   LLVMConstInt(c->i32, 1, false)};
+            value_intrinsic(c, "llvm.prefetch", c->pointer, 4, args);
+        }
+        to = tile_moved(t, to, tile_param(t, TILE_to_stride));
     }
 }
 
@@ -145,21 +179,29 @@ void tile_finish(struct tile *t) {
 static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) {
     const char *name = arena_printf(c->arena, "tile.%s.%ux%ux%u%s%s", dtype_name(s->type.dtype),
                                     s->rows, s->vectors, s->type.lanes,
-                                    s->is_placed ? ".placed" : "", s->accumulate ? ".add" : "");
+                                    s->is_copied   ? ".copied"
+                                    : s->is_placed ? ".placed"
+                                                   : "",
+                                    s->accumulate ? ".add" : "");
     LLVMTypeRef params[N_TILE_PARAMS] = {
-        [TILE_terms] = c->i64,     [TILE_to] = c->pointer,
-        [TILE_to_stride] = c->i64, [TILE_a] = c->pointer,
-        [TILE_b] = c->pointer,     [TILE_places] = s->is_placed ? c->pointer : c->i64};
+        [TILE_terms] = c->i64,      [TILE_to] = c->pointer,   [TILE_to_stride] = c->i64,
+        [TILE_a] = c->pointer,      [TILE_b] = c->pointer,    [TILE_b_stride] = c->i64,
+        [TILE_places] = c->pointer, [TILE_strip] = c->pointer};
+    unsigned n = s->is_copied ? N_TILE_PARAMS : s->is_placed ? TILE_strip : TILE_places;
     struct tile t = {.c = c,
                      .dtype = s->type.dtype,
                      .rows = s->rows,
                      .vectors = s->vectors,
                      .lanes = s->type.lanes,
-                     .is_placed = s->is_placed};
-    if (tile_start(&t, name, N_TILE_PARAMS, params)) {
+                     .is_placed = s->is_placed,
+                     .is_copied = s->is_copied};
+    if (tile_start(&t, name, n, params)) {
         emit_attribute(c, t.function, 1 + TILE_to, "noalias");
         emit_attribute(c, t.function, 1 + TILE_a, "readonly");
         emit_attribute(c, t.function, 1 + TILE_b, "readonly");
+        if (t.is_copied)
+            emit_attribute(c, t.function, 1 + TILE_strip, "noalias");
+        touch_sums(&t);
         add_terms(&t);
         store_sums(&t, s->accumulate);
         tile_finish(&t);
@@ -177,9 +219,13 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
         [TILE_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
         [TILE_a] = tile_area(f, &s->areas[AREA_a], t),
         [TILE_b] = tile_area(f, &s->areas[AREA_b], t),
-        [TILE_places] = s->is_placed ? tile_area(f, &s->areas[AREA_places], DTYPE_i64)
-                                     : frame_integer(c, s->areas[AREA_b].stride)};
-    LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, N_TILE_PARAMS, "");
+        [TILE_b_stride] = frame_integer(c, s->areas[AREA_b].stride)};
+    if (s->is_placed)
+        args[TILE_places] = tile_area(f, &s->areas[AREA_places], DTYPE_i64);
+    if (s->is_copied)
+        args[TILE_strip] = tile_area(f, &s->areas[AREA_strip], t);
+    LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, LLVMCountParams(function),
+                   "");
 }
 
 // At each distance d, the blocks of d lanes beside the diagonal change places.
@@ -216,14 +262,14 @@ struct counting tile_open_loop(struct tile *t, LLVMValueRef low, LLVMValueRef hi
                          .by = by};
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, low, high, ""), body, l.after);
     LLVMPositionBuilderAtEnd(B, body);
-    l.k = carry(c, low, before);
+    l.k = tile_carry(c, low, before);
     return l;
 }
 void tile_close_loop(struct tile *t, struct counting *l) {
     struct codegen *c = t->c;
     LLVMBasicBlockRef last = LLVMGetInsertBlock(B);
     LLVMValueRef next = LLVMBuildNSWAdd(B, l->k, frame_integer(c, l->by), "");
-    close_carry(l->k, next, last);
+    tile_close_carry(l->k, next, last);
     LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, next, l->high, ""),
                     LLVMGetInstructionParent(l->k), l->after);
     LLVMPositionBuilderAtEnd(B, l->after);

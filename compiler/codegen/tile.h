@@ -1,4 +1,4 @@
-// Functions that many kernels share (tile.c, transform.c): how one is begun, filled and finished.
+// Functions that many kernels share (tile.c, dot.c, transform.c): how one is begun, filled and finished.
 #pragma once
 
 #include "frame.h"
@@ -8,7 +8,7 @@ struct tile {
     struct codegen *c;
     enum dtype dtype;
     uint32_t rows, vectors, lanes;
-    bool is_placed;
+    bool is_placed, is_copied;
     LLVMTypeRef element, vector;
     LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];
     LLVMBasicBlockRef here; // what was under construction before
@@ -24,6 +24,9 @@ LLVMValueRef tile_load(struct codegen *c, LLVMTypeRef type, LLVMValueRef from, e
 void tile_store(struct codegen *c, LLVMValueRef v, LLVMValueRef to, enum dtype t);
 // Where an area begins, for its caller.
 LLVMValueRef tile_area(struct frame *f, const struct loop_area *x, enum dtype t);
+// A value that goes round a loop: `first` when it comes from `before`, `next` from the body's last block.
+LLVMValueRef tile_carry(struct codegen *c, LLVMValueRef first, LLVMBasicBlockRef before);
+void tile_close_carry(LLVMValueRef phi, LLVMValueRef next, LLVMBasicBlockRef last);
 // for (k = low; k < high; k += by) body(k), the builder in the body; closed by tile_close_loop.
 struct counting {
     LLVMBasicBlockRef after;

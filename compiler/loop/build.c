@@ -231,17 +231,29 @@ void build_store(struct build *b, struct loop_access_at m, value_id x) {
     build_store_lanes(b, lanes_of(b, 3, (value_id[]){x, m.offset, m.mask}), m, x);
 }
 
-void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
-                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
-                bool is_placed) {
-    add(b, (struct loop_stmt){.kind = LOOP_tile,
+static void add_product(struct build *b, enum loop_kind kind, struct loop_type t, uint32_t rows,
+                        uint32_t vectors, const struct loop_area *areas, struct loop_bounds terms,
+                        bool accumulate, bool is_placed, bool is_copied) {
+    add(b, (struct loop_stmt){.kind = kind,
                               .type = t,
                               .rows = rows,
                               .vectors = vectors,
                               .areas = arena_copy(b->arena, areas, N_AREAS * sizeof *areas),
                               .high = terms,
                               .accumulate = accumulate,
-                              .is_placed = is_placed});
+                              .is_placed = is_placed,
+                              .is_copied = is_copied});
+}
+
+void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
+                bool is_placed, bool is_copied) {
+    add_product(b, LOOP_tile, t, rows, vectors, areas, terms, accumulate, is_placed, is_copied);
+}
+
+void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+               const struct loop_area *areas, struct loop_bounds terms, bool accumulate) {
+    add_product(b, LOOP_dot, t, rows, vectors, areas, terms, accumulate, false, false);
 }
 
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to,

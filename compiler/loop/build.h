@@ -46,9 +46,13 @@ value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
 // as many lanes as x, offset or mask have
 void build_store(struct build *b, struct loop_access_at m, value_id x);
 void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x);
-// areas: AREA_to, AREA_a, AREA_b, AREA_places if is_placed; `terms`: how many products each element is the sum of
+// areas: AREA_to, AREA_a, AREA_b, AREA_places if it is placed, AREA_strip if copied; `terms`: how many products each element is the sum of
 void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
-                struct loop_bounds terms, bool accumulate, bool is_placed);
+                struct loop_bounds terms, bool accumulate, bool is_placed,
+                bool is_copied);
+// the same areas; a and b: rows along their terms, with strides
+void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
+               struct loop_bounds terms, bool accumulate);
 // to[k][l] = from[l][k * step], l < rows, k < columns
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from, int64_t step,
                      struct loop_bounds rows, struct loop_bounds columns);

@@ -31,7 +31,11 @@
 //    without one, uses them.
 //  * tile: a product of matrices on registers. to[r][l] (=, += if accumulate) the sum over k < high
 //    of a[k][r] * b[k][l], for r < rows and l < vectors * lanes; a's rows are `rows` elements apart.
-//    Terms are added one after the other from 0 on, as fma does; `to` gets the sum. transpose: to[k][l] =
+//    Terms are added one after the other from 0 on, as fma does; `to` gets the sum. If it is placed, row k of b is at places[k], not k strides on; if it is
+//    copied too, a copy of it goes to the strip, where rows are vectors * lanes apart. dot: to[r][v]
+//    (=, += if accumulate) the sum over k < high, rounded up to whole vectors, of a[r][k] * b[v][k], for
+//    r < rows and v < vectors. Each lane adds its terms one after the other from 0 on, as fma does, then
+//    lane i gets lane i + half until one is left. transpose: to[k][l] =
 //    from[l][k * stride] for l < low, k < high, in order of k; low is at most lanes, and up to `lanes`
 //    elements of a row of `to` are written, those after l of no certain value.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
@@ -81,7 +85,7 @@ struct loop_carried { value_id result, inside, first, next; };
 
 // Rows of a buffer, each `stride` elements after the one before.
 struct loop_area { uint32_t buffer; struct loop_affine at; int64_t stride; };
-enum { AREA_to, AREA_a, AREA_b, AREA_places, N_AREAS, LOOP_MOST_ROWS = 32 };
+enum { AREA_to, AREA_a, AREA_b, AREA_places, AREA_strip, N_AREAS, LOOP_MOST_ROWS = 32 };
 
 struct loop_stmt {
     enum loop_kind kind;
@@ -99,12 +103,13 @@ struct loop_stmt {
     // load, store: number of the parameter, or n_params + number of the local
     uint32_t buffer;
     value_id offset, mask;   // 0: none
-    // tile, transpose: what is written, what is read; as many terms, rows, columns as the least of
+    // tile, dot, transpose: what is written, what is read; as many terms, rows, columns as the least of
     // the bounds
     struct loop_area *areas; // N_AREAS
     uint32_t rows, vectors;
     bool accumulate;
-    bool is_placed;          // row k of b begins at element places[k] of it, not at k * stride
+    bool is_placed;          // row k of b begins at element places[k] of it
+    bool is_copied;          // and a copy of it goes to the strip
     // for
     value_id variable;
     struct loop_bounds low, high;

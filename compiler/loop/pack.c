@@ -5,7 +5,7 @@
 //         for pieces of the terms:
 //             pack b                              [terms][columns]
 //             pack a                              [rows / R][terms][R]
-//             for tiles: sums (+)= a * b
+//             for tiles: sums (+)= a * b          the first of a column copies b
 //         finish the sums                         epilogue maps, stores
 //
 // b is copied along the axis where its memory is contiguous. If that is an axis of columns, a line
@@ -411,7 +411,7 @@ static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
 
 // ---- transposing them
 struct buffers {
-    uint32_t a, b, lines, places;
+    uint32_t a, b, lines, places, strip;
 };
 
 static void transpose_lines(struct run *r, const struct buffers *to, struct loop_affine at) {
@@ -631,7 +631,33 @@ static void set_places(struct run *r, const struct buffers *to) {
         build_close(r->b, 0, NULL);
 }
 
-// The columns of a tile stay in the first-level cache while all rows pass by.
+// Tiles of the same columns. Where they are many, the first copies the columns to a strip,
+// [terms][width], which stays in the first-level cache while the others pass by.
+static void emit_rows(struct run *r, const struct buffers *from, struct loop_affine column,
+                      struct loop_affine a, bool first) {
+    const struct nest_product *p = r->product;
+    struct build *b = r->b;
+    enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
+    bool placed = first || !p->is_copied;
+    struct loop_bounds rows = build_bound(b, end_of(r, p->row)),
+                       low = build_bound(b, affine_constant(first ? 0 : p->rows));
+    if (first && p->is_copied)
+        build_add_bound(b, &rows, affine_constant(p->rows), 1, 1);
+    struct loop_stmt *s = build_for(b, low, rows, p->rows, 0, NULL);
+    struct loop_affine row = affine_value(b->arena, s->variable), origin = affine_constant(0);
+    int64_t to = p->sum_stride[p->row];
+    struct loop_area areas[N_AREAS] = {
+        [AREA_to] = {r->sums, affine_add(b->arena, column, affine_scale(b->arena, row, to)), to},
+        [AREA_a] = {from->a, affine_add(b->arena, a, affine_scale(b->arena, row, p->a_stride)), 0},
+        [AREA_b] = {placed ? from->b : from->strip, placed ? column : origin,
+                    p->vectors * p->lanes},
+        [AREA_places] = {from->places, origin, 0},
+        [AREA_strip] = {from->strip, origin, 0}};
+    build_tile(b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
+               piece_bound(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
+    build_close(b, 0, NULL);
+}
+
 static void emit_tiles(struct run *r, const struct buffers *from) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
@@ -648,17 +674,9 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
     struct loop_stmt *s = build_for(b, zero, piece_bound(r, AXIS_column, p->n_columns),
                                     p->vectors * p->lanes, 0, NULL);
     struct loop_affine column = affine_value(arena, s->variable);
-    s = build_for(b, zero, build_bound(b, end_of(r, p->row)), p->rows, 0, NULL);
-    struct loop_affine row = affine_value(arena, s->variable);
-    int64_t to = p->sum_stride[p->row];
-    struct loop_area areas[N_AREAS] = {
-        [AREA_to] = {r->sums, affine_add(arena, column, affine_scale(arena, row, to)), to},
-        [AREA_a] = {from->a, affine_add(arena, a, affine_scale(arena, row, p->a_stride)), 0},
-        [AREA_b] = {from->b, column, p->b_stride},
-        [AREA_places] = {from->places, affine_constant(0), 0}};
-    build_tile(b, (struct loop_type){n->dtype, p->lanes}, p->rows, p->vectors, areas,
-               piece_bound(r, AXIS_term, p->n_terms), p->cut_terms, p->is_placed);
-    build_close(b, 0, NULL);
+    emit_rows(r, from, column, a, true);
+    if (p->is_copied)
+        emit_rows(r, from, column, a, false);
     build_close(b, 0, NULL);
 }
 
@@ -676,19 +694,21 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static struct buffers add_buffers(struct run *r) {
     const struct nest_product *p = r->k->product;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
-    int64_t a = 0, b = 0, lines = 0, sums = 0, places = 0;
+    int64_t a = 0, b = 0, lines = 0, sums = 0, places = 0, strip = 0;
     struct buffers made;
     for (; p; p = p->next) {
         a = larger(a, p->a_whole ? 0 : p->a_count);
         b = larger(b, p->empty ? 0 : p->b_count);
         lines = larger(lines, p->empty ? 0 : p->line_count);
         sums = larger(sums, p->sum_count);
-        places = larger(places, p->is_placed ? p->n_terms : 0);
+        places = larger(places, p->empty ? 0 : p->n_terms);
+        strip = larger(strip, p->empty || !p->is_copied ? 0 : p->n_terms * p->vectors * p->lanes);
     }
     made.a = a ? add_local(r->b, "rows", t, a) : r->k->packed;
     made.b = add_local(r->b, "columns", t, b);
     made.lines = add_local(r->b, "lines", t, lines);
     made.places = add_local(r->b, "places", DTYPE_i64, places);
+    made.strip = add_local(r->b, "strip", t, strip);
     r->sums = add_local(r->b, "sums", t, sums);
     return made;
 }
@@ -702,7 +722,7 @@ static void emit_class(struct run *r, const struct buffers *made) {
             open_pieces(r, a);
             outer[n_outer++] = a;
         }
-    if (p->is_placed && !p->empty)
+    if (!p->empty)
         set_places(r, made);
     if (p->cut_terms || p->empty)
         clear_sums(r);

@@ -433,30 +433,33 @@ static struct loop_area area(struct reader *r, bool stride) {
 }
 
 static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kind kind) {
-    bool tile = kind == LOOP_tile;
+    bool product = kind != LOOP_transpose;
     s->kind = kind;
     s->type = type(r);
-    if (tile) {
+    if (product) {
         s->rows = count(r, LOOP_MOST_ROWS + 1);
         require(r, "x");
         s->vectors = count(r, LOOP_MOST_ROWS + 1);
     }
     s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
     s->areas[AREA_to] = area(r, true);
-    s->accumulate = tile && accept(r, "+=");
+    s->accumulate = product && accept(r, "+=");
     if (!s->accumulate)
         require(r, "=");
-    s->areas[AREA_a] = area(r, !tile);
-    if (tile) {
+    s->areas[AREA_a] = area(r, kind != LOOP_tile);
+    if (product) {
         require(r, "*");
         s->areas[AREA_b] = area(r, false);
-        s->is_placed = accept_word(r, "places");
-        if (s->is_placed)
+        s->is_placed = kind == LOOP_tile && accept_word(r, "places");
+        if (s->is_placed) {
             s->areas[AREA_places] = area(r, false);
-        else
+            s->is_copied = accept_word(r, "copied");
+            if (s->is_copied)
+                s->areas[AREA_strip] = area(r, false);
+        } else {
             require(r, "stride");
-        if (!s->is_placed)
             s->areas[AREA_b].stride = integer(r);
+        }
         require(r, "terms");
     } else {
         require(r, "step");
@@ -508,6 +511,8 @@ static struct loop_block block(struct reader *r) {
             store(r, s);
         else if (accept_word(r, "tile"))
             block_statement(r, s, LOOP_tile);
+        else if (accept_word(r, "dot"))
+            block_statement(r, s, LOOP_dot);
         else if (accept_word(r, "transpose"))
             block_statement(r, s, LOOP_transpose);
         else if (r->at < r->n && r->text[r->at] == '%')

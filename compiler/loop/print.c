@@ -234,18 +234,22 @@ static void area(struct printer *p, const struct loop_area *x, bool stride) {
 static void block_statement(struct printer *p, const struct loop_stmt *s) {
     text_printf(&p->t, "%s ", loop_table[s->kind].name);
     type(p, s->type);
-    if (s->kind == LOOP_tile)
+    if (s->kind != LOOP_transpose)
         text_printf(&p->t, " %u x %u", s->rows, s->vectors);
     text_add(&p->t, " ");
     area(p, &s->areas[AREA_to], true);
     text_add(&p->t, s->accumulate ? " += " : " = ");
-    area(p, &s->areas[AREA_a], s->kind == LOOP_transpose);
-    if (s->kind == LOOP_tile) {
+    area(p, &s->areas[AREA_a], s->kind != LOOP_tile);
+    if (s->kind != LOOP_transpose) {
         text_add(&p->t, " * ");
         area(p, &s->areas[AREA_b], !s->is_placed);
         if (s->is_placed) {
             text_add(&p->t, " places ");
             area(p, &s->areas[AREA_places], false);
+        }
+        if (s->is_copied) {
+            text_add(&p->t, " copied ");
+            area(p, &s->areas[AREA_strip], false);
         }
         text_add(&p->t, " terms ");
     } else {

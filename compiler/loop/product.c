@@ -17,9 +17,13 @@
 static const int64_t PANEL_BYTES = 256 << 10, SUM_BYTES = 768 << 10, FIRST_LEVEL_BYTES = 24 << 10;
 // Fewer rows do not repay the packing of the columns, fewer terms not the sums' way through memory.
 enum { LEAST_ROWS = 12, LEAST_TERMS = 24 };
+// Fewer tiles of the same columns do not repay their copy.
+enum { LEAST_TILES = 10 };
 static const double LEAST_MULTIPLIES = 100e3;
 // Packing an element of b, in multiply-adds of a tile.
 static const double PACKING = 2.7;
+// Cycles of copying a vector of b to a strip; of a number of a that comes from the second level.
+static const double STRIP = 0.7, LOADING = 0.05;
 
 struct candidate {
     const struct loop_target *target;
@@ -140,21 +144,19 @@ static bool find_run(struct candidate *c) {
 
 // ---- the tile
 // Cycles of one term over its multiply-adds, and the rows that are computed in vain. Two vectors of
-// 256 bits are multiplied a cycle, two loads go on, the next addition to an accumulator is four
-// cycles later, and each cache line of b's row costs as much as three products: a line of b is used
-// once a tile, so tall tiles win.
+// 256 bits are multiplied a cycle, two loads go on, and the next addition to an accumulator is four
+// cycles later. A strip of b is copied once for all rows.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
-    double n = rows * vectors, line = 64, bytes = (double)(c->p->lanes * c->element);
-    int64_t m = planned(c, c->p->row), padded = (m + rows - 1) / rows * rows;
+    double n = rows * vectors, bytes = (double)(c->p->lanes * c->element);
+    int64_t m = planned(c, c->p->row), tiles = (m + rows - 1) / rows;
     if (n + vectors + 1 > c->target->n_registers ||
         !(rows <= c->p->lanes || rows % c->p->lanes == 0))
         return 1e9;
-    double cycles = n * (bytes > 32 ? 1 : 0.5), lines = vectors * bytes / line,
-           loads = 0.5 * (rows + vectors);
+    double cycles = n * (bytes > 32 ? 1 : 0.5), loads = 0.5 * (rows + vectors);
     cycles = cycles > loads ? cycles : loads;
-    cycles =
-        (cycles > 4 ? cycles : 4) + 1.5 * (lines > 1 ? lines + (lines > (int)lines ? 0.5 : 0) : 1);
-    return cycles / n * (double)padded / (double)m;
+    cycles = 0.5 + (cycles > 4 ? cycles : 4);
+    cycles += STRIP * vectors / (double)tiles + LOADING * rows;
+    return cycles / n * (double)(tiles * rows) / (double)m;
 }
 
 // ---- blocks
@@ -264,7 +266,7 @@ static double block_cost(struct candidate *c, const struct cut *columns, const s
     if (!p->a_whole)
         cost *= 1 + 8.0 / (double)columns->n;
     if (terms->n * width * c->element > FIRST_LEVEL_BYTES)
-        cost *= 1.06;
+        cost *= 1 + 0.6 / p->rows;
     double pieces = all_columns / (double)columns->n * count_of(c, AXIS_batch);
     return cost * (pieces < 2 ? 1.5 : 1 + 0.1 / pieces);
 }
@@ -301,7 +303,6 @@ static void lay_out_lines(struct candidate *c, int64_t length) {
         if (p->slides[a]) {
             p->b_line[a] = p->by[a] * p->n_columns / p->block[p->slides[a] - 1];
             p->b_base -= p->by[a] < 0 ? p->b_line[a] * (p->block[a] - 1) : 0;
-            p->is_placed = true;
             continue;
         }
         p->b_line[a] = lines * p->b_stride;
@@ -327,6 +328,7 @@ static bool choose_blocks(struct candidate *c) {
     c->p->vectors = best.vectors;
     c->p->block[c->p->row] = planned(c, c->p->row);
     c->p->limited[c->p->row] = is_dynamic(c, c->p->row);
+    c->p->is_copied = planned(c, c->p->row) >= LEAST_TILES * best.rows;
     c->p->n_columns = set_blocks(c, AXIS_column, best.columns.axis, best.columns.by);
     c->p->n_terms = set_blocks(c, AXIS_term, best.terms.axis, best.terms.by);
     c->p->cut_terms = (double)c->p->n_terms < count_of(c, AXIS_term);

@@ -269,6 +269,14 @@ static double tile_column(const struct executor *m, const struct loop_stmt *s, i
                l + ((const int64_t *)m->buffers[places->buffer])[affine(m, places->at) + k]);
 }
 
+static void copy_strip(struct executor *m, const struct loop_stmt *s) {
+    struct loop_area strip = s->areas[AREA_strip];
+    strip.stride = s->vectors * s->type.lanes;
+    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
+        for (int64_t l = 0; l < strip.stride; l++)
+            put(m, &strip, k, l, tile_column(m, s, k, l));
+}
+
 static void tile(struct executor *m, const struct loop_stmt *s) {
     struct loop_area a = s->areas[AREA_a];
     bool f32 = s->type.dtype == DTYPE_f32;
@@ -281,6 +289,39 @@ static void tile(struct executor *m, const struct loop_stmt *s) {
                 sum = f32 ? fmaf((float)x, (float)y, (float)sum) : fma(x, y, sum);
             }
             put(m, &s->areas[AREA_to], r, l, s->accumulate ? from + sum : sum);
+        }
+    if (s->is_copied)
+        copy_strip(m, s);
+}
+
+static double rounded_sum(bool f32, double x, double y) {
+    return f32 ? (double)((float)x + (float)y) : x + y;
+}
+
+static double dot_of(const struct executor *m, const struct loop_stmt *s, int64_t r, int64_t v) {
+    double lanes[MAX_LANES] = {0};
+    bool f32 = s->type.dtype == DTYPE_f32;
+    uint32_t w = s->type.lanes;
+    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k += w)
+        for (uint32_t l = 0; l < w; l++) {
+            double x = get(m, &s->areas[AREA_a], r, k + l), y = get(m, &s->areas[AREA_b], v, k + l);
+            lanes[l] =
+                f32 ? (double)fmaf((float)x, (float)y, (float)lanes[l]) : fma(x, y, lanes[l]);
+        }
+    for (uint32_t half = w / 2; half; half /= 2)
+        for (uint32_t l = 0; l < half; l++)
+            lanes[l] = rounded_sum(f32, lanes[l], lanes[l + half]);
+    return lanes[0];
+}
+
+static void dot(struct executor *m, const struct loop_stmt *s) {
+    for (int64_t r = 0; r < s->rows; r++)
+        for (int64_t v = 0; v < s->vectors; v++) {
+            double sum = dot_of(m, s, r, v);
+            if (s->accumulate)
+                sum =
+                    rounded_sum(s->type.dtype == DTYPE_f32, get(m, &s->areas[AREA_to], r, v), sum);
+            put(m, &s->areas[AREA_to], r, v, sum);
         }
 }
 
@@ -345,6 +386,8 @@ static void block(struct executor *m, const struct loop_block *b) {
             branch(m, s);
         else if (s->kind == LOOP_tile)
             tile(m, s);
+        else if (s->kind == LOOP_dot)
+            dot(m, s);
         else if (s->kind == LOOP_transpose)
             transpose(m, s);
         else if (loop_table[s->kind].class == LOOP_MEMORY)

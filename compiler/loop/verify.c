@@ -215,15 +215,17 @@ static void check_block_statement(struct verifier *v, const struct loop_stmt *s)
         fail(v, s, "works on real numbers");
     if (lanes < 2 || (lanes & (lanes - 1)))
         fail(v, s, "lanes are a power of two, 2 at least");
-    if (s->kind == LOOP_tile && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
+    if (s->kind != LOOP_transpose && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
                                  s->rows * s->vectors > 2 * LOOP_MOST_ROWS))
         fail(v, s, "more rows than registers");
     check_area(v, s, &s->areas[AREA_to], s->type.dtype, true);
     check_area(v, s, &s->areas[AREA_a], s->type.dtype, false);
-    if (s->kind == LOOP_tile)
+    if (s->kind != LOOP_transpose)
         check_area(v, s, &s->areas[AREA_b], s->type.dtype, false);
     if (s->is_placed)
         check_area(v, s, &s->areas[AREA_places], DTYPE_i64, false);
+    if (s->is_copied)
+        check_area(v, s, &s->areas[AREA_strip], s->type.dtype, true);
     if (s->kind == LOOP_transpose)
         check_bounds(v, s, s->low);
     check_bounds(v, s, s->high);

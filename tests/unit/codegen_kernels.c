@@ -1,5 +1,6 @@
 // What a kernel is made of, each by a small kernel built by hand: parallel loops, carried values,
-// masks, gathers, branches, integers, local memory; and that machine code knows its .net lines.
+// masks, gathers, branches, integers, local memory, products; and that machine code knows its .net
+// lines.
 #include "../../compiler/loop/build.h"
 #include "../support/compiled.h"
 
@@ -230,6 +231,128 @@ static bool says(struct arena *a, const char *command, const char *word) {
     pclose(from);
     return strstr(text_string(&t), word) != NULL;
 }
+// ---- products: to[r][..] of a tile and of a dot
+enum { TERMS = 48, MOST = 64, ROW = 80, SIDE = MOST * ROW };
+
+static struct loop_area area(uint32_t buffer, int64_t at, int64_t stride) {
+    return (struct loop_area){buffer, affine_constant(at), stride};
+}
+
+// The kernel as text, read back, is the same text.
+static void check_text(struct arena *a, const struct loop_module *m) {
+    const char *text = loop_text(a, m);
+    struct diags *d = diags_create(a, NULL);
+    const struct loop_module *again = loop_parse(a, text, strlen(text), d, 0);
+    assert_non_null(again);
+    assert_string_equal(loop_text(a, again), text);
+}
+
+static double product_of(bool dot, uint32_t rows, uint32_t r, uint32_t l, const float *x,
+                         const float *y, int64_t terms) {
+    double sum = 0;
+    for (int64_t k = 0; k < terms; k++)
+        sum += dot ? (double)x[1 + r * ROW + k] * (double)y[3 + l * ROW + k]
+                   : (double)x[1 + k * rows + r] * (double)y[3 + k * ROW + l];
+    return sum;
+}
+
+// With whole numbers exactly; with others as the interpreter adds them.
+static void check_product(struct arena *a, bool dot, uint32_t rows, uint32_t vectors,
+                          uint32_t lanes, bool accumulate, bool whole) {
+    static float x[SIDE], y[SIDE], got[SIDE], same[SIDE];
+    struct codegen_target target = compiled_target(a, 2);
+    uint32_t columns = dot ? vectors : vectors * lanes;
+    struct build b;
+    build_start(&b, a, "product", 0);
+    uint32_t p = build_param(&b, "x", DTYPE_f32, ACCESS_in, false),
+             q = build_param(&b, "y", DTYPE_f32, ACCESS_in, false),
+             out = build_param(&b, "out", DTYPE_f32, ACCESS_inout, false);
+    struct loop_area areas[N_AREAS] = {area(out, 2, ROW), area(p, 1, dot ? ROW : 0),
+                                       area(q, 3, ROW)};
+    if (dot)
+        build_dot(&b, f32x(lanes), rows, vectors, areas, build_bound(&b, affine_n(a)), accumulate);
+    else
+        build_tile(&b, f32x(lanes), rows, vectors, areas, build_bound(&b, affine_n(a)), accumulate,
+                   false, false);
+    for (int i = 0; i < SIDE; i++) {
+        x[i] = whole ? (float)(i * 7 % 11 - 5) : (float)(i * 7 % 101) / 97;
+        y[i] = whole ? (float)(i * 5 % 13 - 6) : (float)(i * 5 % 103) / -89;
+        got[i] = same[i] = (float)(i % 9);
+    }
+    struct loop_module m = {.arena = a};
+    VEC_PUSH(a, &m.kernels, b.kernel);
+    compiled_add_entry(a, &m, "entry", 0);
+    assert_null(loop_verify(a, &m));
+    check_text(a, &m);
+    loop_run(a, &m, m.entries.at[0], (void *[]){x, y, same}, TERMS);
+    run_kernel(a, &b, (void *[]){x, y, got}, TERMS, 2);
+    for (uint32_t i = 0; i < SIDE; i++) {
+        uint32_t r = (i - 2) / ROW, l = (i - 2) % ROW;
+        double from = (float)(i % 9), sum = from;
+        if (i >= 2 && r < rows && l < columns)
+            sum = product_of(dot, rows, r, l, x, y, TERMS) + (accumulate ? from : 0);
+        assert_true(!whole || (double)got[i] == sum);
+        assert_true(!target.loop.has_fma || got[i] == same[i]);
+    }
+}
+
+// A placed tile whose rows of b stand in another order; the strip has them one after the other.
+static void test_placed_tile(void **state) {
+    struct arena *a = *state;
+    enum { R = 6, V = 2, W = 8, N = V * W };
+    static float x[TERMS * R], y[TERMS * N + 8], out[R * N], strip[TERMS * N + 1];
+    static int64_t places[TERMS + 2];
+    struct build b;
+    build_start(&b, a, "placed", 0);
+    uint32_t p = build_param(&b, "x", DTYPE_f32, ACCESS_in, false),
+             q = build_param(&b, "y", DTYPE_f32, ACCESS_in, false),
+             k = build_param(&b, "places", DTYPE_i64, ACCESS_in, false),
+             o = build_param(&b, "out", DTYPE_f32, ACCESS_out, false),
+             s = build_param(&b, "strip", DTYPE_f32, ACCESS_out, false);
+    struct loop_area areas[N_AREAS] = {area(o, 0, N), area(p, 0, 0), area(q, 5, 0), area(k, 2, 0),
+                                       area(s, 0, 0)};
+    build_tile(&b, f32x(W), R, V, areas, build_bound(&b, affine_n(a)), false, true, true);
+    struct loop_module m = {.arena = a};
+    VEC_PUSH(a, &m.kernels, b.kernel);
+    compiled_add_entry(a, &m, "entry", 0);
+    assert_null(loop_verify(a, &m));
+    check_text(a, &m);
+    for (int i = 0; i < TERMS; i++)
+        places[2 + i] = (int64_t)(i * 7 % TERMS) * N;
+    for (int i = 0; i < TERMS * R; i++)
+        x[i] = (float)(i % 7 - 3);
+    for (int i = 0; i < TERMS * N + 8; i++)
+        y[i] = (float)(i * 5 % 11 - 4);
+    for (int by = 0; by < 2; by++) {
+        memset(out, 0, sizeof out), memset(strip, 0, sizeof strip);
+        if (by)
+            loop_run(a, &m, m.entries.at[0], (void *[]){x, y, places, out, strip}, TERMS);
+        else
+            run_kernel(a, &b, (void *[]){x, y, places, out, strip}, TERMS, 2);
+        for (int i = 0; i < TERMS * N; i++)
+            assert_true(strip[i] == y[5 + i / N * 7 % TERMS * N + i % N]);
+        assert_true(strip[TERMS * N] == 0);
+        for (int i = 0; i < R * N; i++) {
+            double sum = 0;
+            for (int t = 0; t < TERMS; t++)
+                sum += (double)x[t * R + i / N] * (double)strip[t * N + i % N];
+            assert_true((double)out[i] == sum);
+        }
+    }
+}
+
+static void test_products(void **state) {
+    static const uint32_t shapes[][3] = {{3, 4, 8}, {4, 3, 8},  {1, 1, 4}, {2, 7, 16},
+                                         {6, 2, 8}, {5, 5, 16}, {1, 9, 4}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int k = 0; k < 8; k++) {
+            const uint32_t *s = shapes[i];
+            if (!(k & 1) && s[1] * s[2] > ROW - 3)
+                continue;
+            check_product(*state, k & 1, s[0], s[1], s[2], k & 2, k & 4);
+        }
+}
+
 // The place is the user's line, also for a statement that comes from the library.
 static void test_code_knows_its_lines(void **state) {
     struct arena *a = *state;
@@ -296,6 +419,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_gather_scatter_and_integers, make, drop),
         cmocka_unit_test_setup_teardown(test_strides, make, drop),
         cmocka_unit_test_setup_teardown(test_casts_and_branches, make, drop),
+        cmocka_unit_test_setup_teardown(test_products, make, drop),
+        cmocka_unit_test_setup_teardown(test_placed_tile, make, drop),
         cmocka_unit_test_setup_teardown(test_code_knows_its_lines, make, drop),
         cmocka_unit_test_setup_teardown(test_failures_are_explained, make, drop),
     };
