@@ -134,7 +134,7 @@ void pool_start(int64_t threads) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 4 << 20);
+    pthread_attr_setstacksize(&attributes, 16 << 20);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);

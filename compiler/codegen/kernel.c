@@ -153,6 +153,8 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
             emit_dot(f, s, frame_bound(f, &s->high, false));
         } else if (s->kind == LOOP_transpose) {
             emit_transpose(f, s);
+        } else if (s->kind == LOOP_transform) {
+            emit_transform(f, s);
         } else if (s->kind == LOOP_for && s->chunk > 0) {
             emit_parallel(f, s);
         } else if (s->kind == LOOP_for) {

@@ -267,7 +267,7 @@ static void settle(struct netc_options *o) {
 }
 
 int options_parse(struct arena *a, int argc, char **argv, struct netc_options *o) {
-    *o = (struct netc_options){.optimize = 2, .target_cpu = "native", .dtype = "f32", .error_format = "human", .color = "auto"};
+    *o = (struct netc_options){.optimize = 2, .target_cpu = "native", .dtype = "f32", .conv = "auto", .error_format = "human", .color = "auto"};
     struct reader r = {.arena = a, .o = o, .argc = argc, .argv = argv};
     int status = read_all(&r);
     if (status >= 0) return status;

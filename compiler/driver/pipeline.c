@@ -140,6 +140,10 @@ static int optimize(struct session *s) {
 // ---- loops and machine code
 
 static int find_target(struct session *s) {
+    static const char *const methods[] = {[CONVOLUTION_auto] = "auto",
+                                          [CONVOLUTION_direct] = "direct",
+                                          [CONVOLUTION_f2] = "f2",
+                                          [CONVOLUTION_f4] = "f4"};
     const char *error = NULL;
     if (!codegen_find_target(s->model, s->o->target_cpu, s->o->optimize, &s->target, &error)) {
         fprintf(stderr, "netc: error: %s\n", error);
@@ -147,6 +151,8 @@ static int find_target(struct session *s) {
     }
     s->target.loop.machine = s->machine;
     s->target.loop.scalar |= s->o->optimize == 0;
+    while (strcmp(methods[s->target.loop.convolution], s->o->conv) != 0)
+        s->target.loop.convolution++;
     return EXIT_done;
 }
 
@@ -345,6 +351,9 @@ static uint64_t build_hash(struct session *s) {
     h = hash_bytes(version, strlen(version), h);
     h = hash_bytes(cpu, strlen(cpu), h);
     h = hash_bytes(&o->optimize, sizeof o->optimize, h);
+    h = hash_bytes(o->conv, strlen(o->conv), h);
+    if (o->without)
+        h = hash_bytes(o->without, strlen(o->without), h);
     if (s->machine)
         h = hash_bytes(s->machine, sizeof *s->machine, h);
     for (uint32_t i = 0; i < s->program->hypers.n; i++)

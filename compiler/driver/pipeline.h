@@ -28,6 +28,7 @@ struct netc_options {
     const char *target_cpu;     // never NULL
     const char *machine;        // NULL, or a file
     const char *dtype;          // `f32` or `f64`
+    const char *conv;           // `auto`, `direct`, `f2` or `f4`
     const char *emit;           // NULL, or a CHOICE of options.def
     const char *print_after, *without;   // NULL or names of passes
     const char *from, *run_passes;

@@ -268,6 +268,19 @@ void build_transpose(struct build *b, struct loop_type t, struct loop_area to,
                               .high = columns});
 }
 
+void build_transform(struct build *b, struct loop_type t, enum loop_matrix_name m,
+                     struct loop_patches to, struct loop_patches from, struct loop_bounds rows,
+                     struct loop_bounds columns) {
+    struct loop_area areas[N_AREAS] = {[AREA_to] = to.area, [AREA_a] = from.area};
+    add(b, (struct loop_stmt){.kind = LOOP_transform,
+                              .patch = {[AREA_to] = to.patch, [AREA_a] = from.patch},
+                              .type = t,
+                              .matrix = m,
+                              .areas = arena_copy(b->arena, areas, sizeof areas),
+                              .low = rows,
+                              .high = columns});
+}
+
 // ---- control
 struct loop_bounds build_bound(struct build *b, struct loop_affine at) {
     struct loop_bounds to = {0};

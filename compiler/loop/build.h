@@ -56,6 +56,10 @@ void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vect
 // to[k][l] = from[l][k * step], l < rows, k < columns
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from, int64_t step,
                      struct loop_bounds rows, struct loop_bounds columns);
+// to = M from M' for each of columns patches of each row, M = transform_table[m]
+struct loop_patches { struct loop_area area; struct loop_patch patch; };
+void build_transform(struct build *b, struct loop_type t, enum loop_matrix_name m, struct loop_patches to,
+                     struct loop_patches from, struct loop_bounds rows, struct loop_bounds columns);
 static inline struct loop_type build_type(const struct build *b, value_id v) { return b->kernel->values.at[v]; }
 
 // A loop: open, build the body, close with the next values. carried[i].first is given, .inside and

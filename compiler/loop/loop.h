@@ -38,6 +38,9 @@
 //    lane i gets lane i + half until one is left. transpose: to[k][l] =
 //    from[l][k * stride] for l < low, k < high, in order of k; low is at most lanes, and up to `lanes`
 //    elements of a row of `to` are written, those after l of no certain value.
+//    transform: patch l of row k of `to` is M x M' for patch l of row k of `from` and the matrix M, for
+//    l < columns, k < rows; row by row, and patches of a row in ascending order. Up to a whole number
+//    of `lanes` patches of a row are read and written, those after the last of no certain value.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
 #pragma once
 
@@ -87,6 +90,24 @@ struct loop_carried { value_id result, inside, first, next; };
 struct loop_area { uint32_t buffer; struct loop_affine at; int64_t stride; };
 enum { AREA_to, AREA_a, AREA_b, AREA_places, AREA_strip, N_AREAS, LOOP_MOST_ROWS = 32 };
 
+// Patches in a row of an area: element (i, j) of the l-th at i * down + j * right + l * apart.
+struct loop_patch { int64_t down, right, apart; };
+// The constant matrices of transforms.
+enum loop_matrix_name {
+#define TRANSFORM(name, ...) TRANSFORM_##name,
+#include "transform.def"
+#undef TRANSFORM
+    N_TRANSFORMS
+};
+enum { TRANSFORM_SIDE = 6 };
+struct loop_transform {
+    const char *name;
+    uint32_t n_rows, n_columns;
+    const char *help;
+    double at[TRANSFORM_SIDE * TRANSFORM_SIDE]; // row by row
+};
+extern const struct loop_transform transform_table[N_TRANSFORMS];
+
 struct loop_stmt {
     enum loop_kind kind;
     enum op op;              // apply, fold
@@ -110,6 +131,8 @@ struct loop_stmt {
     bool accumulate;
     bool is_placed;          // row k of b begins at element places[k] of it
     bool is_copied;          // and a copy of it goes to the strip
+    enum loop_matrix_name matrix;   // transform ..
+    struct loop_patch patch[2];     // .. of AREA_to, of AREA_a
     // for
     value_id variable;
     struct loop_bounds low, high;
@@ -208,6 +231,7 @@ struct loop_target {
     bool no_blas;            // every contraction by our own tile
     // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
     bool scalar;
+    enum loop_convolution { CONVOLUTION_auto, CONVOLUTION_direct, CONVOLUTION_f2, CONVOLUTION_f4 } convolution;
     const struct machine *machine; // NULL: the constants that hold without a file
 };
 static inline const struct machine *loop_machine(const struct loop_target *t) {

@@ -51,6 +51,11 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t, 
 int64_t product_packed(const struct nest_product *p);   // elements that are packed once, in the arena
 bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is a loop over pieces of the axis
 
+// ---- winograd.c: makes the product one of transformed patches, if that is possible and faster
+void winograd_plan(struct arena *a, const struct loop_target *t, const struct graph *g, const struct node *n,
+                   struct nest_product *p);
+const char *winograd_text(struct arena *a, const struct nest_winograd *w);
+
 // ---- cost.c
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g, const struct recognized *r);
 bool cost_is_parallel(const struct loop_target *t, double flops);

@@ -35,6 +35,21 @@ struct nest_plan {
     const char *why_scalar;            // NULL: it is not
 };
 
+// A convolution by minimal filtering (winograd.c). Down and right: the two axes of a picture.
+struct nest_winograd {
+    uint32_t outputs, side;           // of a patch along an axis: results and elements
+    uint32_t space[2], tap[2];        // b[.., space + tap + constant, ..]; `turned`: - tap
+    bool turned[2];
+    int64_t constant[2];
+    int64_t first[2], extent[2];      // of b: where the first patch begins; elements
+    int64_t patches[2], n_patches;    // of a piece: in one picture; in all of them
+    int64_t many[MAX_AXES];           // patches from an element of another column axis to the next
+    int64_t n_channels, filter_plane; // terms but for the taps; packed a: from an element of a patch to the next
+    int64_t line, input_plane;        // transformed b: from a channel to the next, from an element of a patch ..
+    int64_t product_plane;            // .. and of the products
+    int64_t band_line, band_rows;     // the lines of b that a row of pieces covers, with zeros around
+};
+
 // A sum of products by way of packed sides (product.c, pack.c):
 //     y[batch, rows, columns] = sum[terms] a[batch, rows, terms]*b[batch, columns, terms]
 // An element of an axis is scale * (number) + shift: a class of residues is a product of its own.
@@ -70,6 +85,7 @@ struct nest_product {
     int64_t line_stride, line_count;  // of what was read
     int64_t sum_stride[MAX_AXES], sum_count;
     double cost;                      // cycles of a multiply-add of vectors, as it was estimated
+    const struct nest_winograd *winograd; // NULL: term by term
     int64_t chunk;                    // of the parallel outermost loop; 0: none
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
 };

@@ -37,6 +37,19 @@ struct run {
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
 // pack.c
 void pack_emit(struct run *r);
+void pack_start(struct run *r, const struct nest_product *p);
+void pack_move(struct run *r, uint32_t a, struct loop_affine by);
+void pack_stay(struct run *r, uint32_t a); // back to where the axis begins
+void pack_open(struct run *r, uint32_t a); // a loop over the pieces of an axis
+void pack_close(struct run *r, const uint32_t *axes, uint32_t n);
+struct loop_affine pack_end(struct run *r, uint32_t a);  // elements of an axis
+struct loop_affine pack_left(struct run *r, uint32_t a); // those from the current one on
+uint32_t pack_local(struct build *b, const char *name, enum dtype t, int64_t count);
+void pack_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes);
+// all terms of a from row `row` on, a panel of them
+void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct loop_affine row, bool whole);
+// winograd.c
+void winograd_emit(struct run *r);
 void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // elements of an axis in its block
 // zip.c
 struct waiting {

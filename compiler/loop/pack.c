@@ -22,28 +22,28 @@
 enum { MOST_TAPS = 16 };
 
 // ---- axes
-static struct loop_affine end_of(struct run *r, uint32_t a) {
+struct loop_affine pack_end(struct run *r, uint32_t a) {
     const struct nest_axis *x = &r->product->whole[a];
     return affine_shift(affine_scale(r->b->arena, affine_n(r->b->arena), x->per_n), x->extent);
 }
 
 // Elements of an axis that are left from the current one on.
-static struct loop_affine left_of(struct run *r, uint32_t a) {
-    return affine_add(r->b->arena, end_of(r, a), affine_scale(r->b->arena, r->index[a], -1));
+struct loop_affine pack_left(struct run *r, uint32_t a) {
+    return affine_add(r->b->arena, pack_end(r, a), affine_scale(r->b->arena, r->index[a], -1));
 }
 
 void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high) {
     if (r->product->limited[a])
-        build_add_bound(r->b, high, left_of(r, a), 1, 1);
+        build_add_bound(r->b, high, pack_left(r, a), 1, 1);
 }
 
-static void move_to(struct run *r, uint32_t a, struct loop_affine by) {
+void pack_move(struct run *r, uint32_t a, struct loop_affine by) {
     struct arena *arena = r->b->arena;
     r->index[a] = affine_add(arena, r->index[a], by);
     r->origin[a] = affine_add(arena, r->origin[a], affine_scale(arena, by, r->product->scale[a]));
 }
 
-static void start_class(struct run *r, const struct nest_product *p) {
+void pack_start(struct run *r, const struct nest_product *p) {
     r->product = p;
     for (uint32_t a = 0; a < MAX_AXES; a++) {
         r->index[a] = affine_constant(0);
@@ -52,20 +52,24 @@ static void start_class(struct run *r, const struct nest_product *p) {
 }
 
 // Opens a loop over the pieces of an axis.
-static void open_pieces(struct run *r, uint32_t a) {
+void pack_open(struct run *r, uint32_t a) {
     const struct nest_product *p = r->product;
     bool outermost = build_is_outside(r->b);
     struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)),
-                                    build_bound(r->b, end_of(r, a)), p->block[a], 0, NULL);
+                                    build_bound(r->b, pack_end(r, a)), p->block[a], 0, NULL);
     if (outermost && p->chunk)
         build_parallel(r->b, p->chunk);
-    move_to(r, a, affine_value(r->b->arena, s->variable));
+    pack_move(r, a, affine_value(r->b->arena, s->variable));
 }
 
-static void close_pieces(struct run *r, const uint32_t *axes, uint32_t n) {
+void pack_stay(struct run *r, uint32_t a) {
+    r->index[a] = affine_constant(0);
+    r->origin[a] = affine_constant(r->product->shift[a]);
+}
+
+void pack_close(struct run *r, const uint32_t *axes, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
-        r->index[axes[i]] = affine_constant(0);
-        r->origin[axes[i]] = affine_constant(r->product->shift[axes[i]]);
+        pack_stay(r, axes[i]);
         build_close(r->b, 0, NULL);
     }
 }
@@ -76,8 +80,8 @@ static struct loop_bounds piece_bound(struct run *r, enum axis_role role, int64_
     struct loop_bounds high = build_bound(r->b, affine_constant(n));
     for (uint32_t a = 0; a < MAX_AXES; a++)
         if (p->limited[a] && p->role[a] == role)
-            build_add_bound(r->b, &high, affine_scale(r->b->arena, left_of(r, a), p->stride[a]), 1,
-                            1);
+            build_add_bound(r->b, &high, affine_scale(r->b->arena, pack_left(r, a), p->stride[a]),
+                            1, 1);
     return high;
 }
 
@@ -171,7 +175,7 @@ static void fill_run(struct filling *f) {
             build_for(r->b, build_bound(r->b, affine_constant(0)), high, w, 0, NULL);
         struct loop_affine at = affine_value(r->b->arena, s->variable);
         struct loop_affine left =
-            affine_add(r->b->arena, left_of(r, f->run), affine_scale(r->b->arena, at, -1));
+            affine_add(r->b->arena, pack_left(r, f->run), affine_scale(r->b->arena, at, -1));
         fill_vector(f, at, lanes_left(f, left), false);
         build_close(r->b, 0, NULL);
         return;
@@ -354,7 +358,7 @@ static void find_tap(struct filling *f) {
     }
 }
 
-static void set_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes) {
+void pack_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes) {
     if (n->rank)
         memcpy(extents, n->shape, n->rank * sizeof *extents);
     memcpy(extents + n->rank, n->red, n->n_red * sizeof *extents);
@@ -402,7 +406,7 @@ static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
             f.count[p->slides[a] - 1] = p->reach;
     find_tap(&f);
     merge_run(&f);
-    set_body(r, n, extents, p->lanes);
+    pack_body(r, n, extents, p->lanes);
     for (uint32_t a = 0; a < f.n_axes; a++)
         if (p->slides[a] && p->by[a] < 0) // the tap that reaches the first line
             r->body.axis[a] = affine_shift(r->body.axis[a], (p->block[a] - 1) * p->scale[a]);
@@ -453,7 +457,7 @@ static void pack_groups(struct run *r, const struct buffers *to, uint32_t a,
     struct loop_affine index = r->index[a], origin = r->origin[a];
     struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)), high, by, 0, NULL);
     struct loop_affine v = affine_value(r->b->arena, s->variable);
-    move_to(r, a, v);
+    pack_move(r, a, v);
     pack_groups(r, to, a + 1,
                 affine_add(r->b->arena, at, affine_scale(r->b->arena, v, p->stride[a])));
     build_close(r->b, 0, NULL);
@@ -495,7 +499,7 @@ static void pack_run(struct panel *x) {
     struct loop_access_at from = body_address(&x->r->body, read->node, read->n_args, read->args, 0);
     for (int64_t i = 0; i < p->rows; i += by) {
         struct loop_affine left =
-            affine_add(b->arena, end_of(x->r, p->row), affine_scale(b->arena, x->row, -1));
+            affine_add(b->arena, pack_end(x->r, p->row), affine_scale(b->arena, x->row, -1));
         struct loop_bounds rows = build_bound(b, affine_constant(by)),
                            terms = build_bound(b, affine_constant(x->length));
         if (p->limited[p->row] || p->n_rows % p->rows)
@@ -553,28 +557,35 @@ static void merge_terms(struct panel *x) {
     }
 }
 
-static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool whole) {
+void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct loop_affine row,
+                bool whole) {
     const struct nest_product *p = r->product;
-    struct build *b = r->b;
     struct panel x = {.r = r,
                       .p = p,
                       .whole = whole,
                       .buffer = buffer,
                       .to = to,
+                      .row = row,
                       .n = graph_node(r->k->g, r->k->members[0].node)};
     extent extents[MAX_AXES];
-    bool outermost = build_is_outside(b);
     merge_terms(&x);
+    pack_body(r, x.n, extents, p->lanes);
+    r->body.axis[p->row] = affine_add(r->b->arena, r->origin[p->row],
+                                      affine_scale(r->b->arena, row, p->scale[p->row]));
+    pack_terms(&x, x.n->rank);
+}
+
+static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool whole) {
+    const struct nest_product *p = r->product;
+    struct build *b = r->b;
+    bool outermost = build_is_outside(b);
     struct loop_stmt *s = build_for(b, build_bound(b, affine_constant(0)),
-                                    build_bound(b, end_of(r, p->row)), p->rows, 0, NULL);
+                                    build_bound(b, pack_end(r, p->row)), p->rows, 0, NULL);
     if (outermost && p->chunk)
         build_parallel(b, 1 + p->n_rows / p->rows / 16);
-    x.row = affine_value(b->arena, s->variable);
-    set_body(r, x.n, extents, p->lanes);
-    r->body.axis[p->row] =
-        affine_add(b->arena, r->origin[p->row], affine_scale(b->arena, x.row, p->scale[p->row]));
-    x.to = affine_add(b->arena, to, affine_scale(b->arena, x.row, p->a_stride));
-    pack_terms(&x, x.n->rank);
+    struct loop_affine row = affine_value(b->arena, s->variable);
+    pack_panel(r, buffer, affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride)), row,
+               whole);
     build_close(b, 0, NULL);
 }
 
@@ -586,12 +597,12 @@ static void pack_whole(struct run *r, uint32_t buffer) {
     uint32_t open[MAX_AXES], n_open = 0;
     for (uint32_t a = 0; a < n->rank; a++)
         if (p->role[a] == AXIS_batch && p->whole[a].extent > 1) {
-            open_pieces(r, a);
+            pack_open(r, a);
             to = affine_add(r->b->arena, to, affine_scale(r->b->arena, r->index[a], p->a_batch[a]));
             open[n_open++] = a;
         }
     pack_a(r, buffer, to, true);
-    close_pieces(r, open, n_open);
+    pack_close(r, open, n_open);
 }
 
 // ---- tiles
@@ -639,7 +650,7 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
     struct build *b = r->b;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     bool placed = first || !p->is_copied;
-    struct loop_bounds rows = build_bound(b, end_of(r, p->row)),
+    struct loop_bounds rows = build_bound(b, pack_end(r, p->row)),
                        low = build_bound(b, affine_constant(first ? 0 : p->rows));
     if (first && p->is_copied)
         build_add_bound(b, &rows, affine_constant(p->rows), 1, 1);
@@ -681,7 +692,7 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
 }
 
 // ---- all of it
-static uint32_t add_local(struct build *b, const char *name, enum dtype t, int64_t count) {
+uint32_t pack_local(struct build *b, const char *name, enum dtype t, int64_t count) {
     struct loop_local l = {name, t, count};
     if (count == 0)
         return 0;
@@ -704,12 +715,12 @@ static struct buffers add_buffers(struct run *r) {
         places = larger(places, p->empty ? 0 : p->n_terms);
         strip = larger(strip, p->empty || !p->is_copied ? 0 : p->n_terms * p->vectors * p->lanes);
     }
-    made.a = a ? add_local(r->b, "rows", t, a) : r->k->packed;
-    made.b = add_local(r->b, "columns", t, b);
-    made.lines = add_local(r->b, "lines", t, lines);
-    made.places = add_local(r->b, "places", DTYPE_i64, places);
-    made.strip = add_local(r->b, "strip", t, strip);
-    r->sums = add_local(r->b, "sums", t, sums);
+    made.a = a ? pack_local(r->b, "rows", t, a) : r->k->packed;
+    made.b = pack_local(r->b, "columns", t, b);
+    made.lines = pack_local(r->b, "lines", t, lines);
+    made.places = pack_local(r->b, "places", DTYPE_i64, places);
+    made.strip = pack_local(r->b, "strip", t, strip);
+    r->sums = pack_local(r->b, "sums", t, sums);
     return made;
 }
 
@@ -719,7 +730,7 @@ static void emit_class(struct run *r, const struct buffers *made) {
     uint32_t outer[MAX_AXES], inner[MAX_AXES], n_outer = 0, n_inner = 0;
     for (uint32_t a = 0; a < n->rank; a++)
         if (product_is_cut(p, a)) {
-            open_pieces(r, a);
+            pack_open(r, a);
             outer[n_outer++] = a;
         }
     if (!p->empty)
@@ -728,7 +739,7 @@ static void emit_class(struct run *r, const struct buffers *made) {
         clear_sums(r);
     for (uint32_t a = n->rank; a < n->rank + n->n_red && !p->empty; a++)
         if (product_is_cut(p, a)) {
-            open_pieces(r, a);
+            pack_open(r, a);
             inner[n_inner++] = a;
         }
     if (!p->empty) {
@@ -737,21 +748,25 @@ static void emit_class(struct run *r, const struct buffers *made) {
             pack_a(r, made->a, affine_constant(0), false);
         emit_tiles(r, made);
     }
-    close_pieces(r, inner, n_inner);
+    pack_close(r, inner, n_inner);
     run_walk(r, &p->finish, RUN_finish);
-    close_pieces(r, outer, n_outer);
+    pack_close(r, outer, n_outer);
 }
 
 void pack_emit(struct run *r) {
+    if (r->k->product->winograd) {
+        winograd_emit(r);
+        return;
+    }
     struct buffers made = add_buffers(r);
     for (const struct nest_product *p = r->k->product; p; p = p->next) {
         if (!p->a_whole || p->empty)
             continue;
-        start_class(r, p);
+        pack_start(r, p);
         pack_whole(r, r->k->packed);
     }
     for (const struct nest_product *p = r->k->product; p; p = p->next) {
-        start_class(r, p);
+        pack_start(r, p);
         emit_class(r, &made);
     }
 }

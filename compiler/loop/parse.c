@@ -432,6 +432,34 @@ static struct loop_area area(struct reader *r, bool stride) {
     return x;
 }
 
+static void patches(struct reader *r, struct loop_stmt *s, int side) {
+    s->areas[side] = area(r, true);
+    require(r, "patch");
+    s->patch[side].down = integer(r);
+    s->patch[side].right = integer(r);
+    s->patch[side].apart = integer(r);
+}
+
+static void transform(struct reader *r, struct loop_stmt *s) {
+    const char *name = word(r);
+    s->kind = LOOP_transform;
+    while (s->matrix < N_TRANSFORMS && strcmp(transform_table[s->matrix].name, name) != 0)
+        s->matrix++;
+    if (s->matrix == N_TRANSFORMS) {
+        s->matrix = 0;
+        refuse(r, "the name of a transform");
+    }
+    s->type = type(r);
+    s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
+    patches(r, s, AREA_to);
+    require(r, "=");
+    patches(r, s, AREA_a);
+    require(r, "rows");
+    s->low = bounds(r, "min");
+    require(r, "columns");
+    s->high = bounds(r, "min");
+}
+
 static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kind kind) {
     bool product = kind != LOOP_transpose;
     s->kind = kind;
@@ -515,6 +543,8 @@ static struct loop_block block(struct reader *r) {
             block_statement(r, s, LOOP_dot);
         else if (accept_word(r, "transpose"))
             block_statement(r, s, LOOP_transpose);
+        else if (accept_word(r, "transform"))
+            transform(r, s);
         else if (r->at < r->n && r->text[r->at] == '%')
             results_and_statement(r, s);
         else if (control_head(r, s))

@@ -231,7 +231,30 @@ static void area(struct printer *p, const struct loop_area *x, bool stride) {
         text_printf(&p->t, " stride %" PRId64, x->stride);
 }
 
+static void patches(struct printer *p, const struct loop_stmt *s, int side) {
+    const struct loop_patch *x = &s->patch[side];
+    area(p, &s->areas[side], true);
+    text_printf(&p->t, " patch %" PRId64 " %" PRId64 " %" PRId64, x->down, x->right, x->apart);
+}
+
+static void transform(struct printer *p, const struct loop_stmt *s) {
+    text_printf(&p->t, "transform %s ", transform_table[s->matrix].name);
+    type(p, s->type);
+    text_add(&p->t, " ");
+    patches(p, s, AREA_to);
+    text_add(&p->t, " = ");
+    patches(p, s, AREA_a);
+    text_add(&p->t, " rows ");
+    bounds(p, s->low, "min");
+    text_add(&p->t, " columns ");
+    bounds(p, s->high, "min");
+}
+
 static void block_statement(struct printer *p, const struct loop_stmt *s) {
+    if (s->kind == LOOP_transform) {
+        transform(p, s);
+        return;
+    }
     text_printf(&p->t, "%s ", loop_table[s->kind].name);
     type(p, s->type);
     if (s->kind != LOOP_transpose)

@@ -449,8 +449,8 @@ static void set_axis(struct candidate *c, uint32_t a, int64_t by, int64_t shift)
 }
 
 // One class: false if it cannot be packed.
-static bool plan_class(struct candidate *c, uint32_t n, const struct split *splits,
-                       const int64_t *residues) {
+static bool plan_class(struct arena *arena, struct candidate *c, uint32_t n,
+                       const struct split *splits, const int64_t *residues) {
     struct nest_product *p = c->p;
     for (uint32_t a = 0; a < c->n_axes; a++)
         set_axis(c, a, 1, 0);
@@ -481,6 +481,7 @@ static bool plan_class(struct candidate *c, uint32_t n, const struct split *spli
         return false;
     lay_out(c);
     choose_group(c);
+    winograd_plan(arena, c->target, c->g, c->n, p);
     return true;
 }
 
@@ -534,7 +535,7 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
     for (residues[0] = 0; residues[0] < rounds[0]; residues[0]++)
         for (residues[1] = 0; residues[1] < rounds[1]; residues[1]++) {
             c->p = arena_copy(a, roles, sizeof *roles);
-            if (!plan_class(c, n_splits, splits, residues))
+            if (!plan_class(a, c, n_splits, splits, residues))
                 return NULL;
             choose_chunk(c);
             c->p->a_offset = offset;

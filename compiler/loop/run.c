@@ -13,7 +13,7 @@ struct lanes {
 struct executor {
     const struct loop_kernel *k;
     struct lanes *values, *carried; // carried: on their way to the next round
-    void **buffers; // parameters, then locals
+    void **buffers;                 // parameters, then locals
     int64_t n;
 };
 
@@ -331,6 +331,40 @@ static void transpose(struct executor *m, const struct loop_stmt *s) {
             put(m, &s->areas[AREA_to], k, l, get(m, &s->areas[AREA_a], l, k * s->stride));
 }
 
+static int64_t in_patch(const struct loop_patch *x, int64_t l, int64_t i, int64_t j) {
+    return l * x->apart + i * x->down + j * x->right;
+}
+
+static void transform_patch(struct executor *m, const struct loop_stmt *s, int64_t row, int64_t l) {
+    const struct loop_transform *t = &transform_table[s->matrix];
+    uint32_t rows = t->n_rows, columns = t->n_columns;
+    double x[TRANSFORM_SIDE * TRANSFORM_SIDE], half[TRANSFORM_SIDE * TRANSFORM_SIDE];
+    for (uint32_t i = 0; i < columns; i++)
+        for (uint32_t j = 0; j < columns; j++)
+            x[i * columns + j] =
+                get(m, &s->areas[AREA_a], row, in_patch(&s->patch[AREA_a], l, i, j));
+    for (uint32_t i = 0; i < columns; i++)
+        for (uint32_t j = 0; j < rows; j++) {
+            double sum = 0;
+            for (uint32_t k = 0; k < columns; k++)
+                sum += x[i * columns + k] * t->at[j * columns + k];
+            half[i * rows + j] = sum;
+        }
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < rows; j++) {
+            double sum = 0;
+            for (uint32_t k = 0; k < columns; k++)
+                sum += t->at[i * columns + k] * half[k * rows + j];
+            put(m, &s->areas[AREA_to], row, in_patch(&s->patch[AREA_to], l, i, j), sum);
+        }
+}
+
+static void transform(struct executor *m, const struct loop_stmt *s) {
+    for (int64_t row = 0, rows = bound(m, s->low, false); row < rows; row++)
+        for (int64_t l = 0, n = bound(m, s->high, false); l < n; l++)
+            transform_patch(m, s, row, l);
+}
+
 // ---- control
 static void block(struct executor *m, const struct loop_block *b);
 
@@ -390,6 +424,8 @@ static void block(struct executor *m, const struct loop_block *b) {
             dot(m, s);
         else if (s->kind == LOOP_transpose)
             transpose(m, s);
+        else if (s->kind == LOOP_transform)
+            transform(m, s);
         else if (loop_table[s->kind].class == LOOP_MEMORY)
             access_memory(m, s);
         else

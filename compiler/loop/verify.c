@@ -209,24 +209,41 @@ static void check_area(struct verifier *v, const struct loop_stmt *s, const stru
         fail(v, s, "writes to an `in` buffer");
 }
 
+// Patches lie apart from each other, or beside each other in rows.
+static void check_patches(struct verifier *v, const struct loop_stmt *s, int which, uint32_t side) {
+    const struct loop_patch *x = &s->patch[which];
+    if (x->apart == 1)
+        return;
+    if (s->type.lanes < 4 || x->right != 1 || (x->apart != 2 && x->apart != 4))
+        fail(v, s, "patches are 1 apart, or 2 or 4 with their rows contiguous");
+    else if (which == AREA_to && x->apart != side)
+        fail(v, s, "patches are written over each other");
+}
+
 static void check_block_statement(struct verifier *v, const struct loop_stmt *s) {
+    bool products = s->kind == LOOP_tile || s->kind == LOOP_dot;
     uint32_t lanes = s->type.lanes;
     if (!dtype_is_real(s->type.dtype))
         fail(v, s, "works on real numbers");
     if (lanes < 2 || (lanes & (lanes - 1)))
         fail(v, s, "lanes are a power of two, 2 at least");
-    if (s->kind != LOOP_transpose && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
-                                 s->rows * s->vectors > 2 * LOOP_MOST_ROWS))
+    if (products && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
+                     s->rows * s->vectors > 2 * LOOP_MOST_ROWS))
         fail(v, s, "more rows than registers");
+    if (s->kind == LOOP_transform) {
+        const struct loop_transform *m = &transform_table[s->matrix];
+        check_patches(v, s, AREA_to, m->n_rows);
+        check_patches(v, s, AREA_a, m->n_columns);
+    }
     check_area(v, s, &s->areas[AREA_to], s->type.dtype, true);
     check_area(v, s, &s->areas[AREA_a], s->type.dtype, false);
-    if (s->kind != LOOP_transpose)
+    if (products)
         check_area(v, s, &s->areas[AREA_b], s->type.dtype, false);
     if (s->is_placed)
         check_area(v, s, &s->areas[AREA_places], DTYPE_i64, false);
     if (s->is_copied)
         check_area(v, s, &s->areas[AREA_strip], s->type.dtype, true);
-    if (s->kind == LOOP_transpose)
+    if (s->kind == LOOP_transpose || s->kind == LOOP_transform)
         check_bounds(v, s, s->low);
     check_bounds(v, s, s->high);
 }

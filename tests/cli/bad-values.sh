@@ -1,3 +1,4 @@
+$NETC build --conv=f6 x.net; echo $?
 $NETC build --dtype=f16 x.net; echo $?
 $NETC build --batch 0 x.net; echo $?
 $NETC build --batch=ten x.net; echo $?

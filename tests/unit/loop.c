@@ -18,6 +18,9 @@ static const struct loop_target targets[] = {
     {.vector_bits = 128, .n_registers = 16, .scalar = true, .no_blas = true},
     {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true},
     {.vector_bits = 256, .n_registers = 16, .has_fma = true, .no_blas = true},
+    {.vector_bits = 256, .n_registers = 16, .has_fma = true, .no_blas = true, .convolution = CONVOLUTION_f4},
+    {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true, .convolution = CONVOLUTION_f2},
+    {.vector_bits = 128, .n_registers = 16, .no_blas = true, .convolution = CONVOLUTION_f4},
 };
 
 static int64_t value_of(extent e, int64_t n) { return e >= 1 ? e : n; }

@@ -1,0 +1,112 @@
+// The graphs of tests/loop as machine code against the interpreter, and the convolutions among them
+// with each method and each width of vectors: what tests/unit/loop.c shows of the loops, here of
+// what LLVM makes of them.
+#include "../support/random_graph.h"
+#include "../support/trial.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../compiler/loop/loop.h"
+
+static const struct variant {
+    const char *cpu; // NULL: the machine at hand
+    enum loop_convolution method;
+    const char *name;
+} variants[] = {
+    {NULL, CONVOLUTION_auto, "native"},
+    {NULL, CONVOLUTION_f2, "native, F(2)"},
+    {NULL, CONVOLUTION_f4, "native, F(4)"},
+    {"x86-64", CONVOLUTION_f4, "x86-64, F(4)"},
+    {"x86-64-v4", CONVOLUTION_f4, "x86-64-v4, F(4)"},
+};
+enum { N_VARIANTS = sizeof variants / sizeof *variants, MOST = 64 };
+
+static struct graph *read(struct arena *a, const char *path) {
+    struct sources *s = sources_create(a);
+    struct diags *d = diags_create(a, s);
+    size_t n, used = 0;
+    char *text;
+    const char *error;
+    if (!file_read(a, path, 1 << 22, &text, &n, &error)) {
+        printf("%s: %s\n", path, error);
+        exit(1);
+    }
+    return graph_parse(a, text, n, &used, d, source_add(s, path, text, n));
+}
+
+// f32 programs read numbers that f32 can hold.
+static void round_inputs(struct trial *t) {
+    for (uint32_t i = 0; i < t->graph->inputs.n; i++)
+        for (int64_t k = 0; k < t->inputs[i].count; k++)
+            t->inputs[i].data[k] = (double)(float)t->inputs[i].data[k];
+}
+
+struct graphs {
+    uint32_t n;
+    struct graph *graph[MOST];
+    const char *path[MOST], *name[MOST];
+};
+
+static struct graphs read_all(struct arena *a, const char *only) {
+    struct graphs all = {0};
+    DIR *dir = opendir("tests/loop");
+    for (struct dirent *f; dir && (f = readdir(dir));) {
+        if (!strstr(f->d_name, ".tg") || !strstr(f->d_name, only) || all.n == MOST)
+            continue;
+        all.path[all.n] = arena_printf(a, "tests/loop/%s", f->d_name);
+        all.name[all.n] = arena_printf(a, "graph%u", all.n);
+        all.graph[all.n] = read(a, all.path[all.n]);
+        if (!all.graph[all.n++])
+            exit(1);
+    }
+    if (dir)
+        closedir(dir);
+    return all;
+}
+
+// How many outputs' graphs differ with n samples.
+static int run_graphs(struct arena *a, const struct graphs *all, struct compiled code,
+                      const struct loop_module *m, int64_t n, const char *how) {
+    int wrong = 0;
+    for (uint32_t i = 0; i < all->n; i++) {
+        struct trial t = {
+            .name = all->name[i], .graph = all->graph[i], .symbols = {n}, .text = all->path[i]};
+        const char *error;
+        if (n > (t.graph->symbols.n ? t.graph->symbols.at[0].max : 1))
+            continue;
+        t.inputs = random_inputs(a, t.graph, t.symbols, 3);
+        round_inputs(&t);
+        t.expected = NEW_ARRAY(a, t.graph->outputs.n, struct tensor);
+        if (!graph_eval(a, t.graph, t.symbols, t.inputs, t.expected, NULL, &error))
+            exit(1);
+        wrong += !trial_run(&t, code, m, i, 1e-4, arena_printf(a, "%s, n = %d", how, (int)n));
+    }
+    return wrong;
+}
+
+int main(int argc, char **argv) {
+    const char *runtime = compiled_runtime(), *only = argc > 1 ? argv[1] : "", *error;
+    int wrong = 0, n_run = 0;
+    for (int i = 0; i < N_VARIANTS; i++) {
+        struct arena *a = arena_create("graphs");
+        struct graphs all = read_all(a, variants[i].method == CONVOLUTION_auto ? only : "winograd");
+        struct codegen_target target;
+        if (!codegen_find_target(a, variants[i].cpu, 2, &target, &error))
+            exit(1);
+        if (!variants[i].cpu || compiled_can_run(&target)) {
+            target.loop.no_blas = true;
+            target.loop.convolution = variants[i].method;
+            struct loop_module *m = loop_lower(a, all.n, all.graph, all.name, &target.loop);
+            struct compiled code = compiled_open(a, m, &target, 2, runtime);
+            wrong += run_graphs(a, &all, code, m, 1, variants[i].name);
+            wrong += run_graphs(a, &all, code, m, 3, variants[i].name);
+            compiled_close(code);
+            n_run += (int)all.n;
+        }
+        arena_destroy(a);
+    }
+    printf("%d graphs compiled, %d differ\n", n_run, wrong);
+    return wrong != 0 || n_run == 0;
+}
