@@ -119,7 +119,10 @@ static void after_pass(const char *pass, struct graph *g, void *context) {
 
 static int optimize(struct session *s) {
     struct watching w = {s->o};
-    struct pass_options po = {.check = s->o->verify, .off = s->o->without};
+    const char *off = s->o->without ? s->o->without : "";
+    if (s->o->optimize == 0) // everything as it is written
+        off = arena_printf(s->source, "%s,layout", off);
+    struct pass_options po = {.check = s->o->verify, .off = off};
     if (s->o->print_after && strcmp(s->o->print_after, "all") != 0 &&
         strcmp(s->o->print_after, "sema") != 0 && !pass_find(s->o->print_after)) {
         fprintf(stderr,

@@ -184,6 +184,8 @@ struct graph {
     VEC(struct output) outputs;
     struct graph_tables *tables;  // hash-consing; graph.c
     origin_id here;           // given to the nodes made from now on
+    // While the graph is lowered: by node, elements of memory behind each row of its last axis. NULL: none.
+    const uint8_t *room;
     bool derived;             // set by passes on derived graphs: rules that need a domain fact (x/x = 1) apply too
 };
 

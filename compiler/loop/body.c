@@ -17,11 +17,17 @@ void body_start(struct body *c, struct build *b, const struct graph *g) {
 
 void body_move(struct body *c) { map_init(&c->memo, c->b->arena); }
 
+int64_t tensor_extent(const struct graph *g, node_id n, uint32_t dimension) {
+    const struct node *x = graph_node(g, n);
+    int64_t room = g->room && dimension + 1 == x->rank ? g->room[n] : 0;
+    return graph_extent_max(g, x->shape[dimension]) + room;
+}
+
 int64_t tensor_stride(const struct graph *g, node_id n, uint32_t dimension) {
     const struct node *x = graph_node(g, n);
     int64_t stride = 1;
     for (uint32_t d = dimension + 1; d < x->rank; d++)
-        stride *= graph_extent_max(g, x->shape[d]);
+        stride *= tensor_extent(g, n, d);
     return stride;
 }
 

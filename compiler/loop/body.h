@@ -38,4 +38,5 @@ struct loop_affine body_extent(struct body *c, extent e);
 struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at, value_id mask);
 
 // ---- tensors in memory: row-major, every axis but a leading symbol at a constant stride
+int64_t tensor_extent(const struct graph *g, node_id n, uint32_t dimension);   // as it is stored
 int64_t tensor_stride(const struct graph *g, node_id n, uint32_t dimension);

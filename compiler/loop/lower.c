@@ -59,6 +59,37 @@ static void find_roots(struct lower *l) {
     }
 }
 
+// ---- rows of samples
+// Where the samples are the last axis, rows of many whole cache lines would all fall on a few sets of
+// a cache: one more line behind each spreads them. Not where others than kernels know the memory.
+enum { CACHE_LINE = 64, FEW_SETS = 4 * CACHE_LINE };
+
+static bool is_rows_of_samples(const struct node *x) {
+    for (uint32_t d = 0; d + 1 < x->rank; d++)
+        if (x->shape[d] < 1)
+            return false;
+    return x->rank >= 2 && x->shape[x->rank - 1] < 1;
+}
+
+static void find_room(struct lower *l, struct graph *g) {
+    uint8_t *room = NEW_ARRAY(l->arena, g->nodes.n, uint8_t);
+    g->room = room;
+    for (node_id n = 1; n < g->nodes.n; n++) {
+        const struct node *x = graph_node(g, n);
+        bool rows = is_rows_of_samples(x) && x->kind == NODE_comp && !l->nodes[n].is_output;
+        if (rows && graph_extent_max(g, x->shape[x->rank - 1]) * dtype_size(x->dtype) % FEW_SETS == 0)
+            room[n] = (uint8_t)(CACHE_LINE / dtype_size(x->dtype));
+    }
+    for (node_id n = 1; n < g->nodes.n; n++) {
+        const struct node *x = graph_node(g, n);
+        for (uint32_t i = 0; x->kind == NODE_op && i < x->n_inputs; i++)
+            if (!is_view(x) || !is_rows_of_samples(x))
+                room[l->nodes[x->inputs[i]].root] = 0;
+    }
+    for (node_id n = 1; n < g->nodes.n; n++)
+        room[n] = room[l->nodes[n].root];
+}
+
 static uint32_t add_buffer(struct lower *l, node_id n, enum loop_place place, uint32_t slot,
                            const char *name) {
     const struct node *x = graph_node(l->g, n);
@@ -66,7 +97,7 @@ static uint32_t add_buffer(struct lower *l, node_id n, enum loop_place place, ui
     int64_t count = 1;
     bool samples = x->rank > 0 && x->shape[0] < 1;
     for (uint32_t d = samples; d < x->rank; d++)
-        count *= graph_extent_max(l->g, x->shape[d]);
+        count *= tensor_extent(l->g, n, d);
     *(samples ? &b.per_sample : &b.count) = count;
     VEC_PUSH(l->arena, &l->entry->buffers, b);
     return l->entry->buffers.n;
@@ -620,10 +651,13 @@ static void lower_graph(struct lower *l, struct graph *g, const char *name, bool
     l->entry->n_outputs = g->outputs.n;
     VEC_PUSH(l->arena, &l->module->entries, l->entry);
     find_roots(l);
+    if (!l->target->scalar)
+        find_room(l, g);
     place_slots(l);
     lower_nodes(l);
     copy_outputs(l);
     memplan(l);
+    g->room = NULL;
 }
 
 static struct lower *lower_start(struct arena *a, const struct loop_target *t) {

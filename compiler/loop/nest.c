@@ -276,6 +276,13 @@ static bool axis_of_term(const struct term *t, uint32_t *axis) {
     return t->kind == TERM_axis;
 }
 
+static uint32_t depth_of(const struct run *r, uint32_t axis) {
+    uint32_t i = 0;
+    while (r->p->red_order[i] != axis)
+        i++;
+    return i;
+}
+
 // The axis whose loop a guard cuts: the innermost reduction axis in it; none if data or the lane
 // axis is in it.
 static int cut_axis(const struct run *r, const struct index *x) {
@@ -288,7 +295,7 @@ static int cut_axis(const struct run *r, const struct index *x) {
             continue;
         if ((int)a == r->p->lane || r->p->axis[a].merged)
             return -1;
-        if (a >= r->p->n_out && (int)a > cut)
+        if (a >= r->p->n_out && (cut < 0 || depth_of(r, a) > depth_of(r, (uint32_t)cut)))
             cut = (int)a;
     }
     return cut;
@@ -422,7 +429,7 @@ static void reduce_loop(struct run *r, const struct reduction *d, uint32_t a,
         next[i] = carried[i].inside;
     if ((int)a == r->p->lane && r->p->axis[a].per_n && by == 0)
         BUG("a lane loop without a step");
-    reduce(r, d, a - r->p->n_out + 1, next);
+    reduce(r, d, depth_of(r, a) + 1, next);
     build_close(r->b, n, next);
     for (uint32_t i = 0; i < n; i++)
         acc[i] = carried[i].result;
@@ -450,7 +457,7 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
         r->reduction_tail = lanes_below(r, zero, left);
         for (uint32_t i = 0; i < n; i++)
             next[i] = carried[i].inside;
-        reduce(r, d, a - r->p->n_out + 1, next);
+        reduce(r, d, depth_of(r, a) + 1, next);
         build_close(r->b, n, next);
         for (uint32_t i = 0; i < n; i++)
             acc[i] = carried[i].result;
@@ -462,12 +469,12 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
                     acc);
     } else if (full == w) {
         set_base(r, a, zero);
-        reduce(r, d, a - r->p->n_out + 1, acc);
+        reduce(r, d, depth_of(r, a) + 1, acc);
     }
     if (full < x->extent) {
         set_base(r, a, affine_constant(full));
         r->reduction_tail = lanes_below(r, zero, affine_constant(x->extent - full));
-        reduce(r, d, a - r->p->n_out + 1, acc);
+        reduce(r, d, depth_of(r, a) + 1, acc);
         r->reduction_tail = 0;
     }
 }
@@ -479,10 +486,11 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
         leaf(r, d, acc);
         return;
     }
-    uint32_t a = r->p->n_out + i;
+    uint32_t a = r->p->red_order[i];
     const struct nest_axis *x = &r->p->axis[a];
-    if (x->merged) {
-        r->at[a].base = r->origin[a];
+    if (x->merged || (int)a == r->p->waiting) {
+        if (x->merged)
+            r->at[a].base = r->origin[a];
         reduce(r, d, i + 1, acc);
         return;
     }
@@ -519,6 +527,25 @@ static value_id finish(struct run *r, value_id acc) {
 }
 
 // ---- tiles
+// Where the accumulator of element `e` waits.
+static struct loop_access_at waiting_at(struct run *r, uint32_t e) {
+    struct loop_access_at at = {.buffer = r->waiting, .stride = 1, .at = affine_constant(0)};
+    point_at(r, e, false);
+    for (uint32_t i = 0; i < r->p->n_order; i++) {
+        uint32_t a = r->p->order[i];
+        struct loop_affine x = r->body.axis[a];
+        if (i < r->p->n_outside)
+            x = affine_add(r->b->arena, x, affine_scale(r->b->arena, r->at[a].base, -1));
+        at.at = affine_add(r->b->arena, at.at,
+                           affine_scale(r->b->arena, x, r->p->wait_stride[a] * r->p->lanes));
+    }
+    return at;
+}
+
+static value_id load_waiting(struct run *r, uint32_t e) {
+    return build_load(r->b, r->p->lanes, waiting_at(r, e));
+}
+
 // `result` gets the results; of an arg reducer, `best` (if not NULL) the values chosen.
 static void reduce_member(struct run *r, uint32_t n_elements, value_id *result, value_id *best) {
     struct guard_use uses[MAX_AXES];
@@ -526,8 +553,13 @@ static void reduce_member(struct run *r, uint32_t n_elements, value_id *result, 
     r->slots = is_arg(r->node->reducer) ? 2 : 1;
     struct reduction d = {uses, sort_guards(r, uses), n_elements};
     for (uint32_t i = 0; i < n_elements * r->slots; i++)
-        acc[i] = start_value(r, i % r->slots);
-    reduce(r, &d, 0, acc);
+        acc[i] = r->mode == RUN_whole ? start_value(r, i % r->slots) : load_waiting(r, i);
+    if (r->mode != RUN_last)
+        reduce(r, &d, 0, acc);
+    for (uint32_t i = 0; r->mode == RUN_add && i < n_elements; i++)
+        build_store_lanes(r->b, r->p->lanes, waiting_at(r, i), acc[i]);
+    if (r->mode == RUN_add)
+        return;
     for (uint32_t e = 0; e < n_elements; e++)
         result[e] = finish(r, acc[e * r->slots + r->slots - 1]);
     for (uint32_t e = 0; best && e < n_elements; e++)
@@ -643,6 +675,8 @@ static void tile(struct run *r) {
         else
             reduce_member(r, n, values + first * n, best);
         r->apart = false;
+        if (r->mode == RUN_add)
+            return;
         if (r->p->zip > 1)
             zip_values(r, n, values + first * n);
         for (uint32_t e = 0; best && e < n; e++)
@@ -736,6 +770,35 @@ static void walk_samples(struct run *r, uint32_t i) {
     r->tail = lane ? 0 : r->tail;
 }
 
+// The rounds of the waiting axis, each over all tiles, then what follows the sums.
+static void walk_rounds(struct run *r) {
+    uint32_t a = (uint32_t)r->p->waiting;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    enum dtype t = n->dtype == DTYPE_f32 ? r->p->accumulator : n->dtype;
+    int64_t count = r->p->wait_count * r->p->lanes;
+    if (!r->waiting) {
+        struct loop_local l = {"waiting", t, count};
+        VEC_PUSH(r->b->arena, &r->b->kernel->locals, l);
+        r->waiting = r->b->kernel->params.n + r->b->kernel->locals.n - 1;
+    }
+    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)),
+                                    build_bound(r->b, affine_constant(count)), r->p->lanes, 0, NULL);
+    struct loop_access_at at = {
+        .buffer = r->waiting, .stride = 1, .at = affine_value(r->b->arena, s->variable)};
+    build_store_lanes(r->b, r->p->lanes, at,
+                      build_number(r->b, (struct loop_type){t, r->p->lanes}, 0));
+    build_close(r->b, 0, NULL);
+    s = build_for(r->b, build_bound(r->b, affine_constant(0)), build_bound(r->b, extent_of(r, a)), 1, 0,
+                  NULL);
+    set_base(r, a, affine_value(r->b->arena, s->variable));
+    r->mode = RUN_add;
+    walk(r, r->p->n_outside);
+    build_close(r->b, 0, NULL);
+    r->mode = RUN_last;
+    walk(r, r->p->n_outside);
+    r->mode = RUN_whole;
+}
+
 static void walk_axis(struct run *r, uint32_t i) {
     uint32_t a = r->p->order[i];
     const struct nest_axis *x = &r->p->axis[a];
@@ -795,6 +858,10 @@ static void walk_residues(struct run *r, uint32_t i, const struct nest_residue *
 }
 
 static void walk(struct run *r, uint32_t i) {
+    if (r->p->waiting >= 0 && r->mode == RUN_whole && i == r->p->n_outside) {
+        walk_rounds(r);
+        return;
+    }
     if (i == r->p->n_order) {
         tile(r);
         return;

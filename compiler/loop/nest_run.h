@@ -9,8 +9,8 @@ struct axis_point { // of an output axis: count elements at base, base + scale, 
     uint32_t count;
     int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
 };
-// finish: the sums are taken from memory.
-enum run_mode { RUN_whole, RUN_finish };
+// finish: the sums are taken from memory. add: one round of the waiting axis; last: after its rounds.
+enum run_mode { RUN_whole, RUN_finish, RUN_add, RUN_last };
 struct run {
     struct build *b;
     const struct nest *k;
@@ -30,6 +30,7 @@ struct run {
     struct loop_affine index[MAX_AXES];  // its number among the elements of the class
     enum run_mode mode;
     uint32_t sums;                       // buffer of the sums
+    uint32_t waiting;                    // buffer of the accumulators of a nest with a waiting axis
     const struct nest_product *product;  // the class of residues that is emitted
 };
 

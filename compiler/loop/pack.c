@@ -78,10 +78,15 @@ void pack_close(struct run *r, const uint32_t *axes, uint32_t n) {
 static struct loop_bounds piece_bound(struct run *r, enum axis_role role, int64_t n) {
     const struct nest_product *p = r->product;
     struct loop_bounds high = build_bound(r->b, affine_constant(n));
-    for (uint32_t a = 0; a < MAX_AXES; a++)
-        if (p->limited[a] && p->role[a] == role)
+    for (uint32_t a = 0; a < MAX_AXES; a++) {
+        if (p->role[a] != role)
+            continue;
+        if (p->limited[a])
             build_add_bound(r->b, &high, affine_scale(r->b->arena, pack_left(r, a), p->stride[a]),
                             1, 1);
+        if (p->block[a] > 1)
+            break; // samples within other axes: columns for all that are planned
+    }
     return high;
 }
 

@@ -46,13 +46,16 @@ void plan_scalar(struct nest *k) {
     const struct node *n = graph_node(k->g, k->members[0].node);
     struct nest_plan *p = &k->plan;
     *p = (struct nest_plan){
-        .n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .zip = 1, .accumulator = n->dtype};
+        .n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .zip = 1,
+        .accumulator = n->dtype, .waiting = -1};
     for (uint32_t a = 0; a < n->rank; a++) {
         set_extent(&p->axis[a], n->shape[a]);
         p->order[p->n_order++] = a;
     }
-    for (uint32_t a = 0; a < n->n_red; a++)
+    for (uint32_t a = 0; a < n->n_red; a++) {
         set_extent(&p->axis[n->rank + a], n->red[a]);
+        p->red_order[a] = n->rank + a;
+    }
 }
 
 static int64_t planned(const struct analysis *s, uint32_t axis) {
@@ -460,12 +463,92 @@ static uint32_t accumulators(const struct nest_plan *p) {
     return n;
 }
 
+// ---- the reduction's loops
+// Loops that guards cut have few rounds, and each another number: a long loop of one length goes
+// inside them. Where the first of equals counts, the order is given.
+static void choose_reduction_order(struct analysis *s) {
+    enum { LEAST_INSIDE = 4 };
+    struct nest_plan *p = s->p;
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    uint64_t cut = cutting_axes(s);
+    uint32_t last = p->n_out + p->n_red - 1, kept[MAX_AXES], n_kept = 0, n_cut = 0;
+    if (n->reducer == RED_argmax || n->reducer == RED_argmin || p->n_red < 2 || !(cut >> last & 1) ||
+        p->axis[last].merged)
+        return;
+    int64_t inside = 1;
+    for (uint32_t a = p->n_out; a <= last; a++) {
+        if (cut >> a & 1 || p->axis[a].merged) {
+            p->red_order[n_cut++] = a;
+            continue;
+        }
+        kept[n_kept++] = a;
+        inside *= (int)a == p->lane || p->axis[a].per_n ? 0 : p->axis[a].extent;
+    }
+    for (uint32_t i = 0; i < n_kept; i++)
+        p->red_order[n_cut + i] = kept[i];
+    for (uint32_t i = 0; i < p->n_red && inside < LEAST_INSIDE; i++)
+        p->red_order[i] = p->n_out + i;
+}
+
+// Sums over many lanes whose terms do not fit the first-level cache are read again for each tile: a
+// round of the outermost axis at a time fits, for all tiles.
+static double bytes_of_tile(const struct analysis *s) {
+    double bytes = 0;
+    for (uint32_t i = 0; i < s->n_streams; i++) {
+        const struct stream *x = &s->streams[i];
+        if (!x->inner || x->number || !x->node)
+            continue;
+        double size = dtype_size(graph_node(s->g, x->node)->dtype);
+        for (uint32_t a = 0; a < s->p->n_out + s->p->n_red; a++)
+            if (x->step[a] || x->irregular >> a & 1)
+                size *= a < s->p->n_out ? s->p->axis[a].jam : (double)planned(s, a);
+        bytes += size;
+    }
+    return bytes;
+}
+
+static void choose_waiting(struct analysis *s) {
+    enum { NEAR = 24 << 10, LEAST_ROUND = 256, MOST_WAITING = 64 << 10, LEAST_TILES = 4 };
+    struct nest_plan *p = s->p;
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    if (n->reducer != RED_sum || p->lane < (int)p->n_out || p->n_residues || bytes_of_tile(s) < NEAR)
+        return;
+    uint32_t axis = p->n_out;
+    while ((int)axis != p->lane && p->axis[axis].merged)
+        axis++;
+    if ((int)axis == p->lane || p->axis[axis].per_n || s->pinned >> axis & 1 ||
+        volume(s, axis + 1, p->n_out + p->n_red) < LEAST_ROUND)
+        return;
+    int64_t count = 1, tiles = 1;
+    bool outside = true;
+    p->n_outside = 0;
+    for (uint32_t i = 0; i < p->n_order; i++) {
+        const struct nest_axis *x = &p->axis[p->order[i]];
+        if (x->per_n)
+            return;
+        p->n_outside += outside;
+        tiles *= outside ? 1 : (x->extent + x->jam - 1) / x->jam;
+        count *= outside ? x->jam : x->extent;
+        outside &= x->extent <= x->jam;
+    }
+    if (tiles < LEAST_TILES || count * p->lanes * dtype_size(p->accumulator) > MOST_WAITING)
+        return;
+    p->waiting = (int)axis;
+    p->wait_count = count;
+    for (uint32_t i = 0; i < p->n_order; i++) {
+        const struct nest_axis *x = &p->axis[p->order[i]];
+        count /= i < p->n_outside ? x->jam : x->extent;
+        p->wait_stride[p->order[i]] = count;
+    }
+}
+
 // Short inner reductions are written out, so that their masks and offsets are constants.
 static void choose_unrolling(struct analysis *s) {
     uint32_t size = accumulators(s->p);
     for (uint32_t i = s->p->n_red; i-- > 0;) {
-        struct nest_axis *x = &s->p->axis[s->p->n_out + i];
-        if (x->merged || (int)(s->p->n_out + i) == s->p->lane)
+        uint32_t a = s->p->red_order[i];
+        struct nest_axis *x = &s->p->axis[a];
+        if (x->merged || (int)a == s->p->lane || (int)a == s->p->waiting)
             continue;
         if (x->per_n || x->extent > 8 || size * x->extent > 200)
             return;
@@ -549,10 +632,14 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     choose_accumulator(s);
     if (s->p->n_red)
         choose_tile(s);
+    choose_order(s);
+    if (s->p->n_red) {
+        choose_reduction_order(s);
+        choose_waiting(s);
+    }
     choose_unrolling(s);
     if (s->zipped >= 0)
         s->p->axis[s->zipped].unroll = true;
-    choose_order(s);
     choose_chunk(s);
 }
 

@@ -199,6 +199,8 @@ static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *
             if (extent % by == 0)
                 cuts[n++] = (struct cut){a, by, by * inner};
         inner *= extent;
+        if (role == AXIS_term && is_dynamic(c, a))
+            break; // what lies behind the last sample must not be added
     }
     if (n == 0)
         cuts[n++] = (struct cut){0, 1, 1};
@@ -499,6 +501,27 @@ static bool is_worth_it(const struct candidate *c) {
            all * rows * columns * terms >= LEAST_MULTIPLIES;
 }
 
+// Samples that are neighbours in memory, under a window: a tile reads them where they lie. Many terms
+// would lie too far apart.
+enum { MOST_UNPACKED = 256 };
+
+static bool needs_no_packing(const struct candidate *c) {
+    uint32_t column = MAX_AXES, term = MAX_AXES;
+    double terms = 1;
+    bool window = false;
+    for (uint32_t a = 0; a < c->n_axes; a++) {
+        if (extent_at(c, a) == 1)
+            continue;
+        column = c->p->role[a] == AXIS_column ? a : column;
+        term = c->p->role[a] == AXIS_term ? a : term;
+        terms *= c->p->role[a] == AXIS_term && !is_dynamic(c, a) ? (double)extent_at(c, a) : 1;
+    }
+    for (uint32_t d = 0; d < c->b->n_args; d++)
+        window |= graph_index(c->g, c->b->args[d])->n_terms > 1;
+    return window && ((column < MAX_AXES && is_dynamic(c, column) && terms <= MOST_UNPACKED) ||
+                      (term < MAX_AXES && is_dynamic(c, term)));
+}
+
 bool product_is_cut(const struct nest_product *p, uint32_t a) {
     return p->role[a] != AXIS_row && (p->whole[a].per_n || p->block[a] < p->whole[a].extent);
 }
@@ -524,7 +547,7 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
     c->most = g->symbols.n ? g->symbols.at[0].max : 1;
     c->n_axes = c->n->rank + c->n->n_red;
     c->element = (uint32_t)dtype_size(c->n->dtype);
-    if (t->scalar || !find_sides(c) || !is_worth_it(c))
+    if (t->scalar || !find_sides(c) || !is_worth_it(c) || needs_no_packing(c))
         return NULL;
     struct split splits[2];
     uint32_t n_splits = find_splits(c, splits);

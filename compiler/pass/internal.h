@@ -76,6 +76,13 @@ node_id sum_split(struct graph *g, node_id n);    // an axis of one side alone i
 node_id sum_merge(struct graph *g, node_id n);    // plain sums of plain sums
 bool expr_cancels(struct graph *g, expr_id e);    // a sum that is 0 once maps are read through
 
+// ---- layout_cost.c
+struct layout_cost {
+    double first, last; // vector operations with the samples as the first and as the last axis
+    bool windows;       // there is a convolution
+};
+void layout_cost(struct graph *g, node_id n, struct layout_cost *cost); // adds those of a comprehension
+
 // ---- fuse.c
 bool body_has_two_sides(struct graph *g, expr_id body); // a product that no single factor spans
 bool node_is_anchor(struct graph *g, node_id n);        // a sum of one: contraction, convolution

@@ -14,7 +14,7 @@ const int n_passes = sizeof passes / sizeof *passes;
 // leaves is simplified, fused, and simplified again where fusion brought together what belongs
 // together.
 static const char *const pipeline[] = {
-    "stabilize", "autodiff", "simplify", "cse", "fuse", "groups", "simplify", "lift", "dce",
+    "stabilize", "autodiff", "simplify", "cse", "fuse", "groups", "simplify", "lift", "layout", "dce",
 };
 
 const struct pass *pass_find(const char *name) {

@@ -6,6 +6,7 @@
 struct pass_options {
     bool check;      // verify after every pass, and print-parse-print
     const char *off; // comma-separated names of passes to leave out
+    bool turn_all;   // pass layout: every region, whatever it costs; for tests
 };
 struct pass {
     const char *name, *help;

@@ -155,8 +155,8 @@ static bool run_pipeline(struct arena *a, struct graph_source s, int order, cons
     struct problem p = problem_create(a, s);
     add_gradients(a, &p, order, false);
     struct arena *scratch = arena_create("scratch");
-    p.g = pass_pipeline(a, scratch, p.g, &(struct pass_options){.check = true, .off = off}, NULL,
-                        NULL);
+    struct pass_options options = {.check = true, .off = off, .turn_all = true};
+    p.g = pass_pipeline(a, scratch, p.g, &options, NULL, NULL);
     arena_destroy(scratch);
     struct tensor *inputs = random_inputs(a, p.g, symbols, seed);
     *n = p.g->outputs.n;
