@@ -264,113 +264,6 @@ static value_id start_value(struct run *r, uint32_t slot) {
     return build_number(r->b, (struct loop_type){t, lanes}, x);
 }
 
-// ---- guards: cut loops where that is possible
-struct guard_use {
-    struct guard guard;
-    int cut;
-    bool leaf;
-}; // cut: reduction axis whose loop it bounds, or -1
-
-static bool axis_of_term(const struct term *t, uint32_t *axis) {
-    *axis = t->ref;
-    return t->kind == TERM_axis;
-}
-
-static uint32_t depth_of(const struct run *r, uint32_t axis) {
-    uint32_t i = 0;
-    while (r->p->red_order[i] != axis)
-        i++;
-    return i;
-}
-
-// The axis whose loop a guard cuts: the innermost reduction axis in it; none if data or the lane
-// axis is in it.
-static int cut_axis(const struct run *r, const struct index *x) {
-    int cut = -1;
-    for (uint32_t i = 0; i < x->n_terms; i++) {
-        uint32_t a;
-        if (x->terms[i].kind == TERM_data)
-            return -1;
-        if (!axis_of_term(&x->terms[i], &a))
-            continue;
-        if ((int)a == r->p->lane || r->p->axis[a].merged)
-            return -1;
-        if (a >= r->p->n_out && (cut < 0 || depth_of(r, a) > depth_of(r, (uint32_t)cut)))
-            cut = (int)a;
-    }
-    return cut;
-}
-
-static bool is_jammed(const struct run *r, const struct index *x) {
-    for (uint32_t i = 0; i < x->n_terms; i++) {
-        uint32_t a;
-        if (axis_of_term(&x->terms[i], &a) && a < r->p->n_out && r->at[a].count > 1)
-            return true;
-    }
-    return false;
-}
-
-// Is the index a whole number wherever the loops go (every coefficient divides)?
-static bool divides(const struct run *r, const struct index *x) {
-    int64_t rest = x->constant;
-    for (uint32_t i = 0; i < x->n_terms; i++) {
-        uint32_t a;
-        if (!axis_of_term(&x->terms[i], &a))
-            return x->divisor == 1;
-        if ((x->terms[i].coefficient * r->at[a].scale) % x->divisor)
-            return false;
-        rest += x->terms[i].coefficient * r->at[a].shift;
-    }
-    return rest % x->divisor == 0;
-}
-
-static uint32_t sort_guards(struct run *r, struct guard_use *use) {
-    for (uint32_t i = 0; i < r->node->n_guards; i++) {
-        const struct index *x = graph_index(r->k->g, r->node->guards[i].index);
-        use[i] = (struct guard_use){r->node->guards[i], cut_axis(r, x), false};
-        use[i].leaf = use[i].cut < 0 || is_jammed(r, x) || (x->divisor > 1 && !divides(r, x));
-    }
-    return r->node->n_guards;
-}
-
-// Adds to the bounds of reduction axis `a` what 0 <= index < h demands of it, for any element of
-// the tile.
-static void cut_bounds(struct run *r, const struct guard_use *use, uint32_t a,
-                       struct loop_bounds *low, struct loop_bounds *high) {
-    struct arena *arena = r->b->arena;
-    const struct index *x = graph_index(r->k->g, use->guard.index);
-    struct loop_affine rest = affine_constant(x->constant);
-    int64_t c = 0, least = 0, greatest = 0;
-    for (uint32_t i = 0; i < x->n_terms; i++) {
-        const struct term *t = &x->terms[i];
-        if (t->kind == TERM_symbol) {
-            rest = affine_add(arena, rest, affine_scale(arena, affine_n(arena), t->coefficient));
-        } else if (t->ref == a) {
-            c = t->coefficient * r->at[a].scale;
-            rest = affine_shift(rest, t->coefficient * r->at[a].shift);
-        } else {
-            rest = affine_add(arena, rest, affine_scale(arena, r->at[t->ref].base, t->coefficient));
-            int64_t reach =
-                t->coefficient * r->at[t->ref].scale * ((int64_t)r->at[t->ref].count - 1);
-            *(reach < 0 ? &least : &greatest) += reach;
-        }
-    }
-    struct loop_affine top =
-        body_extent(&r->body, use->guard.bound); // index <= top, before the division
-    top = affine_scale(arena, affine_shift(top, -1), x->divisor);
-    struct loop_affine from =
-        affine_scale(arena, affine_shift(rest, greatest), -1); // c * v >= from
-    struct loop_affine to =
-        affine_add(arena, top, affine_scale(arena, affine_shift(rest, least), -1)); // c * v <= to
-    if (c > 0) {
-        build_add_bound(r->b, low, from, c, 1);
-        build_add_bound(r->b, high, affine_shift(to, 1), c, 1);
-    } else { // -c * v >= -to and -c * v <= -from
-        build_add_bound(r->b, low, affine_scale(arena, to, -1), -c, 1);
-        build_add_bound(r->b, high, affine_shift(affine_scale(arena, from, -1), 1), -c, 1);
-    }
-}
-
 // ---- reduction loops
 struct reduction {
     const struct guard_use *uses;
@@ -429,7 +322,7 @@ static void reduce_loop(struct run *r, const struct reduction *d, uint32_t a,
         next[i] = carried[i].inside;
     if ((int)a == r->p->lane && r->p->axis[a].per_n && by == 0)
         BUG("a lane loop without a step");
-    reduce(r, d, depth_of(r, a) + 1, next);
+    reduce(r, d, nest_depth(r, a) + 1, next);
     build_close(r->b, n, next);
     for (uint32_t i = 0; i < n; i++)
         acc[i] = carried[i].result;
@@ -457,7 +350,7 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
         r->reduction_tail = lanes_below(r, zero, left);
         for (uint32_t i = 0; i < n; i++)
             next[i] = carried[i].inside;
-        reduce(r, d, depth_of(r, a) + 1, next);
+        reduce(r, d, nest_depth(r, a) + 1, next);
         build_close(r->b, n, next);
         for (uint32_t i = 0; i < n; i++)
             acc[i] = carried[i].result;
@@ -469,12 +362,12 @@ static void reduce_lanes(struct run *r, const struct reduction *d, uint32_t a, v
                     acc);
     } else if (full == w) {
         set_base(r, a, zero);
-        reduce(r, d, depth_of(r, a) + 1, acc);
+        reduce(r, d, nest_depth(r, a) + 1, acc);
     }
     if (full < x->extent) {
         set_base(r, a, affine_constant(full));
         r->reduction_tail = lanes_below(r, zero, affine_constant(x->extent - full));
-        reduce(r, d, depth_of(r, a) + 1, acc);
+        reduce(r, d, nest_depth(r, a) + 1, acc);
         r->reduction_tail = 0;
     }
 }
@@ -504,7 +397,7 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
     bool cut = false;
     for (uint32_t k = 0; k < d->n_uses; k++)
         if (d->uses[k].cut == (int)a) {
-            cut_bounds(r, &d->uses[k], a, &low, &high);
+            nest_cut_bounds(r, &d->uses[k], a, &low, &high);
             cut = true;
         }
     if (cut || !x->unroll || !affine_is_constant(high.any[0].at, &constant)) {
@@ -551,7 +444,7 @@ static void reduce_member(struct run *r, uint32_t n_elements, value_id *result, 
     struct guard_use uses[MAX_AXES];
     value_id acc[2 * NEST_TILE];
     r->slots = is_arg(r->node->reducer) ? 2 : 1;
-    struct reduction d = {uses, sort_guards(r, uses), n_elements};
+    struct reduction d = {uses, nest_sort_guards(r, uses), n_elements};
     for (uint32_t i = 0; i < n_elements * r->slots; i++)
         acc[i] = r->mode == RUN_whole ? start_value(r, i % r->slots) : load_waiting(r, i);
     if (r->mode != RUN_last)

@@ -36,6 +36,17 @@ struct run {
 
 // nest.c: all tiles of a plan, from the origins on
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
+// guards.c
+struct guard_use {
+    struct guard guard;
+    int cut; // reduction axis whose loop it bounds, or -1
+    bool leaf;
+};
+uint32_t nest_sort_guards(struct run *r, struct guard_use *use);
+// Adds to the bounds of reduction axis `a` what the guard demands of it, for any element of the tile.
+void nest_cut_bounds(struct run *r, const struct guard_use *use, uint32_t a, struct loop_bounds *low,
+                     struct loop_bounds *high);
+uint32_t nest_depth(const struct run *r, uint32_t axis); // of a reduction axis: loops outside its own
 // pack.c
 void pack_emit(struct run *r);
 void pack_start(struct run *r, const struct nest_product *p);
