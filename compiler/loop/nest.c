@@ -10,9 +10,6 @@
 #include "nest_run.h"
 
 static bool is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
-static bool lane_is_output(const struct run *r) {
-    return r->p->lane >= 0 && (uint32_t)r->p->lane < r->p->n_out;
-}
 static bool lane_is_reduction(const struct run *r) { return r->p->lane >= (int)r->p->n_out; }
 
 static uint32_t tile_elements(const struct run *r) {
@@ -56,7 +53,7 @@ static void zipped_point(struct run *r, uint32_t axis, int64_t u) {
 
 // Sets the body's axes for element `e` of the tile; e is a mixed-radix number over the tile's axes,
 // the last fastest.
-static void point_at(struct run *r, uint32_t e, bool vector) {
+void run_point(struct run *r, uint32_t e, bool vector) {
     struct body *c = &r->body;
     c->lanes = vector ? r->p->lanes : 1;
     c->mask = vector ? r->reduction_tail : 0;
@@ -290,7 +287,7 @@ static uint32_t element_in_turn(const struct run *r, uint32_t k) {
 static void leaf(struct run *r, const struct reduction *d, value_id *acc) {
     for (uint32_t k = 0; k < d->n_elements; k++) {
         uint32_t e = element_in_turn(r, k);
-        point_at(r, e, r->p->lane >= 0);
+        run_point(r, e, r->p->lane >= 0);
         bool never = false;
         for (uint32_t i = 0; i < d->n_uses; i++)
             never |= d->uses[i].leaf && body_never(&r->body, d->uses[i].guard);
@@ -423,7 +420,7 @@ static value_id finish(struct run *r, value_id acc) {
 // Where the accumulator of element `e` waits.
 static struct loop_access_at waiting_at(struct run *r, uint32_t e) {
     struct loop_access_at at = {.buffer = r->waiting, .stride = 1, .at = affine_constant(0)};
-    point_at(r, e, false);
+    run_point(r, e, false);
     for (uint32_t i = 0; i < r->p->n_order; i++) {
         uint32_t a = r->p->order[i];
         struct loop_affine x = r->body.axis[a];
@@ -446,7 +443,8 @@ static void reduce_member(struct run *r, uint32_t n_elements, value_id *result, 
     r->slots = is_arg(r->node->reducer) ? 2 : 1;
     struct reduction d = {uses, nest_sort_guards(r, uses), n_elements};
     for (uint32_t i = 0; i < n_elements * r->slots; i++)
-        acc[i] = r->mode == RUN_whole ? start_value(r, i % r->slots) : load_waiting(r, i);
+        acc[i] = r->mode == RUN_whole || r->mode == RUN_part ? start_value(r, i % r->slots)
+                                                             : load_waiting(r, i);
     if (r->mode != RUN_last)
         reduce(r, &d, 0, acc);
     for (uint32_t i = 0; r->mode == RUN_add && i < n_elements; i++)
@@ -471,7 +469,7 @@ static struct loop_access_at store_place(struct run *r, const struct nest_member
 }
 
 static bool is_zipped(const struct run *r, const struct nest_member *m) {
-    bool lanes = lane_is_output(r) && r->p->zip == 1;
+    bool lanes = run_lane_is_output(r) && r->p->zip == 1;
     int64_t stride = lanes ? m->stride[r->p->lane] * r->at[r->p->lane].scale : 0;
     return m->stored && stride > 1 && stride <= MOST_ZIPPED && r->p->lanes > 1;
 }
@@ -480,7 +478,7 @@ static void store_elements(struct run *r, const struct nest_member *m, uint32_t 
                            const value_id *values) {
     struct waiting *all = NEW_ARRAY(r->b->arena, n, struct waiting);
     for (uint32_t e = 0; e < n; e++) {
-        point_at(r, e, lane_is_output(r));
+        run_point(r, e, run_lane_is_output(r));
         all[e] = (struct waiting){store_place(r, m), values[e]};
     }
     zip_store(r, n, all);
@@ -501,7 +499,7 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
                            struct body_binding *bindings, extent *extents) {
     if (is_absent(r, e))
         return;
-    point_at(r, e, lane_is_output(r));
+    run_point(r, e, run_lane_is_output(r));
     for (uint32_t i = 0; i < r->k->n_members; i++) {
         enter_node(r, r->k->members[i].node, extents);
         r->b->origin = r->node->origin;
@@ -518,28 +516,6 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
         if (r->k->members[i].stored && !is_zipped(r, &r->k->members[i]))
             build_store_lanes(r->b, r->body.lanes, store_place(r, &r->k->members[i]),
                               values[i * n + e]);
-    }
-}
-
-// Where the sums of element `e` wait (nest_product).
-static struct loop_access_at sums_at(struct run *r, uint32_t e) {
-    point_at(r, e, lane_is_output(r));
-    struct loop_access_at at = {.buffer = r->sums, .mask = r->body.mask, .at = affine_constant(0)};
-    for (uint32_t a = 0; a < r->p->n_out; a++) {
-        int64_t stride = r->product->sum_stride[a], scale = r->product->scale[a];
-        struct loop_affine from = affine_scale(r->b->arena, r->origin[a], -1);
-        from = affine_add(r->b->arena, r->body.axis[a], from);
-        CHECK(affine_divide(r->b->arena, &from, scale), "an element between those of its class");
-        at.at = affine_add(r->b->arena, at.at, affine_scale(r->b->arena, from, stride));
-        at.stride += r->body.ramp[a] / scale * stride;
-    }
-    return at;
-}
-
-static void take_sums(struct run *r, uint32_t n, value_id *values) {
-    for (uint32_t e = 0; e < n; e++) {
-        struct loop_access_at at = sums_at(r, e);
-        values[e] = build_load(r->b, r->body.lanes, at);
     }
 }
 
@@ -564,12 +540,16 @@ static void tile(struct run *r) {
         value_id *best = n_reductions == 2 ? values + (1 - first) * n : NULL;
         r->apart = true;
         if (r->mode == RUN_finish)
-            take_sums(r, n, values);
+            sums_take(r, n, values);
         else
             reduce_member(r, n, values + first * n, best);
         r->apart = false;
         if (r->mode == RUN_add)
             return;
+        if (r->mode == RUN_part) {
+            sums_add(r, n, values);
+            return;
+        }
         if (r->p->zip > 1)
             zip_values(r, n, values + first * n);
         for (uint32_t e = 0; best && e < n; e++)
@@ -782,6 +762,8 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
         r->at[r->p->lane].scale = r->p->zip;
     if (k->product)
         pack_emit(r);
+    else if (k->plan.strip || k->plan.part)
+        strip_emit(r);
     else
         walk(r, 0);
 }
@@ -791,5 +773,6 @@ void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode) {
     r->mode = mode;
     for (uint32_t a = 0; a < p->n_out + p->n_red; a++)
         r->at[a] = (struct axis_point){r->origin[a], 1, r->product ? r->product->scale[a] : 1, 0};
+    r->sum_stride = r->product ? r->product->sum_stride : r->sum_stride;
     walk(r, 0);
 }

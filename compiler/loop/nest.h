@@ -36,6 +36,9 @@ struct nest_plan {
     struct nest_residue residue[2];
     // > 1: a tile holds so many residues of the lane axis side by side, for a vector is every zip-th element
     uint32_t zip;
+    // > 0: walked in strips of an output axis, and each in parts of a reduction axis, so many elements at a time
+    int64_t strip, part;
+    uint32_t strip_axis, part_axis;
     enum dtype accumulator;            // of real sums
     double lane_cost, tile_cost;       // vector operations for one element and one lane; tile_cost 0: no tile was looked for
     const char *why_scalar;            // NULL: it is not

@@ -10,7 +10,8 @@ struct axis_point { // of an output axis: count elements at base, base + scale, 
     int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
 };
 // finish: the sums are taken from memory. add: one round of the waiting axis; last: after its rounds.
-enum run_mode { RUN_whole, RUN_finish, RUN_add, RUN_last };
+// part: the sums of a part of the terms are added to those in memory.
+enum run_mode { RUN_whole, RUN_finish, RUN_add, RUN_last, RUN_part };
 struct run {
     struct build *b;
     const struct nest *k;
@@ -29,12 +30,18 @@ struct run {
     struct loop_affine origin[MAX_AXES]; // where the walked part of an axis begins
     struct loop_affine index[MAX_AXES];  // its number among the elements of the class
     enum run_mode mode;
-    uint32_t sums;                       // buffer of the sums
+    uint32_t sums;                       // buffer of the sums ..
+    const int64_t *sum_stride;           // .. and where an element of an axis lies in it
     uint32_t waiting;                    // buffer of the accumulators of a nest with a waiting axis
     const struct nest_product *product;  // the class of residues that is emitted
 };
 
-// nest.c: all tiles of a plan, from the origins on
+static inline bool run_lane_is_output(const struct run *r) {
+    return r->p->lane >= 0 && (uint32_t)r->p->lane < r->p->n_out;
+}
+
+// nest.c: the body at element `e` of the tile; all tiles of a plan, from the origins on
+void run_point(struct run *r, uint32_t e, bool vector);
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
 // guards.c
 struct guard_use {
@@ -63,6 +70,10 @@ void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct lo
 // winograd.c
 void winograd_emit(struct run *r);
 void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // elements of an axis in its block
+// strip.c
+void strip_emit(struct run *r);
+void sums_take(struct run *r, uint32_t n, value_id *values);
+void sums_add(struct run *r, uint32_t n, const value_id *values);
 // zip.c
 struct waiting {
     struct loop_access_at at;

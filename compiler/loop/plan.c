@@ -372,9 +372,22 @@ struct tile_search {
     double least;
 };
 
+static double bytes_of(const struct analysis *s, const struct stream *x) {
+    const struct node *n = graph_node(s->g, x->node);
+    double size = dtype_size(n->dtype);
+    for (uint32_t d = 0; d < n->rank; d++)
+        size *= (double)graph_extent_max(s->g, n->shape[d]);
+    return size;
+}
+
+// Is it read from the farthest memory?
+static bool is_far(const struct analysis *s, const struct stream *x) {
+    return !x->number && x->node && bytes_of(s, x) > 4 * loop_machine(s->target)->cache_2;
+}
+
 static double tile_cost(const struct tile_search *t) {
     const struct nest_plan *p = t->s->p;
-    double accumulators = p->zip, loads = 0, held = 1e9, efficiency = 1, bodies = 1;
+    double accumulators = p->zip, loads = 0, far = 0, held = 1e9, efficiency = 1, bodies = 1;
     for (uint32_t i = 0; i < t->n; i++) {
         int64_t w = (int)t->axes[i] == p->lane ? p->lanes : 1, scale = scale_of(t->s, t->axes[i]);
         accumulators *= t->jam[i];
@@ -393,6 +406,7 @@ static double tile_cost(const struct tile_search *t) {
         int64_t step = p->lane >= 0 ? x->step[p->lane] : 0;
         bool strided = step > 4 || step < 0 || (p->lane >= 0 && x->irregular >> p->lane & 1);
         loads += instances * (strided ? p->lanes : step > 1 ? 2 * (double)step : 1);
+        far += is_far(t->s, x) ? instances : 0;
         held = instances < held ? instances : held;
     }
     for (uint32_t i = 0; i < t->s->k->n_members; i++) {
@@ -402,12 +416,13 @@ static double tile_cost(const struct tile_search *t) {
     }
     double wide =
         p->accumulator == DTYPE_f64 && loop_lanes(t->s->target, DTYPE_f64) < p->lanes ? 2 : 1;
-    if (accumulators * wide + held + 1 > t->s->target->n_registers - 1)
+    double broadcast = p->lane >= (int)p->n_out ? 0 : 1; // a number for all lanes waits in a register
+    if (accumulators * wide + held + broadcast > t->s->target->n_registers - 1)
         return 1e9;
     if (accumulators > 4 && loads >= accumulators)
         return 1e9; // nothing is read less often by a larger tile
     double latency = 8, time = accumulators > loads ? accumulators : loads;
-    time = (time > latency ? time : latency) + 0.15 * loads + 1;
+    time = (time > latency ? time : latency) + 0.15 * loads + far + 1;
     return time / (accumulators * efficiency) * (1 + BODY * bodies);
 }
 
@@ -542,6 +557,17 @@ static void choose_waiting(struct analysis *s) {
     }
 }
 
+// Long sums with few accumulators take more lanes at a time: an addition waits for the one before.
+static void widen_lanes(struct analysis *s) {
+    struct nest_plan *p = s->p;
+    enum { ENOUGH = 8, MOST_LANES = 64, LEAST_ROUNDS = 16 };
+    uint32_t vector = loop_lanes(s->target, p->accumulator);
+    while (p->lane >= (int)p->n_out && 2 * p->lanes <= MOST_LANES &&
+           accumulators(p) * 2 * p->lanes <= ENOUGH * vector &&
+           planned(s, (uint32_t)p->lane) >= LEAST_ROUNDS * 2 * p->lanes)
+        p->lanes *= 2;
+}
+
 // Short inner reductions are written out, so that their masks and offsets are constants.
 static void choose_unrolling(struct analysis *s) {
     uint32_t size = accumulators(s->p);
@@ -557,6 +583,95 @@ static void choose_unrolling(struct analysis *s) {
     }
 }
 
+// ---- strips and parts (strip.c)
+static bool lane_is_output(const struct nest_plan *p) {
+    return p->lane >= 0 && p->lane < (int)p->n_out;
+}
+
+// The largest part of an axis, of at most so many elements and in whole tiles; 0: the axis cannot be
+// cut like that. Of strips there are some for each thread.
+static int64_t cut_of(const struct analysis *s, uint32_t axis, double at_most, int64_t tile) {
+    const struct nest_axis *x = &s->p->axis[axis];
+    enum { STRIPS = 8 };
+    double each = (double)x->extent / STRIPS;
+    at_most = axis < s->p->n_out && each < at_most ? each : at_most;
+    for (int64_t n = (int64_t)at_most / tile * tile; n > 0 && !x->per_n; n -= tile)
+        if (x->extent % n == 0)
+            return n;
+    return 0;
+}
+
+static int64_t tile_along(const struct analysis *s, uint32_t axis) {
+    return s->p->axis[axis].jam * ((int)axis == s->p->lane ? s->p->lanes : 1);
+}
+
+// The other output axes' elements for one of `axis`.
+static double others(const struct analysis *s, uint32_t axis) {
+    return volume(s, 0, s->p->n_out) / (double)planned(s, axis);
+}
+
+static void cut(struct analysis *s, uint32_t strip_axis, int64_t strip, uint32_t part_axis,
+                int64_t part) {
+    struct nest_plan *p = s->p;
+    double waiting = part ? others(s, strip_axis) * (double)strip * dtype_size(p->accumulator) : 0;
+    if (strip < 2 || (part_axis && part < 4) || waiting > loop_machine(s->target)->cache_2 / 8)
+        return;
+    p->strip_axis = strip_axis;
+    p->strip = strip;
+    p->part_axis = part_axis;
+    p->part = part;
+}
+
+// y[n, j] = sum[i] dy[n, i]*W[i, j]: a column of W is a page an element. So a few rows at a time,
+// along a strip of j, as long as the sums fit a cache.
+static bool cut_columns(struct analysis *s, const struct stream *x) {
+    const struct nest_plan *p = s->p;
+    enum { LEAST = 64, PAGE = 4096, MOST = 4 * PAGE };
+    double element = dtype_size(p->accumulator), most = loop_machine(s->target)->cache_2 / 8;
+    if (!is_far(s, x) || !lane_is_output(p) || x->step[p->lane] != 1)
+        return false;
+    uint32_t lane = (uint32_t)p->lane;
+    double rows = others(s, lane), length = most / rows < MOST ? most / rows : MOST;
+    for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++) {
+        if (p->axis[a].merged || planned(s, a) < LEAST || (double)x->step[a] * element < PAGE)
+            continue;
+        cut(s, lane, cut_of(s, lane, length / element, tile_along(s, lane)), a,
+            cut_of(s, a, rows > 8 ? 16 : 8, 1));
+        return true;
+    }
+    return false;
+}
+
+// y[k, n] = sum[i] W[k, i]*x[n, i]: all of x is read for every tile of k. So a part of i that a cache
+// holds, for all k of a strip. y[i, j] = sum[n] dy[n, i]*x[n, j]: likewise x, and a strip of j.
+static void cut_what_comes_again(struct analysis *s, const struct stream *x) {
+    const struct nest_plan *p = s->p;
+    uint32_t lane = (uint32_t)p->lane, outer = p->order[0];
+    double bytes = bytes_of(s, x), cache = loop_machine(s->target)->cache_2;
+    if (x->step[outer] || !x->step[lane] || lane == outer || planned(s, outer) < 64)
+        return;
+    if (lane_is_output(p) && bytes > cache / 8)
+        cut(s, lane, cut_of(s, lane, cache / 8 / bytes * (double)planned(s, lane), tile_along(s, lane)), 0, 0);
+    else if (!lane_is_output(p) && bytes > cache / 2)
+        cut(s, outer, cut_of(s, outer, 256, tile_along(s, outer)), lane,
+            cut_of(s, lane, cache / 16 / bytes * (double)planned(s, lane), 4 * p->lanes));
+}
+
+static void choose_strips(struct analysis *s) {
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    const struct nest_plan *p = s->p;
+    bool plain = n->reducer == RED_sum && dtype_is_real(n->dtype) && n->n_guards == 0 && p->lane >= 0 &&
+                 p->zip == 1 && p->n_residues == 0 && p->n_order >= 2 && p->waiting < 0;
+    for (uint32_t i = 0; i < s->n_streams && plain; i++)
+        plain = !s->streams[i].irregular;
+    for (uint32_t i = 0; i < s->n_streams && plain && !p->strip; i++)
+        if (s->streams[i].inner && s->streams[i].node && !s->streams[i].number &&
+            !cut_columns(s, &s->streams[i]))
+            cut_what_comes_again(s, &s->streams[i]);
+    if (p->part)
+        s->p->accumulator = n->dtype;
+}
+
 // ---- order and threads
 // Two sides: the outermost loop should run over the side that does not fit the cache, so that the
 // other is the one read again. A result larger than both is written along memory.
@@ -569,12 +684,8 @@ static void choose_order(struct analysis *s) {
         const struct stream *x = &s->streams[i];
         if (x->number || !x->node)
             continue;
-        double size = dtype_size(graph_node(s->g, x->node)->dtype);
-        const struct node *n = graph_node(s->g, x->node);
-        for (uint32_t d = 0; d < n->rank; d++)
-            size *= (double)graph_extent_max(s->g, n->shape[d]);
         for (uint32_t k = 0; k < s->p->n_order; k++)
-            bytes[k] += x->step[s->p->order[k]] ? size : 0;
+            bytes[k] += x->step[s->p->order[k]] ? bytes_of(s, x) : 0;
     }
     uint32_t best = 0;
     for (uint32_t k = 1; k < s->p->n_order; k++)
@@ -600,6 +711,8 @@ static void choose_chunk(struct analysis *s) {
         uint32_t a = s->p->order[i];
         int64_t by = s->p->axis[a].jam * ((int)a == s->p->lane ? s->p->lanes : 1),
                 rounds = planned(s, a) / (by * scale_of(s, a));
+        if (s->p->strip)
+            rounds = planned(s, s->p->strip_axis) / s->p->strip;
         if (rounds < 2)
             continue;
         s->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
@@ -632,6 +745,7 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     choose_accumulator(s);
     if (s->p->n_red)
         choose_tile(s);
+    widen_lanes(s);
     choose_order(s);
     if (s->p->n_red) {
         choose_reduction_order(s);
@@ -640,6 +754,7 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     choose_unrolling(s);
     if (s->zipped >= 0)
         s->p->axis[s->zipped].unroll = true;
+    choose_strips(s);
     choose_chunk(s);
 }
 

@@ -16,7 +16,9 @@
 // Bytes of a panel and of the sums of a piece: parts of a second-level cache.
 static const int64_t PANEL_BYTES = 256 << 10, SUM_BYTES = 768 << 10, FIRST_LEVEL_BYTES = 24 << 10;
 // Fewer rows do not repay the packing of the columns, fewer terms not the sums' way through memory.
-enum { LEAST_ROWS = 12, LEAST_TERMS = 24 };
+// A matrix that comes from the farthest memory is better read once, in order (strip.c), as long as
+// the rows leave time for it.
+enum { LEAST_ROWS = 12, LEAST_TERMS = 24, LEAST_FAR_ROWS = 24 };
 // Fewer tiles of the same columns do not repay their copy.
 enum { LEAST_TILES = 10 };
 static const double LEAST_MULTIPLIES = 100e3;
@@ -487,6 +489,14 @@ static bool plan_class(struct arena *arena, struct candidate *c, uint32_t n,
     return true;
 }
 
+static bool is_far_matrix(const struct candidate *c, const struct expr *x) {
+    const struct node *n = graph_node(c->g, x->node);
+    double bytes = c->element;
+    for (uint32_t d = 0; d < n->rank; d++)
+        bytes *= (double)graph_extent_max(c->g, n->shape[d]);
+    return n->rank == 2 && c->n->n_guards == 0 && bytes > 4 * loop_machine(c->target)->cache_2;
+}
+
 static bool is_worth_it(const struct candidate *c) {
     double rows = 1, columns = 1, terms = 1, all = 1;
     for (uint32_t a = 0; a < c->n_axes; a++) {
@@ -496,7 +506,8 @@ static bool is_worth_it(const struct candidate *c) {
           : c->p->role[a] == AXIS_term   ? &terms
                                          : &all) *= e;
     }
-    return rows >= LEAST_ROWS && terms >= LEAST_TERMS &&
+    bool far = is_far_matrix(c, c->b) && c->n->rank == 2;
+    return rows >= (far ? LEAST_FAR_ROWS : LEAST_ROWS) && terms >= LEAST_TERMS &&
            columns >= 2 * loop_lanes(c->target, c->n->dtype) &&
            all * rows * columns * terms >= LEAST_MULTIPLIES;
 }

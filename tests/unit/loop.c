@@ -14,6 +14,7 @@
 #include "../../compiler/loop/loop.h"
 #include "../support/random_graph.h"
 
+static struct machine small; // a machine with small caches: strips and parts (strip.c)
 static const struct loop_target targets[] = {
     {.vector_bits = 128, .n_registers = 16, .scalar = true, .no_blas = true},
     {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true},
@@ -21,6 +22,7 @@ static const struct loop_target targets[] = {
     {.vector_bits = 256, .n_registers = 16, .has_fma = true, .no_blas = true, .convolution = CONVOLUTION_f4},
     {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true, .convolution = CONVOLUTION_f2},
     {.vector_bits = 128, .n_registers = 16, .no_blas = true, .convolution = CONVOLUTION_f4},
+    {.vector_bits = 128, .n_registers = 16, .no_blas = true, .machine = &small},
 };
 
 static int64_t value_of(extent e, int64_t n) { return e >= 1 ? e : n; }
@@ -244,5 +246,7 @@ int main(void) {
         cmocka_unit_test(every_graph_means_what_eval_says),
         cmocka_unit_test(random_graphs_mean_what_eval_says),
     };
+    small = machine_default;
+    small.cache_2 = 32768;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
