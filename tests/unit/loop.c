@@ -168,6 +168,8 @@ static void check_text(struct arena *a, const char *path, const struct loop_modu
 
 static void check_graph(struct arena *a, const char *path, struct graph *g) {
     for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+        if (targets[t].machine && !strstr(path, "strips"))
+            continue; // the other graphs are too small for it
         struct loop_module *m = loop_lower(a, 1, &g, NULL, &targets[t]);
         const char *error = loop_verify(a, m);
         if (getenv("SHOW"))
