@@ -153,6 +153,9 @@ int command_check_gradients(const struct options *o) {
                         narrow[] = {1e-5, 1e-6, 1e-4, 1e-7};
     bool single = P.real == NR_f32;
     struct weights w;
+    if (P.bf16)
+        die(EXIT_usage, "this trainer multiplies numbers of type bf16, too coarse for differences of "
+                        "the loss; check one that is built without `--precision bf16`");
     choose_stage(o);
     if (!model_graph(NR_gradient_graph))
         die(EXIT_content, "the program minimizes nothing, so it has no gradients");

@@ -100,9 +100,9 @@ static int64_t total(int64_t n, const struct nr_tensor *t) {
 static void print_info_json(void) {
     char *hash = memory_text("%016llx", (unsigned long long)P.hash);
     print_json(json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
         P.name, "source", P.source, "compiler", P.compiler, "hash", hash, "real",
-        dtype_name(P.real), "batch", (json_int_t)P.batch, "stages", stages_json(), "parameters", (json_int_t)total(P.n_params, P.params), "tensors",
+        dtype_name(P.real), "precision", P.bf16 ? "bf16" : dtype_name(P.real), "batch", (json_int_t)P.batch, "stages", stages_json(), "parameters", (json_int_t)total(P.n_params, P.params), "tensors",
         tensors_json(), "hyperparameters", hypers_json(), "data", P.data_name, "read",
         fields_json(P.n_raw, P.raw), "fields", fields_json(P.n_fields, P.fields), "measures",
         measures_json()));
@@ -162,8 +162,9 @@ int command_info(const struct options *o) {
         print_info_json();
         return EXIT_done;
     }
-    printf("%s, compiled from %s by %s, program %016llx, %s\n\ntensors\n", P.name, P.source,
-           P.compiler, (unsigned long long)P.hash, dtype_name(P.real));
+    printf("%s, compiled from %s by %s, program %016llx, %s%s\n\ntensors\n", P.name,
+           P.source, P.compiler, (unsigned long long)P.hash, dtype_name(P.real),
+           P.bf16 ? ", products of bf16" : "");
     for (int k = 0; k < N_KINDS; k++)
         print_tensors(&kinds[k]);
     int64_t n = total(P.n_params, P.params);

@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define NR_VERSION 3
+#define NR_VERSION 4
 
 typedef void nr_entry(void *const *slot, int64_t n);
 
@@ -111,6 +111,7 @@ struct nr_program {
     const char *name, *data_name, *source, *compiler;   // compiler: "netc 0.1.0"
     int64_t hash;
     int64_t real;              // NR_f32 or NR_f64
+    int64_t bf16;              // the factors of large products are rounded to it
     int64_t batch, batch_all;  // the most of all stages; whether one has all samples in a step
     int64_t n_stages; const struct nr_stage *stages;
     int64_t n_hypers; const struct nr_hyper *hypers;

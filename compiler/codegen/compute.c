@@ -260,6 +260,8 @@ LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s) {
         LLVMValueRef v = frame_value(f, s->args[0], lanes);
         return value_intrinsic(c, "llvm.sqrt", LLVMTypeOf(v), 1, &v);
     }
+    case LOOP_bf16:
+        return value_bf16(c, frame_value(f, s->args[0], lanes));
     case LOOP_fma:
         return emit_fma(f, s);
     case LOOP_quotient:

@@ -310,6 +310,7 @@ void codegen_add_program(struct codegen *c, const struct program *p, const struc
     put_string(&r, c->options.producer ? c->options.producer : "netc");
     put_int(&r, (int64_t)p->hash);
     put_int(&r, p->real);
+    put_int(&r, c->target.loop.bf16);
     put_int(&r, p->batch);
     put_int(&r, p->batch_all);
     put_stages(&r, p);

@@ -275,6 +275,10 @@ void tile_close_loop(struct tile *t, struct counting *l) {
     LLVMPositionBuilderAtEnd(B, l->after);
 }
 
+static void turn_store(struct tile *t, LLVMValueRef v, LLVMValueRef to) {
+    tile_store(t->c, t->rounds ? value_bf16(t->c, v) : v, to, t->dtype);
+}
+
 // Whole squares of lanes x lanes; a row that is not there is read from the last one.
 static void turn_squares(struct tile *t, LLVMValueRef end) {
     struct codegen *c = t->c;
@@ -301,7 +305,7 @@ static void turn_squares(struct tile *t, LLVMValueRef end) {
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef column = LLVMBuildNSWAdd(B, k.k, frame_integer(c, l), "");
         column = LLVMBuildNSWMul(B, column, tile_param(t, TURN_to_stride), "");
-        tile_store(c, v[l], tile_moved(t, tile_param(t, TURN_to), column), t->dtype);
+        turn_store(t, v[l], tile_moved(t, tile_param(t, TURN_to), column));
     }
     tile_close_loop(t, &k);
 }
@@ -321,8 +325,7 @@ static void turn_neighbours(struct tile *t) {
                                  LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_to_stride), ""));
     LLVMValueRef args[] = {from, LLVMConstInt(c->i32, (unsigned)dtype_size(t->dtype), false), mask,
                            LLVMConstNull(t->vector)};
-    tile_store(c, value_intrinsic2(c, "llvm.masked.load", t->vector, c->pointer, 4, args), to,
-               t->dtype);
+    turn_store(t, value_intrinsic2(c, "llvm.masked.load", t->vector, c->pointer, 4, args), to);
     tile_close_loop(t, &k);
 }
 
@@ -336,8 +339,8 @@ static void turn_elements(struct tile *t, LLVMValueRef begin) {
                                  LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_to_stride), ""));
     struct counting l = tile_open_loop(t, frame_integer(c, 0), tile_param(t, TURN_rows), 1);
     LLVMValueRef row = LLVMBuildNSWMul(B, l.k, tile_param(t, TURN_from_stride), "");
-    tile_store(c, tile_load(c, t->element, tile_moved(t, from, row), t->dtype),
-               tile_moved(t, to, l.k), t->dtype);
+    turn_store(t, tile_load(c, t->element, tile_moved(t, from, row), t->dtype),
+               tile_moved(t, to, l.k));
     tile_close_loop(t, &l);
     tile_close_loop(t, &k);
 }
@@ -365,10 +368,12 @@ static void turn(struct tile *t) {
 
 static LLVMValueRef turn_function(struct codegen *c, const struct loop_stmt *s) {
     const char *name =
-        arena_printf(c->arena, "transpose.%s.%u", dtype_name(s->type.dtype), s->type.lanes);
+        arena_printf(c->arena, "transpose.%s.%u%s", dtype_name(s->type.dtype), s->type.lanes,
+                     s->rounds ? ".bf16" : "");
     LLVMTypeRef params[N_TURN_PARAMS] = {c->pointer, c->i64, c->pointer, c->i64,
                                          c->i64,     c->i64, c->i64};
-    struct tile t = {.c = c, .dtype = s->type.dtype, .lanes = s->type.lanes};
+    struct tile t = {
+        .c = c, .dtype = s->type.dtype, .lanes = s->type.lanes, .rounds = s->rounds};
     if (tile_start(&t, name, N_TURN_PARAMS, params)) {
         emit_attribute(c, t.function, 1 + TURN_to, "noalias");
         emit_attribute(c, t.function, 1 + TURN_from, "readonly");

@@ -9,6 +9,7 @@ struct tile {
     enum dtype dtype;
     uint32_t rows, vectors, lanes;
     bool is_placed, is_copied;
+    bool rounds; // what a transposition moves, to bf16
     LLVMTypeRef element, vector;
     LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];
     LLVMBasicBlockRef here; // what was under construction before

@@ -111,6 +111,21 @@ LLVMValueRef value_multiply_add(struct codegen *c, LLVMValueRef a, LLVMValueRef 
     return LLVMBuildFAdd(c->builder, LLVMBuildFMul(c->builder, a, b, ""), add, "");
 }
 
+// Half of the last bit that stays is added, less a trifle where that bit is even; NaN stays NaN.
+LLVMValueRef value_bf16(struct codegen *c, LLVMValueRef v) {
+    LLVMBuilderRef b = c->builder;
+    LLVMTypeRef real = LLVMTypeOf(v);
+    LLVMValueRef bits = value_bits(c, v, c->i32);
+    LLVMTypeRef type = LLVMTypeOf(bits);
+    LLVMValueRef last = LLVMBuildAnd(b, LLVMBuildLShr(b, bits, value_int(type, 16), ""),
+                                     value_int(type, 1), ""),
+                 half = LLVMBuildAdd(b, last, value_int(type, 0x7fff), ""),
+                 quiet = LLVMBuildOr(b, bits, value_int(type, 0x400000), "");
+    LLVMValueRef is_nan = LLVMBuildFCmp(b, LLVMRealUNO, v, v, ""),
+                 rounded = LLVMBuildSelect(b, is_nan, quiet, LLVMBuildAdd(b, bits, half, ""), "");
+    return LLVMBuildBitCast(b, LLVMBuildAnd(b, rounded, value_int(type, -65536), ""), real, "");
+}
+
 LLVMValueRef value_libm(struct codegen *c, const char *name, unsigned n, LLVMValueRef *args) {
     LLVMTypeRef doubles[4] = {c->f64, c->f64, c->f64, c->f64};
     LLVMTypeRef type = LLVMFunctionType(c->f64, doubles, n, false);

@@ -247,6 +247,10 @@ static int check_use(struct reader *r) {
             return refuse(command_name(r), "`%s` does not go with `%s`", shown_name(r, r->used[i]), name);
         }
     }
+    if (strcmp(o->precision, "bf16") == 0 && strcmp(o->dtype, "f64") == 0)
+        return refuse(command_name(r), "`--precision bf16` goes with `--dtype f32`");
+    if (strcmp(o->precision, "bf16") == 0 && o->conv[0] == 'f')
+        return refuse(command_name(r), "`--precision bf16` and `--conv %s` exclude each other", o->conv);
     if (!o->kernels && (o->profile || o->json))
         return refuse(command_name(r), "`--%s` goes with `--kernels`", o->profile ? "profile" : "json");
     if (o->kernels && o->emit)
@@ -267,7 +271,7 @@ static void settle(struct netc_options *o) {
 }
 
 int options_parse(struct arena *a, int argc, char **argv, struct netc_options *o) {
-    *o = (struct netc_options){.optimize = 2, .target_cpu = "native", .dtype = "f32", .conv = "auto", .error_format = "human", .color = "auto"};
+    *o = (struct netc_options){.optimize = 2, .target_cpu = "native", .dtype = "f32", .conv = "auto", .precision = "f32", .error_format = "human", .color = "auto"};
     struct reader r = {.arena = a, .o = o, .argc = argc, .argv = argv};
     int status = read_all(&r);
     if (status >= 0) return status;

@@ -54,10 +54,14 @@ static int environment(const char *what, const char *why) {
 
 // ---- source to program
 
-// The file of `--machine`, before all else.
-static int read_machine(struct session *s) {
+static bool has_bf16(const struct netc_options *o) { return strcmp(o->precision, "bf16") == 0; }
+
+// What the options bring, before all else: the file of `--machine`, a note.
+static int read_options(struct session *s) {
     file_id f;
     size_t n;
+    if (has_bf16(s->o))
+        diag_bf16_rounds(s->diags, (struct span){0});
     if (!s->o->machine)
         return EXIT_done;
     if (input_read(s->source, s->sources, s->diags, s->o->machine, &f)) {
@@ -73,7 +77,7 @@ static int read_machine(struct session *s) {
 
 static int front(struct session *s, bool check_only) {
     const struct netc_options *o = s->o;
-    int status = read_machine(s);
+    int status = read_options(s);
     if (status != EXIT_done)
         return status;
     const char *library = place_library(s->source);
@@ -153,9 +157,12 @@ static int find_target(struct session *s) {
         return EXIT_usage;
     }
     s->target.loop.machine = s->machine;
+    s->target.loop.bf16 = has_bf16(s->o);
     s->target.loop.scalar |= s->o->optimize == 0;
     while (strcmp(methods[s->target.loop.convolution], s->o->conv) != 0)
         s->target.loop.convolution++;
+    if (s->target.loop.bf16)
+        s->target.loop.convolution = CONVOLUTION_direct; // transforms would round what was rounded
     return EXIT_done;
 }
 
@@ -357,6 +364,7 @@ static uint64_t build_hash(struct session *s) {
     h = hash_bytes(o->conv, strlen(o->conv), h);
     if (o->without)
         h = hash_bytes(o->without, strlen(o->without), h);
+    h = hash_bytes(o->precision, strlen(o->precision), h);
     if (s->machine)
         h = hash_bytes(s->machine, sizeof *s->machine, h);
     for (uint32_t i = 0; i < s->program->hypers.n; i++)
@@ -477,7 +485,7 @@ int pipeline_passes(const struct netc_options *o) {
         return close_session(&s, EXIT_environment);
     }
     const char *text = source_text(s.sources, f, &n);
-    int status = read_machine(&s);
+    int status = read_options(&s);
     if (status == EXIT_done)
         status = graphs_from_text(&s, &out, text, n, f, kind);
     if (status == EXIT_done)

@@ -29,6 +29,7 @@ struct netc_options {
     const char *machine;        // NULL, or a file
     const char *dtype;          // `f32` or `f64`
     const char *conv;           // `auto`, `direct`, `f2` or `f4`
+    const char *precision;      // of products; never NULL, `f32` or `bf16`
     const char *emit;           // NULL, or a CHOICE of options.def
     const char *print_after, *without;   // NULL or names of passes
     const char *from, *run_passes;

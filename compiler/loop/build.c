@@ -258,12 +258,13 @@ void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vect
 
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to,
                      struct loop_area from, int64_t step, struct loop_bounds rows,
-                     struct loop_bounds columns) {
+                     struct loop_bounds columns, bool rounds) {
     struct loop_area areas[N_AREAS] = {[AREA_to] = to, [AREA_a] = from};
     add(b, (struct loop_stmt){.kind = LOOP_transpose,
                               .type = t,
                               .areas = arena_copy(b->arena, areas, sizeof areas),
                               .stride = step,
+                              .rounds = rounds,
                               .low = rows,
                               .high = columns});
 }

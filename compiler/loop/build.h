@@ -53,9 +53,9 @@ void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vec
 // the same areas; a and b: rows along their terms, with strides
 void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
                struct loop_bounds terms, bool accumulate);
-// to[k][l] = from[l][k * step], l < rows, k < columns
+// to[k][l] = from[l][k * step], l < rows, k < columns; rounds: to bf16
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from, int64_t step,
-                     struct loop_bounds rows, struct loop_bounds columns);
+                     struct loop_bounds rows, struct loop_bounds columns, bool rounds);
 // to = M from M' for each of columns patches of each row, M = transform_table[m]
 struct loop_patches { struct loop_area area; struct loop_patch patch; };
 void build_transform(struct build *b, struct loop_type t, enum loop_matrix_name m, struct loop_patches to,

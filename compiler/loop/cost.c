@@ -18,7 +18,7 @@ static int64_t at_most(const struct graph *g, struct loop_affine_n x) {
 // faster.
 bool cost_prefers_blas(const struct loop_target *t, const struct graph *g,
                        const struct recognized *r) {
-    if (t->no_blas || t->scalar)
+    if (t->no_blas || t->scalar || t->bf16)
         return false;
     const struct machine *x = loop_machine(t);
     double m = (double)at_most(g, r->m), n = (double)at_most(g, r->n), k = (double)at_most(g, r->k);

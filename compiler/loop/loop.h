@@ -37,8 +37,8 @@
 //    r < rows and v < vectors. Each lane adds its terms one after the other from 0 on, as fma does, then
 //    lane i gets lane i + half until one is left. transpose: to[k][l] =
 //    from[l][k * stride] for l < low, k < high, in order of k; low is at most lanes, and up to `lanes`
-//    elements of a row of `to` are written, those after l of no certain value.
-//    transform: patch l of row k of `to` is M x M' for patch l of row k of `from` and the matrix M, for
+//    elements of a row of `to` are written, those after l of no certain value; if it rounds, each is
+//    rounded to bf16. transform: patch l of row k of `to` is M x M' for patch l of row k of `from` and the matrix M, for
 //    l < columns, k < rows; row by row, and patches of a row in ascending order. Up to a whole number
 //    of `lanes` patches of a row are read and written, those after the last of no certain value.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
@@ -129,6 +129,7 @@ struct loop_stmt {
     struct loop_area *areas; // N_AREAS
     uint32_t rows, vectors;
     bool accumulate;
+    bool rounds;             // transpose: to bf16, as the statement `bf16` does
     bool is_placed;          // row k of b begins at element places[k] of it
     bool is_copied;          // and a copy of it goes to the strip
     enum loop_matrix_name matrix;   // transform ..
@@ -232,6 +233,7 @@ struct loop_target {
     // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
     bool scalar;
     enum loop_convolution { CONVOLUTION_auto, CONVOLUTION_direct, CONVOLUTION_f2, CONVOLUTION_f4 } convolution;
+    bool bf16;               // products of packed sides take factors rounded to bf16
     const struct machine *machine; // NULL: the constants that hold without a file
 };
 static inline const struct machine *loop_machine(const struct loop_target *t) {

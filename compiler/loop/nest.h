@@ -77,6 +77,7 @@ struct nest_product {
     uint32_t run;                     // axis along which b's memory is read
     uint32_t lanes, rows, vectors;    // of the tile
     int64_t n_rows, n_columns, n_terms; // of a block; rows: all, as planned
+    bool is_bf16;                     // both sides are rounded to it while they are packed
     bool empty;                       // there are no terms
     bool cut_terms;                   // more than one block of them
     bool a_whole;                     // a is packed once, for all blocks of columns

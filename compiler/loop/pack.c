@@ -132,6 +132,8 @@ static void fill_vector(struct filling *f, struct loop_affine at, value_id exist
             mask = body_and(c, mask, body_guard(c, f->guards[i], mask));
     value_id v = build_load(r->b, f->p->lanes,
                             body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
+    if (f->p->is_bf16)
+        v = build_plain(r->b, LOOP_bf16, v, 0, 0);
     build_store_lanes(r->b, f->p->lanes, to, v);
 }
 
@@ -439,7 +441,7 @@ static void transpose_lines(struct run *r, const struct buffers *to, struct loop
     if (lines % w)
         build_add_bound(r->b, &rows, affine_shift(affine_scale(r->b->arena, l, -1), lines), 1, 1);
     build_transpose(r->b, (struct loop_type){n->dtype, p->lanes}, into, from, 1, rows,
-                    piece_bound(r, AXIS_term, p->n_terms));
+                    piece_bound(r, AXIS_term, p->n_terms), false);
     build_close(r->b, 0, NULL);
 }
 
@@ -514,7 +516,7 @@ static void pack_run(struct panel *x) {
         struct loop_area into = {x->buffer, affine_shift(x->to, i), p->rows},
                          area = {from.buffer, affine_shift(from.at, i * step), step};
         build_transpose(b, (struct loop_type){x->n->dtype, p->lanes}, into, area, p->a_step[x->run],
-                        rows, terms);
+                        rows, terms, p->is_bf16);
     }
 }
 

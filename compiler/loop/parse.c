@@ -469,6 +469,7 @@ static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kin
         require(r, "x");
         s->vectors = count(r, LOOP_MOST_ROWS + 1);
     }
+    s->rounds = kind == LOOP_transpose && accept_word(r, "bf16");
     s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
     s->areas[AREA_to] = area(r, true);
     s->accumulate = product && accept(r, "+=");

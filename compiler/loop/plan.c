@@ -785,8 +785,9 @@ static const char *product_text(struct arena *a, const struct nest_product *p) {
     if (p->winograd)
         return arena_printf(a, "%s, tile %ux%ux%u", winograd_text(a, p->winograd), p->rows,
                             p->vectors, p->lanes);
-    return arena_printf(a, "packed tile %ux%ux%u, pieces of %lld columns, %lld terms", p->rows,
-                        p->vectors, p->lanes, (long long)p->n_columns, (long long)p->n_terms);
+    return arena_printf(a, "packed tile %ux%ux%u%s, pieces of %lld columns, %lld terms", p->rows,
+                        p->vectors, p->lanes, p->is_bf16 ? " of bf16" : "", (long long)p->n_columns,
+                        (long long)p->n_terms);
 }
 
 const char *plan_text(struct arena *a, const struct nest *k) {

@@ -259,7 +259,7 @@ static void block_statement(struct printer *p, const struct loop_stmt *s) {
     type(p, s->type);
     if (s->kind != LOOP_transpose)
         text_printf(&p->t, " %u x %u", s->rows, s->vectors);
-    text_add(&p->t, " ");
+    text_add(&p->t, s->rounds ? " bf16 " : " ");
     area(p, &s->areas[AREA_to], true);
     text_add(&p->t, s->accumulate ? " += " : " = ");
     area(p, &s->areas[AREA_a], s->kind != LOOP_tile);

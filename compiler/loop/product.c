@@ -558,7 +558,9 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
     c->most = g->symbols.n ? g->symbols.at[0].max : 1;
     c->n_axes = c->n->rank + c->n->n_red;
     c->element = (uint32_t)dtype_size(c->n->dtype);
-    if (t->scalar || !find_sides(c) || !is_worth_it(c) || needs_no_packing(c))
+    roles->is_bf16 = t->bf16 && c->n->dtype == DTYPE_f32;
+    if (t->scalar || !find_sides(c) || !is_worth_it(c) ||
+        (!roles->is_bf16 && needs_no_packing(c)))
         return NULL;
     struct split splits[2];
     uint32_t n_splits = find_splits(c, splits);

@@ -167,6 +167,17 @@ static double apply(struct executor *m, const struct loop_stmt *s, uint32_t i) {
     }
 }
 
+// To 8 significant bits, ties to even; numbers below 2^-126 to multiples of 2^-133.
+static double round_bf16(double x) {
+    int exponent;
+    if (x == 0 || !isfinite(x))
+        return x;
+    frexp(x, &exponent);
+    int last = exponent < -125 ? -133 : exponent - 8; // 2^last is worth the last bit
+    x = ldexp(nearbyint(ldexp(x, -last)), last);
+    return fabs(x) >= ldexp(1, 128) ? copysign(INFINITY, x) : x;
+}
+
 static double plain(struct executor *m, const struct loop_stmt *s, uint32_t i) {
     double x = real(m, s->args[0], i), y = s->n_args > 1 ? real(m, s->args[1], i) : 0;
     switch (s->kind) {
@@ -176,6 +187,8 @@ static double plain(struct executor *m, const struct loop_stmt *s, uint32_t i) {
         return x / y;
     case LOOP_sqrt:
         return sqrt(x);
+    case LOOP_bf16:
+        return round_bf16(x);
     case LOOP_fma:
         return s->type.dtype == DTYPE_f32 ? fmaf((float)x, (float)y, (float)real(m, s->args[2], i))
                                           : fma(x, y, real(m, s->args[2], i));
@@ -327,8 +340,10 @@ static void dot(struct executor *m, const struct loop_stmt *s) {
 
 static void transpose(struct executor *m, const struct loop_stmt *s) {
     for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
-        for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++)
-            put(m, &s->areas[AREA_to], k, l, get(m, &s->areas[AREA_a], l, k * s->stride));
+        for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++) {
+            double x = get(m, &s->areas[AREA_a], l, k * s->stride);
+            put(m, &s->areas[AREA_to], k, l, s->rounds ? round_bf16(x) : x);
+        }
 }
 
 static int64_t in_patch(const struct loop_patch *x, int64_t l, int64_t i, int64_t j) {

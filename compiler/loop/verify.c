@@ -131,6 +131,10 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
         if (!dtype_is_real(t))
             fail(v, s, "works on real numbers");
         break;
+    case LOOP_bf16:
+        if (t != DTYPE_f32)
+            fail(v, s, "rounds f32");
+        break;
     case LOOP_quotient:
     case LOOP_remainder:
         if (dtype_is_real(t))
@@ -225,6 +229,8 @@ static void check_block_statement(struct verifier *v, const struct loop_stmt *s)
     uint32_t lanes = s->type.lanes;
     if (!dtype_is_real(s->type.dtype))
         fail(v, s, "works on real numbers");
+    if (s->rounds && s->type.dtype != DTYPE_f32)
+        fail(v, s, "rounds f32");
     if (lanes < 2 || (lanes & (lanes - 1)))
         fail(v, s, "lanes are a power of two, 2 at least");
     if (products && (!s->rows || s->rows > LOOP_MOST_ROWS || !s->vectors ||
