@@ -378,7 +378,7 @@ static void reduce(struct run *r, const struct reduction *d, uint32_t i, value_i
     }
     uint32_t a = r->p->red_order[i];
     const struct nest_axis *x = &r->p->axis[a];
-    if (x->merged || (int)a == r->p->waiting) {
+    if (x->merged || r->p->rounds >> a & 1) {
         if (x->merged)
             r->at[a].base = r->origin[a];
         reduce(r, d, i + 1, acc);
@@ -643,9 +643,30 @@ static void walk_samples(struct run *r, uint32_t i) {
     r->tail = lane ? 0 : r->tail;
 }
 
-// The rounds of the waiting axis, each over all tiles, then what follows the sums.
+// Rounds of the lane axis: whole vectors of samples, then the rest.
+static void walk_lane_rounds(struct run *r) {
+    struct loop_affine zero = affine_constant(0), end = extent_of(r, (uint32_t)r->p->lane);
+    int64_t w = r->p->lanes;
+    for (int rest = 0; rest < 2; rest++) {
+        struct loop_bounds low = rest ? (struct loop_bounds){0} : build_bound(r->b, zero);
+        if (rest)
+            build_add_bound(r->b, &low, affine_shift(end, 1 - w), w, w);
+        struct loop_stmt *s = build_for(
+            r->b, low, build_bound(r->b, rest ? end : affine_shift(end, 1 - w)), w, 0, NULL);
+        struct loop_affine at = affine_value(r->b->arena, s->variable);
+        r->at[r->p->lane].base = at;
+        if (rest)
+            r->reduction_tail = lanes_below(
+                r, zero, affine_add(r->b->arena, end, affine_scale(r->b->arena, at, -1)));
+        walk(r, r->p->n_outside);
+        build_close(r->b, 0, NULL);
+    }
+    r->reduction_tail = 0;
+}
+
+// All rounds, each over all tiles, then what follows the sums.
 static void walk_rounds(struct run *r) {
-    uint32_t a = (uint32_t)r->p->waiting;
+    uint32_t a = r->p->n_out, n_open = 0;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     enum dtype t = n->dtype == DTYPE_f32 ? r->p->accumulator : n->dtype;
     int64_t count = r->p->wait_count * r->p->lanes;
@@ -661,12 +682,21 @@ static void walk_rounds(struct run *r) {
     build_store_lanes(r->b, r->p->lanes, at,
                       build_number(r->b, (struct loop_type){t, r->p->lanes}, 0));
     build_close(r->b, 0, NULL);
-    s = build_for(r->b, build_bound(r->b, affine_constant(0)), build_bound(r->b, extent_of(r, a)), 1, 0,
-                  NULL);
-    set_base(r, a, affine_value(r->b->arena, s->variable));
+    for (; a < r->p->n_out + r->p->n_red; a++) {
+        if (!(r->p->rounds >> a & 1) || (int)a == r->p->lane)
+            continue;
+        s = build_for(r->b, build_bound(r->b, affine_constant(0)),
+                      build_bound(r->b, extent_of(r, a)), 1, 0, NULL);
+        set_base(r, a, affine_value(r->b->arena, s->variable));
+        n_open++;
+    }
     r->mode = RUN_add;
-    walk(r, r->p->n_outside);
-    build_close(r->b, 0, NULL);
+    if (r->p->rounds >> r->p->lane & 1)
+        walk_lane_rounds(r);
+    else
+        walk(r, r->p->n_outside);
+    while (n_open--)
+        build_close(r->b, 0, NULL);
     r->mode = RUN_last;
     walk(r, r->p->n_outside);
     r->mode = RUN_whole;
@@ -731,7 +761,7 @@ static void walk_residues(struct run *r, uint32_t i, const struct nest_residue *
 }
 
 static void walk(struct run *r, uint32_t i) {
-    if (r->p->waiting >= 0 && r->mode == RUN_whole && i == r->p->n_outside) {
+    if (r->p->rounds && r->mode == RUN_whole && i == r->p->n_outside) {
         walk_rounds(r);
         return;
     }

@@ -24,9 +24,10 @@ struct nest_plan {
     struct nest_axis axis[MAX_AXES];   // outputs, then reductions
     uint32_t n_order, order[MAX_AXES]; // output axes, outermost first; not the merged ones
     uint32_t red_order[MAX_AXES];      // reduction axes, outermost first
-    // A reduction axis whose loop stands inside the first `n_outside` output loops and outside the others:
-    // between its rounds the accumulators wait in memory, `wait_stride` apart. -1: none.
-    int waiting;
+    // Reduction axes whose loops stand inside the first `n_outside` output loops and outside the others:
+    // rounds. Between them the accumulators wait in memory, `wait_stride` apart. The lane axis may be one of
+    // them, and another one.
+    uint64_t rounds;
     uint32_t n_outside;
     int64_t wait_stride[MAX_AXES], wait_count;
     int lane;                          // axis; -1: scalar

@@ -9,7 +9,7 @@ struct axis_point { // of an output axis: count elements at base, base + scale, 
     uint32_t count;
     int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
 };
-// finish: the sums are taken from memory. add: one round of the waiting axis; last: after its rounds.
+// finish: the sums are taken from memory. add: one round; last: after the rounds.
 // part: the sums of a part of the terms are added to those in memory.
 enum run_mode { RUN_whole, RUN_finish, RUN_add, RUN_last, RUN_part };
 struct run {
@@ -32,7 +32,7 @@ struct run {
     enum run_mode mode;
     uint32_t sums;                       // buffer of the sums ..
     const int64_t *sum_stride;           // .. and where an element of an axis lies in it
-    uint32_t waiting;                    // buffer of the accumulators of a nest with a waiting axis
+    uint32_t waiting;                    // buffer of the accumulators between rounds
     const struct nest_product *product;  // the class of residues that is emitted
 };
 

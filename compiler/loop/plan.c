@@ -10,7 +10,9 @@
 
 #include "lower.h"
 
-enum { MAX_STREAMS = 160 };
+enum { MAX_STREAMS = 160, NEAR_BYTES = 24 << 10, LINE_BYTES = 64 };
+// What a tile reaches where it goes to memory and back every few terms.
+static const double SHORT_ROUNDS = 0.9;
 // A tile that leaves a rest is written again for the rest: what that costs in compile time, as a
 // part of the run time that one may give for it.
 static const double BODY = 0.03;
@@ -47,7 +49,7 @@ void plan_scalar(struct nest *k) {
     struct nest_plan *p = &k->plan;
     *p = (struct nest_plan){
         .n_out = n->rank, .n_red = n->n_red, .lane = -1, .lanes = 1, .zip = 1,
-        .accumulator = n->dtype, .waiting = -1};
+        .accumulator = n->dtype};
     for (uint32_t a = 0; a < n->rank; a++) {
         set_extent(&p->axis[a], n->shape[a]);
         p->order[p->n_order++] = a;
@@ -385,6 +387,56 @@ static bool is_far(const struct analysis *s, const struct stream *x) {
     return !x->number && x->node && bytes_of(s, x) > 4 * loop_machine(s->target)->cache_2;
 }
 
+// Bytes that a tile of `jam` elements along each output axis reads while the reduction axes in `still`
+// stand still: whole cache lines of lanes where the lane axis is one of them.
+static double bytes_near(const struct analysis *s, const uint32_t *jam, uint64_t still) {
+    const struct nest_plan *p = s->p;
+    double bytes = 0;
+    for (uint32_t k = 0; k < s->n_streams; k++) {
+        const struct stream *x = &s->streams[k];
+        if (!x->inner || x->number || !x->node)
+            continue;
+        double size = dtype_size(graph_node(s->g, x->node)->dtype);
+        if (still >> p->lane & 1 && x->step[p->lane])
+            size = size * p->lanes > LINE_BYTES ? size * p->lanes : LINE_BYTES;
+        for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++)
+            size *= x->step[a] && !(still >> a & 1) ? (double)planned(s, a) : 1;
+        for (uint32_t o = 0; o < p->n_out; o++) {
+            bool slides = false; // along what is read anyway
+            for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++)
+                slides |= x->step[a] == x->step[o] && !(still >> a & 1);
+            size *= x->step[o] && !slides ? jam[o] : 1;
+        }
+        bytes += size;
+    }
+    return bytes;
+}
+
+// The first axis of the reduction that is a loop outside that of the lanes; the lane axis: none.
+static uint32_t first_loop(const struct nest_plan *p) {
+    uint32_t axis = p->n_out;
+    while ((int)axis != p->lane && p->axis[axis].merged)
+        axis++;
+    return axis;
+}
+
+// Sums over many lanes whose terms do not fit the first-level cache are read again for each tile. In
+// rounds they fit, for all tiles: a round is one vector of samples, or one element of the first axis,
+// or both.
+static uint64_t axes_of_rounds(const struct analysis *s, const uint32_t *jam) {
+    const struct nest_plan *p = s->p;
+    uint64_t lane = (uint64_t)1 << p->lane, first = (uint64_t)1 << first_loop(p);
+    bool samples = p->axis[p->lane].per_n > 0,
+         loop = first != lane && !(s->pinned & first) && !p->axis[first_loop(p)].per_n;
+    if (bytes_near(s, jam, 0) < NEAR_BYTES)
+        return 0;
+    if (samples && first != lane && bytes_near(s, jam, lane) < NEAR_BYTES)
+        return lane;
+    if (!loop)
+        return 0;
+    return !samples || bytes_near(s, jam, first) < NEAR_BYTES ? first : first | lane;
+}
+
 static double tile_cost(const struct tile_search *t) {
     const struct nest_plan *p = t->s->p;
     double accumulators = p->zip, loads = 0, far = 0, held = 1e9, efficiency = 1, bodies = 1;
@@ -421,6 +473,15 @@ static double tile_cost(const struct tile_search *t) {
         return 1e9;
     if (accumulators > 4 && loads >= accumulators)
         return 1e9; // nothing is read less often by a larger tile
+    if (p->lane >= (int)p->n_out && p->axis[p->lane].per_n) {
+        uint32_t jam[MAX_AXES] = {0};
+        for (uint32_t a = 0; a < p->n_out; a++)
+            jam[a] = 1;
+        for (uint32_t i = 0; i < t->n; i++)
+            jam[t->axes[i]] = t->jam[i];
+        uint64_t still = axes_of_rounds(t->s, jam);
+        efficiency *= still & (still - 1) ? SHORT_ROUNDS : 1;
+    }
     double latency = 8, time = accumulators > loads ? accumulators : loads;
     time = (time > latency ? time : latency) + 0.15 * loads + far + 1;
     return time / (accumulators * efficiency) * (1 + BODY * bodies);
@@ -505,34 +566,23 @@ static void choose_reduction_order(struct analysis *s) {
         p->red_order[i] = p->n_out + i;
 }
 
-// Sums over many lanes whose terms do not fit the first-level cache are read again for each tile: a
-// round of the outermost axis at a time fits, for all tiles.
-static double bytes_of_tile(const struct analysis *s) {
-    double bytes = 0;
-    for (uint32_t i = 0; i < s->n_streams; i++) {
-        const struct stream *x = &s->streams[i];
-        if (!x->inner || x->number || !x->node)
-            continue;
-        double size = dtype_size(graph_node(s->g, x->node)->dtype);
-        for (uint32_t a = 0; a < s->p->n_out + s->p->n_red; a++)
-            if (x->step[a] || x->irregular >> a & 1)
-                size *= a < s->p->n_out ? s->p->axis[a].jam : (double)planned(s, a);
-        bytes += size;
-    }
-    return bytes;
-}
-
-static void choose_waiting(struct analysis *s) {
-    enum { NEAR = 24 << 10, LEAST_ROUND = 256, MOST_WAITING = 64 << 10, LEAST_TILES = 4 };
+// Which axes make rounds, and where the accumulators wait between them: inside the outermost loop of
+// the results, which threads share.
+static void choose_rounds(struct analysis *s) {
+    enum { LEAST_TERMS = 8, MOST_WAITING = 64 << 10, LEAST_TILES = 4 };
     struct nest_plan *p = s->p;
     const struct node *n = graph_node(s->g, s->k->members[0].node);
-    if (n->reducer != RED_sum || p->lane < (int)p->n_out || p->n_residues || bytes_of_tile(s) < NEAR)
+    uint32_t jam[MAX_AXES];
+    if (n->reducer != RED_sum || p->lane < (int)p->n_out || p->n_residues)
         return;
-    uint32_t axis = p->n_out;
-    while ((int)axis != p->lane && p->axis[axis].merged)
-        axis++;
-    if ((int)axis == p->lane || p->axis[axis].per_n || s->pinned >> axis & 1 ||
-        volume(s, axis + 1, p->n_out + p->n_red) < LEAST_ROUND)
+    for (uint32_t a = 0; a < p->n_out; a++)
+        jam[a] = p->axis[a].jam;
+    uint64_t still = axes_of_rounds(s, jam);
+    double terms = 1;
+    for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++)
+        if (!(still >> a & 1) && !p->axis[a].merged)
+            terms *= (double)planned(s, a) / ((int)a == p->lane ? p->lanes : 1);
+    if (!still || terms < LEAST_TERMS)
         return;
     int64_t count = 1, tiles = 1;
     bool outside = true;
@@ -548,7 +598,7 @@ static void choose_waiting(struct analysis *s) {
     }
     if (tiles < LEAST_TILES || count * p->lanes * dtype_size(p->accumulator) > MOST_WAITING)
         return;
-    p->waiting = (int)axis;
+    p->rounds = still;
     p->wait_count = count;
     for (uint32_t i = 0; i < p->n_order; i++) {
         const struct nest_axis *x = &p->axis[p->order[i]];
@@ -574,7 +624,7 @@ static void choose_unrolling(struct analysis *s) {
     for (uint32_t i = s->p->n_red; i-- > 0;) {
         uint32_t a = s->p->red_order[i];
         struct nest_axis *x = &s->p->axis[a];
-        if (x->merged || (int)a == s->p->lane || (int)a == s->p->waiting)
+        if (x->merged || (int)a == s->p->lane || s->p->rounds >> a & 1)
             continue;
         if (x->per_n || x->extent > 8 || size * x->extent > 200)
             return;
@@ -661,7 +711,7 @@ static void choose_strips(struct analysis *s) {
     const struct node *n = graph_node(s->g, s->k->members[0].node);
     const struct nest_plan *p = s->p;
     bool plain = n->reducer == RED_sum && dtype_is_real(n->dtype) && n->n_guards == 0 && p->lane >= 0 &&
-                 p->zip == 1 && p->n_residues == 0 && p->n_order >= 2 && p->waiting < 0;
+                 p->zip == 1 && p->n_residues == 0 && p->n_order >= 2 && !p->rounds;
     for (uint32_t i = 0; i < s->n_streams && plain; i++)
         plain = !s->streams[i].irregular;
     for (uint32_t i = 0; i < s->n_streams && plain && !p->strip; i++)
@@ -729,6 +779,31 @@ static void choose_accumulator(struct analysis *s) {
         s->p->accumulator = DTYPE_f64; // a long chain of f32 additions would lose digits
 }
 
+static bool body_has_factors(const struct analysis *s) {
+    const struct node *n = graph_node(s->g, s->k->members[0].node);
+    const struct expr *x = graph_expr(s->g, n->body);
+    return n->reducer == RED_sum && x->kind == EXPR_op && x->op == OP_mul;
+}
+
+// Samples as lanes: tiles of one vector's samples follow each other, so that what they share of a
+// product's operands is still in the first-level cache. Loops that guards cut should rather repeat
+// with one length.
+static void order_samples(struct analysis *s) {
+    enum { LEAST_ROUNDS = 4 }; // of an outermost loop, which threads share
+    struct nest_plan *p = s->p;
+    if (p->lane < 0 || p->lane >= (int)p->n_out || !p->axis[p->lane].per_n ||
+        !body_has_factors(s) || cutting_axes(s))
+        return;
+    int64_t rounds = planned(s, (uint32_t)p->lane) / (p->axis[p->lane].jam * (int64_t)p->lanes);
+    uint32_t to = rounds >= LEAST_ROUNDS ? 0 : 1, at = 0;
+    while (at < p->n_order && p->order[at] != (uint32_t)p->lane)
+        at++;
+    for (; at > to; at--)
+        p->order[at] = p->order[at - 1];
+    if (to < p->n_order && at == to)
+        p->order[at] = (uint32_t)p->lane;
+}
+
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     struct analysis *s = NEW(a, struct analysis);
     *s = (struct analysis){
@@ -747,9 +822,10 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
         choose_tile(s);
     widen_lanes(s);
     choose_order(s);
+    order_samples(s);
     if (s->p->n_red) {
         choose_reduction_order(s);
-        choose_waiting(s);
+        choose_rounds(s);
     }
     choose_unrolling(s);
     if (s->zipped >= 0)

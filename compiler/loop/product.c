@@ -512,9 +512,9 @@ static bool is_worth_it(const struct candidate *c) {
            all * rows * columns * terms >= LEAST_MULTIPLIES;
 }
 
-// Samples that are neighbours in memory, under a window: a tile reads them where they lie. Many terms
-// would lie too far apart.
-enum { MOST_UNPACKED = 256 };
+// Samples that are neighbours in memory: a tile reads them where they lie. Many terms would lie too
+// far apart.
+enum { MOST_UNPACKED = 512 };
 
 static bool needs_no_packing(const struct candidate *c) {
     uint32_t column = MAX_AXES, term = MAX_AXES;
@@ -529,8 +529,8 @@ static bool needs_no_packing(const struct candidate *c) {
     }
     for (uint32_t d = 0; d < c->b->n_args; d++)
         window |= graph_index(c->g, c->b->args[d])->n_terms > 1;
-    return window && ((column < MAX_AXES && is_dynamic(c, column) && terms <= MOST_UNPACKED) ||
-                      (term < MAX_AXES && is_dynamic(c, term)));
+    return (column < MAX_AXES && is_dynamic(c, column) && terms <= MOST_UNPACKED) ||
+           (window && term < MAX_AXES && is_dynamic(c, term));
 }
 
 bool product_is_cut(const struct nest_product *p, uint32_t a) {

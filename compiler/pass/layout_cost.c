@@ -10,7 +10,7 @@
 
 #include "internal.h"
 
-enum { LANES = 8, ENOUGH_ROWS = 12, ENOUGH_TERMS = 24, MOST_UNPACKED = 256 };
+enum { LANES = 8, ENOUGH_ROWS = 12, ENOUGH_TERMS = 24, MOST_UNPACKED = 512 };
 
 // Time over that of the multiply-adds alone: packed; by a register tile in a graph's order; of the
 // sum over samples and pixels there, where each tap has lanes of its own; with samples as lanes.
