@@ -45,19 +45,30 @@ struct nest_plan {
     const char *why_scalar;            // NULL: it is not
 };
 
-// A convolution by minimal filtering (winograd.c). Down and right: the two axes of a picture.
+// A factor whose pictures become transformed patches (winograd.c). Down and right: the axes of a picture.
+struct nest_pictures {
+    uint32_t space[2];            // the axes that move down and right in it
+    int64_t constant[2];          // of the indices there
+    int64_t first[2], extent[2];  // where the first patch begins; elements
+    enum loop_matrix_name matrix;
+    int64_t step[MAX_AXES];       // in the result, from an element of an axis to the next; 0: no loop over it
+    int64_t plane;                // from an element of a patch to the next
+};
+// A convolution by minimal filtering. Either `a` has filters and the sums are pictures, or both factors
+// are pictures and the sums are the gradient of filters.
 struct nest_winograd {
-    uint32_t outputs, side;           // of a patch along an axis: results and elements
-    uint32_t space[2], tap[2];        // b[.., space + tap + constant, ..]; `turned`: - tap
+    bool of_filters;              // the latter
+    bool is_cut_for_terms;        // .. and they are added up from several pieces
+    uint32_t outputs, side;       // of a patch along an axis: results and elements
+    uint32_t tap[2];              // b[.., space + tap + constant, ..]; `turned`: - tap
     bool turned[2];
-    int64_t constant[2];
-    int64_t first[2], extent[2];      // of b: where the first patch begins; elements
-    int64_t patches[2], n_patches;    // of a piece: in one picture; in all of them
-    int64_t many[MAX_AXES];           // patches from an element of another column axis to the next
+    int64_t patches[2], n_patches;// of a piece: in one picture; in all of them
+    int64_t many[MAX_AXES];       // patches from an element of an axis of pictures to the next
     int64_t n_channels, filter_plane; // terms but for the taps; packed a: from an element of a patch to the next
-    int64_t line, input_plane;        // transformed b: from a channel to the next, from an element of a patch ..
-    int64_t product_plane;            // .. and of the products
-    int64_t band_line, band_rows;     // the lines of b that a row of pieces covers, with zeros around
+    int64_t line;                 // transformed pictures: from a channel to the next
+    int64_t product_line, product_plane; // products: from a row to the next, from an element of a patch
+    int64_t band_line, band_rows; // the lines of a picture that a row of patches covers, with zeros around
+    struct nest_pictures a, b;
 };
 
 // A sum of products by way of packed sides (product.c, pack.c):

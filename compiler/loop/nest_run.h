@@ -67,7 +67,7 @@ uint32_t pack_local(struct build *b, const char *name, enum dtype t, int64_t cou
 void pack_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes);
 // all terms of a from row `row` on, a panel of them
 void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct loop_affine row, bool whole);
-// winograd.c
+// winograd_emit.c
 void winograd_emit(struct run *r);
 void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // elements of an axis in its block
 // strip.c

@@ -859,8 +859,9 @@ void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
 
 static const char *product_text(struct arena *a, const struct nest_product *p) {
     if (p->winograd)
-        return arena_printf(a, "%s, tile %ux%ux%u", winograd_text(a, p->winograd), p->rows,
-                            p->vectors, p->lanes);
+        return arena_printf(a, "%s, %s %ux%ux%u", winograd_text(a, p->winograd),
+                            p->winograd->of_filters ? "dot" : "tile", p->rows, p->vectors,
+                            p->lanes);
     return arena_printf(a, "packed tile %ux%ux%u%s, pieces of %lld columns, %lld terms", p->rows,
                         p->vectors, p->lanes, p->is_bf16 ? " of bf16" : "", (long long)p->n_columns,
                         (long long)p->n_terms);
