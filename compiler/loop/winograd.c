@@ -436,8 +436,8 @@ void winograd_plan(struct arena *arena, const struct loop_target *t, const struc
     s.most = g->symbols.n ? g->symbols.at[0].max : 1;
     s.n_axes = n->rank + n->n_red;
     s.element = (int64_t)dtype_size(n->dtype);
-    if (how == CONVOLUTION_direct || (how == CONVOLUTION_auto && n->dtype != DTYPE_f32) ||
-        !may_be(&s))
+    if (how == CONVOLUTION_direct || p->is_bf16 ||
+        (how == CONVOLUTION_auto && n->dtype != DTYPE_f32) || !may_be(&s))
         return;
     double terms = count_of(&s, AXIS_term), columns = count_of(&s, AXIS_column),
            channels = (s.w.of_filters ? columns : terms) / (WINOGRAD_TAPS * WINOGRAD_TAPS),
