@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHAINS = 10, NEAR_VECTORS = 128, CHUNK = 4096, SIDE = 1024, MOST_SLOTS = 6 };
+enum { CHAINS = 10, SUMS = 8, NEAR_VECTORS = 128, CHUNK = 4096, SIDE = 1024, MOST_SLOTS = 6 };
 static const double WINDOW = 2e-3, SECONDS = 0.3;
 
 struct tune {
@@ -131,10 +131,45 @@ static void add_peak(struct text *k, uint32_t lanes) {
     add_entry(k, "peak", (const char *[]){"f32", "f32", NULL});
 }
 
+// A chain of multiply-adds, each waiting for the one before; and sums of all that is read.
+static void add_chains(struct text *k, uint32_t lanes) {
+    text_printf(k,
+                "kernel @k_chain(in f32 p0, out f32 p1) \"timed\" {\n"
+                "  %%2: f32x%u = load p0[0] stride 1\n  %%3: f32x%u = load p0[%u] stride 1\n"
+                "  %%4: f32x%u = for i5 = 0..n carry %%6 = %%2 {\n"
+                "    %%7: f32x%u = fma %%6, %%2, %%3\n    yield %%7\n  }\n"
+                "  store f32x%u p1[0], %%4 stride 1\n}\n\n",
+                lanes, lanes, lanes, lanes, lanes, lanes);
+    add_entry(k, "chain", (const char *[]){"f32", "f32", NULL});
+    text_printf(k,
+                "kernel @k_sums(in f32 p0, out f32 p1) \"timed\" {\n  %%2: f32x%u = constant 0\n",
+                lanes);
+    for (int i = 0; i < SUMS; i++)
+        text_printf(k, "%s%%%d: f32x%u", i ? ", " : "  ", 20 + i, lanes);
+    text_printf(k, " = for i3 = 0..n step %u carry ", SUMS * lanes);
+    for (int i = 0; i < SUMS; i++)
+        text_printf(k, "%s%%%d = %%2", i ? ", " : "", 30 + i);
+    text_add(k, " {\n");
+    for (int i = 0; i < SUMS; i++)
+        text_printf(
+            k, "    %%%d: f32x%u = load p0[i3 + %u] stride 1\n    %%%d: f32x%u = add %%%d, %%%d\n",
+            40 + i, lanes, (unsigned)i * lanes, 50 + i, lanes, 30 + i, 40 + i);
+    text_add(k, "    yield ");
+    for (int i = 0; i < SUMS; i++)
+        text_printf(k, "%s%%%d", i ? ", " : "", 50 + i);
+    text_add(k, "\n  }\n");
+    for (int i = 0; i < SUMS; i++)
+        text_printf(k, "  store f32x%u p1[%u], %%%d stride 1\n", lanes, (unsigned)i * lanes,
+                    20 + i);
+    text_add(k, "}\n\n");
+    add_entry(k, "sums", (const char *[]){"f32", "f32", NULL});
+}
+
 static const char *kernels(struct tune *t) {
     struct text k;
     text_init(&k, t->arena);
     add_peak(&k, t->lanes);
+    add_chains(&k, t->lanes);
     add_loop(&k, t->lanes, "add", "f32", "f32",
              "    %3: f32x@ = load p0[i2] stride 1\n    %4: f32x@ = load p1[i2] stride 1\n"
              "    %5: f32x@ = add %3, %4\n    store f32x@ p2[i2], %5 stride 1\n");
@@ -241,9 +276,11 @@ static void measure_clock(struct tune *t) {
 }
 
 static void measure_caches(struct tune *t) {
-    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    if (bytes > 0)
-        set(t, MACHINE_cache_2, (double)bytes);
+    long first = sysconf(_SC_LEVEL1_DCACHE_SIZE), second = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (first > 0)
+        set(t, MACHINE_cache_1, (double)first);
+    if (second > 0)
+        set(t, MACHINE_cache_2, (double)second);
 }
 
 // Each array counts once: two are read, one is written.
@@ -288,12 +325,20 @@ static void measure_operations(struct tune *t) {
     free(places);
 }
 
-static void measure_peak(struct tune *t) {
-    size_t bytes = (2 + CHAINS) * t->lanes * sizeof(float);
+static void measure_products(struct tune *t) {
+    enum { ROUNDS = 10000, VECTORS = 32 * SUMS };
+    size_t bytes = VECTORS * t->lanes * sizeof(float);
     float *a = filled(bytes, 0), *b = filled(bytes, 0);
-    enum { ROUNDS = 10000 };
-    if (a && b)
-        t->peak = (double)ROUNDS * CHAINS / entry_time(t, "peak", ROUNDS, a, b, NULL);
+    if (a && b) {
+        double clock = t->machine.clock, peak = entry_time(t, "peak", ROUNDS, a, b, NULL),
+               chain = entry_time(t, "chain", ROUNDS, a, b, NULL),
+               sums = entry_time(t, "sums", VECTORS * t->lanes, a, b, NULL);
+        t->peak = (double)ROUNDS * CHAINS / peak;
+        set(t, t->target.loop.vector_bits > 256 ? MACHINE_multiply_512 : MACHINE_multiply,
+            clock / t->peak);
+        set(t, MACHINE_latency, clock * chain / ROUNDS);
+        set(t, MACHINE_load, clock * sums / VECTORS);
+    }
     free(a);
     free(b);
 }
@@ -393,7 +438,7 @@ static int measure(struct tune *t) {
     measure_caches(t);
     measure_traffic(t);
     measure_operations(t);
-    measure_peak(t);
+    measure_products(t);
     measure_blas(t);
     measure_threads(t);
     return EXIT_done;

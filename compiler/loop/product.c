@@ -13,8 +13,6 @@
 
 #include "lower.h"
 
-// Bytes of a panel and of the sums of a piece: parts of a second-level cache.
-static const int64_t PANEL_BYTES = 256 << 10, SUM_BYTES = 768 << 10, FIRST_LEVEL_BYTES = 24 << 10;
 // Fewer rows do not repay the packing of the columns, fewer terms not the sums' way through memory.
 // A matrix that comes from the farthest memory is better read once, in order (strip.c), as long as
 // the rows leave time for it.
@@ -22,10 +20,6 @@ enum { LEAST_ROWS = 12, LEAST_TERMS = 24, LEAST_FAR_ROWS = 24 };
 // Fewer tiles of the same columns do not repay their copy.
 enum { LEAST_TILES = 10 };
 static const double LEAST_MULTIPLIES = 100e3;
-// Packing an element of b, in multiply-adds of a tile.
-static const double PACKING = 2.7;
-// Cycles of copying a vector of b to a strip; of a number of a that comes from the second level.
-static const double STRIP = 0.7, LOADING = 0.05;
 
 struct candidate {
     const struct loop_target *target;
@@ -36,6 +30,14 @@ struct candidate {
     int64_t most; // samples
     uint32_t n_axes, element;
 };
+
+static const struct machine *machine_of(const struct candidate *c) {
+    return loop_machine(c->target);
+}
+// Bytes of a panel and of the sums of a piece, of a tile's columns: parts of caches.
+static double panel_bytes(const struct candidate *c) { return machine_of(c)->cache_2 / 4; }
+static double sum_bytes(const struct candidate *c) { return machine_of(c)->cache_2 * 3 / 4; }
+static double near_bytes(const struct candidate *c) { return machine_of(c)->cache_1 * 3 / 4; }
 
 static extent extent_at(const struct candidate *c, uint32_t a) {
     return a < c->n->rank ? c->n->shape[a] : c->n->red[a - c->n->rank];
@@ -145,19 +147,21 @@ static bool find_run(struct candidate *c) {
 }
 
 // ---- the tile
-// Cycles of one term over its multiply-adds, and the rows that are computed in vain. Two vectors of
-// 256 bits are multiplied a cycle, two loads go on, and the next addition to an accumulator is four
-// cycles later. A strip of b is copied once for all rows.
+// Cycles of one term over its multiply-adds, and the rows that are computed in vain: multiplications
+// and loads go on side by side, the next addition to an accumulator waits for the one before. A strip
+// of b is copied once for all rows.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
+    const struct machine *x = machine_of(c);
     double n = rows * vectors, bytes = (double)(c->p->lanes * c->element);
     int64_t m = planned(c, c->p->row), tiles = (m + rows - 1) / rows;
     if (n + vectors + 1 > c->target->n_registers ||
         !(rows <= c->p->lanes || rows % c->p->lanes == 0))
         return 1e9;
-    double cycles = n * (bytes > 32 ? 1 : 0.5), loads = 0.5 * (rows + vectors);
+    double cycles = n * (bytes > 32 ? x->multiply_512 : x->multiply),
+           loads = x->load * (rows + vectors);
     cycles = cycles > loads ? cycles : loads;
-    cycles = 0.5 + (cycles > 4 ? cycles : 4);
-    cycles += STRIP * vectors / (double)tiles + LOADING * rows;
+    cycles = 0.5 + (cycles > x->latency ? cycles : x->latency);
+    cycles += x->strip * vectors / (double)tiles + x->packed_load * rows;
     return cycles / n * (double)(tiles * rows) / (double)m;
 }
 
@@ -257,19 +261,20 @@ static double block_cost(struct candidate *c, const struct cut *columns, const s
     double all_columns = count_of(c, AXIS_column), all_terms = count_of(c, AXIS_term);
     int64_t line = line_stride(padded, p->lanes, c->element),
             b_line = line_stride(rounded(b_length(c, columns), width), p->lanes, c->element);
-    if (rounded(lines, p->lanes) * b_line * c->element > PANEL_BYTES ||
-        m * line * c->element > SUM_BYTES ||
-        (!p->a_whole && 2 * m * (terms->n + p->lanes) * c->element > 3 * PANEL_BYTES))
+    if ((double)(rounded(lines, p->lanes) * b_line * c->element) > panel_bytes(c) ||
+        (double)(m * line * c->element) > sum_bytes(c) ||
+        (!p->a_whole &&
+         (double)(2 * m * (terms->n + p->lanes) * c->element) > 3 * panel_bytes(c)))
         return 1e9;
     bool cut = (double)terms->n < all_terms;
     double cost = (double)padded / (double)columns->n;
     cost *= 1 + (cut ? 12.0 : 6.0) / (double)terms->n + 4.0 / (double)columns->n;
-    cost *= 1 + PACKING * (p->role[p->run] == AXIS_term ? 2 : 1) *
+    cost *= 1 + machine_of(c)->packing * (p->role[p->run] == AXIS_term ? 2 : 1) *
                     (double)(lines * b_length(c, columns)) /
                     (double)(planned(c, p->row) * columns->n * terms->n);
     if (!p->a_whole)
         cost *= 1 + 8.0 / (double)columns->n;
-    if (terms->n * width * c->element > FIRST_LEVEL_BYTES)
+    if ((double)(terms->n * width * c->element) > near_bytes(c))
         cost *= 1 + 0.6 / p->rows;
     double pieces = all_columns / (double)columns->n * count_of(c, AXIS_batch);
     return cost * (pieces < 2 ? 1.5 : 1 + 0.1 / pieces);
@@ -376,7 +381,7 @@ static void choose_group(struct candidate *c) {
     if (p->role[p->run] != AXIS_term)
         return;
     p->line_stride = line_stride(rounded(p->n_terms, p->lanes), p->lanes, c->element);
-    most = FIRST_LEVEL_BYTES / (p->line_stride * c->element);
+    most = (int64_t)near_bytes(c) / (p->line_stride * c->element);
     most = most < p->lanes ? p->lanes : most > 64 ? 64 : most;
     for (uint32_t a = c->n_axes; a-- > 0;) {
         if (p->role[a] != AXIS_column || p->block[a] == 1)
