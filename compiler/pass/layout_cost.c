@@ -102,6 +102,19 @@ static double along(const struct asking *q, uint32_t axis, double terms, double 
     return cost / (LANES * filled(run_along(q, axis)));
 }
 
+// Vector operations of an element with lanes along the samples, which are the last axis: all reads are
+// rows but those where data says which sample.
+static double along_samples(const struct asking *q, double operations, double most) {
+    double cost = operations;
+    for (uint32_t i = 0; i < q->n_streams; i++) {
+        bool gather = false;
+        for (uint32_t a = 0; a < q->n_axes; a++)
+            gather |= q->c.extents[a] < 0 && q->streams[i].irregular >> a & 1;
+        cost += gather ? 1.5 * LANES : 1;
+    }
+    return cost / (LANES * filled(most));
+}
+
 // A sum of products of two sides, as loop/product.c would take it.
 static bool is_packed(const struct asking *q, double terms) {
     const struct expr *x = graph_expr(q->g, q->c.body);
@@ -154,6 +167,6 @@ void layout_cost(struct graph *g, node_id n, struct layout_cost *cost) {
                 best = fmin(best, along(&q, a, terms, operations));
         best = fmin(best, operations + q.n_streams); // one by one
         cost->first += points * best;
-        cost->last += points / LANES / filled(most) * (operations + q.n_streams);
+        cost->last += points * along_samples(&q, operations, most);
     }
 }
