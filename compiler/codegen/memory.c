@@ -200,9 +200,22 @@ static LLVMValueRef load_vector(const struct access *x) {
         return load_small_stride(x);
     return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
 }
+// The memory that comes later: a hint, the place may be nobody's.
+static void ask_ahead(const struct access *x, bool for_store) {
+    struct codegen *c = x->f->c;
+    if (!x->stmt->ahead)
+        return;
+    LLVMValueRef at = LLVMBuildAdd(B, x->at, frame_integer(c, x->stmt->ahead), ""),
+                 to = LLVMBuildGEP2(B, x->element, x->f->buffers[x->stmt->buffer], &at, 1, "");
+    LLVMValueRef args[] = {to, LLVMConstInt(c->i32, for_store, false),
+                           LLVMConstInt(c->i32, 3, false), LLVMConstInt(c->i32, 1, false)};
+    value_intrinsic(c, "llvm.prefetch", c->pointer, 4, args);
+}
+
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
     struct access x = open_access(f, s);
+    ask_ahead(&x, false);
     LLVMValueRef v = x.lanes == 1 || (x.stride == 0 && !x.offset) ? load_same(&x) : load_vector(&x);
     return x.dtype == DTYPE_bool ? LLVMBuildICmp(B, LLVMIntNE, v, LLVMConstNull(x.vector), "") : v;
 }
@@ -239,6 +252,7 @@ void emit_store(struct frame *f, const struct loop_stmt *s) {
     LLVMValueRef v = frame_value(f, s->args[0], x.lanes);
     if (x.dtype == DTYPE_bool)
         v = LLVMBuildZExt(B, v, x.vector, "");
+    ask_ahead(&x, true);
     if (x.lanes == 1)
         store_scalar(&x, v);
     else

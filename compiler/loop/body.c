@@ -459,9 +459,20 @@ static value_id read_bound(struct body *c, const struct expr *x) {
     return 0;
 }
 
+int64_t body_ahead(const struct body *c, node_id n) {
+    for (uint32_t i = 0; c->far && i < c->far->n; i++)
+        if (c->far->node[i] == n)
+            return c->far->bytes / (int64_t)dtype_size(graph_node(c->g, n)->dtype);
+    return 0;
+}
+
 static value_id read(struct body *c, const struct expr *x, value_id mask) {
     value_id v = read_bound(c, x);
-    return v ? v : build_load(c->b, c->lanes, body_address(c, x->node, x->n_args, x->args, mask));
+    if (v)
+        return v;
+    struct loop_access_at at = body_address(c, x->node, x->n_args, x->args, mask);
+    at.ahead = at.stride == 1 && !at.mask && !at.offset ? body_ahead(c, x->node) : 0;
+    return build_load(c->b, c->lanes, at);
 }
 
 static value_id bracket(struct body *c, const struct expr *x, enum dtype t, value_id mask) {

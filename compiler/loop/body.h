@@ -5,6 +5,8 @@
 #include "build.h"
 
 struct body_binding { node_id node; value_id value; };   // a result that is still in a register
+enum { MOST_FAR = 4 };
+struct far_nodes { uint32_t n; node_id node[MOST_FAR]; int64_t bytes; };
 struct body {
     struct build *b;
     const struct graph *g;
@@ -15,6 +17,8 @@ struct body {
     struct loop_affine axis[MAX_AXES];   // each axis of the node at lane 0 ..
     int64_t ramp[MAX_AXES];              // .. and what each further lane adds: 1 on the lane axis
     uint32_t lanes;
+    // nodes whose memory is far away, and how many bytes before their turn it is asked for
+    const struct far_nodes *far;
     value_id mask;                       // lanes that exist; 0: all
     uint32_t n_bindings;
     const struct body_binding *bindings;
@@ -33,6 +37,8 @@ enum dtype body_dtype(struct body *c, expr_id e);   // what it is naturally comp
 value_id body_guard(struct body *c, struct guard g, value_id mask);   // 0: always true
 bool body_never(struct body *c, struct guard g);   // the division leaves a rest, in all lanes
 value_id body_guards(struct body *c, uint32_t n, const struct guard *g, value_id mask);
+// the hint for a run of a node; 0: it is near
+int64_t body_ahead(const struct body *c, node_id n);
 struct loop_affine body_extent(struct body *c, extent e);
 // Where element `at` of a tensor lies: affine part and data part.
 struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at, value_id mask);

@@ -41,7 +41,7 @@ value_id build_cast(struct build *b, enum dtype to, value_id x);
 value_id build_zip(struct build *b, uint32_t lanes, uint32_t n, const value_id *args, uint32_t part);
 value_id build_fold(struct build *b, enum op op, value_id x);
 value_id build_and(struct build *b, value_id x, value_id y);   // 0: true
-struct loop_access_at { uint32_t buffer; struct loop_affine at; int64_t stride; value_id offset, mask; };
+struct loop_access_at { uint32_t buffer; struct loop_affine at; int64_t stride, ahead; value_id offset, mask; };
 value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
 // as many lanes as x, offset or mask have
 void build_store(struct build *b, struct loop_access_at m, value_id x);

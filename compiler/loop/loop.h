@@ -120,6 +120,7 @@ struct loop_stmt {
     // index, inside, load, store
     struct loop_affine at;   // of lane 0
     int64_t stride;          // per lane; load: 0 all lanes equal, 1 contiguous, else strided
+    int64_t ahead;           // load, store: what lies so many elements on will be wanted soon; 0: nothing is said
     struct loop_affine bound;// inside
     // load, store: number of the parameter, or n_params + number of the local
     uint32_t buffer;

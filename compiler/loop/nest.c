@@ -465,6 +465,7 @@ static struct loop_access_at store_place(struct run *r, const struct nest_member
         at.stride += c->ramp[d] * m->stride[d];
     }
     at.buffer = c->buffer(c->context, m->node);
+    at.ahead = at.stride == 1 && !at.mask ? body_ahead(c, m->node) : 0;
     return at;
 }
 
@@ -784,6 +785,7 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
     r->k = k;
     r->p = &k->plan;
     body_start(&r->body, b, k->g);
+    r->body.far = &k->plan.far;
     r->body.buffer = buffer;
     r->body.context = context;
     for (uint32_t a = 0; a < MAX_AXES; a++)

@@ -37,6 +37,7 @@ struct nest_plan {
     struct nest_residue residue[2];
     // > 1: a tile holds so many residues of the lane axis side by side, for a vector is every zip-th element
     uint32_t zip;
+    struct far_nodes far;
     // > 0: walked in strips of an output axis, and each in parts of a reduction axis, so many elements at a time
     int64_t strip, part;
     uint32_t strip_axis, part_axis;

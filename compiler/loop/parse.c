@@ -301,6 +301,8 @@ static void lanes_and_mask(struct reader *r, struct loop_stmt *s) {
         s->stride = integer(r);
     if (accept_word(r, "mask"))
         s->mask = use(r);
+    if (accept_word(r, "ahead"))
+        s->ahead = integer(r);
 }
 
 static void arguments(struct reader *r, struct loop_stmt *s) {

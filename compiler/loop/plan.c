@@ -697,14 +697,40 @@ static bool cut_columns(struct analysis *s, const struct stream *x) {
 static void cut_what_comes_again(struct analysis *s, const struct stream *x) {
     const struct nest_plan *p = s->p;
     uint32_t lane = (uint32_t)p->lane, outer = p->order[0];
-    double bytes = bytes_of(s, x), cache = loop_machine(s->target)->cache_2;
+    double bytes = bytes_of(s, x), cache = loop_machine(s->target)->cache_2,
+           element = dtype_size(p->accumulator);
     if (x->step[outer] || !x->step[lane] || lane == outer || planned(s, outer) < 64)
         return;
     if (lane_is_output(p) && bytes > cache / 8)
         cut(s, lane, cut_of(s, lane, cache / 8 / bytes * (double)planned(s, lane), tile_along(s, lane)), 0, 0);
-    else if (!lane_is_output(p) && bytes > cache / 2)
-        cut(s, outer, cut_of(s, outer, 256, tile_along(s, outer)), lane,
-            cut_of(s, lane, cache / 16 / bytes * (double)planned(s, lane), 4 * p->lanes));
+    if (lane_is_output(p) || bytes <= cache / 2)
+        return;
+    // rows of W stay in the second-level cache, those of x that a tile has in the first
+    int64_t part = cut_of(s, lane, cache / 256 / element, 4 * p->lanes);
+    cut(s, outer, part ? cut_of(s, outer, cache / 8 / ((double)part * element), tile_along(s, outer)) : 0, lane,
+        part);
+    for (uint32_t i = 0; i + 1 < p->n_order && p->strip; i++) {
+        s->p->order[i] = p->order[i + 1];
+        s->p->order[i + 1] = outer;
+    }
+}
+
+// A matrix that is read along its lines, a few of them at a time, is asked for before its turn. One
+// stream, as in a map or the sum of all elements, the machine finds by itself.
+static void choose_far(struct analysis *s) {
+    struct far_nodes *far = &s->p->far;
+    int lane = s->p->lane;
+    far->bytes = lane < (int)s->p->n_out ? 256 : 2048;
+    if (lane < 0 || s->p->n_red == 0 || s->p->n_order == 0)
+        return;
+    for (uint32_t i = 0; i < s->n_streams && far->n < MOST_FAR; i++) {
+        const struct stream *x = &s->streams[i];
+        bool known = false;
+        for (uint32_t k = 0; k < far->n; k++)
+            known |= far->node[k] == x->node;
+        if (x->node && is_far(s, x) && x->step[lane] == 1 && !known)
+            far->node[far->n++] = x->node;
+    }
 }
 
 static void choose_strips(struct analysis *s) {
@@ -831,6 +857,7 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     if (s->zipped >= 0)
         s->p->axis[s->zipped].unroll = true;
     choose_strips(s);
+    choose_far(s);
     choose_chunk(s);
 }
 

@@ -108,6 +108,8 @@ static void lanes_and_mask(struct printer *p, const struct loop_stmt *s) {
         text_add(&p->t, " mask ");
         value(p, s->mask);
     }
+    if (s->ahead)
+        text_printf(&p->t, " ahead %" PRId64, s->ahead);
 }
 
 static void number(struct printer *p, const struct loop_stmt *s) {
