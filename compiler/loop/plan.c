@@ -8,38 +8,14 @@
 // tiles, and accumulators with the operands held must fit the registers.
 #include <string.h>
 
-#include "lower.h"
+#include "plan.h"
 
-enum { MAX_STREAMS = 160, NEAR_BYTES = 24 << 10, LINE_BYTES = 64 };
+enum { NEAR_BYTES = 24 << 10, LINE_BYTES = 64 };
 // What a tile reaches where it goes to memory and back every few terms.
 static const double SHORT_ROUNDS = 0.9;
 // A tile that leaves a rest is written again for the rest: what that costs in compile time, as a
 // part of the run time that one may give for it.
 static const double BODY = 0.03;
-struct stream {
-    int64_t step[MAX_AXES]; // elements of memory an element of the axis
-    uint64_t irregular;     // axes that move it by data or by an inexact division
-    bool store, inner;      // inner: read in every step of the reduction
-    bool number;            // no memory: an index as a value; only merging asks
-    node_id node;
-};
-struct analysis {
-    struct arena *arena;
-    const struct graph *g;
-    const struct loop_target *target;
-    struct nest *k;
-    struct nest_plan *p;
-    uint32_t n_streams;
-    struct stream streams[MAX_STREAMS];
-    uint64_t pinned;   // axes in guards
-    double operations; // per term of the reduction, roughly in vector operations ..
-    double after;      // .. and per result
-    struct map seen;
-    bool inner;                        // the member being read has the reduction
-    int zipped;                        // reduction axis whose terms go to residues of the lane axis; -1: none
-    const struct nest_product *finish; // what follows the sums of a product; NULL: a nest
-};
-
 static void set_extent(struct nest_axis *x, extent e) {
     *x = (struct nest_axis){.extent = e >= 1 ? e : 0, .per_n = e >= 1 ? 0 : 1, .jam = 1};
 }
@@ -60,7 +36,7 @@ void plan_scalar(struct nest *k) {
     }
 }
 
-static int64_t planned(const struct analysis *s, uint32_t axis) {
+int64_t plan_extent(const struct analysis *s, uint32_t axis) {
     const struct nest_axis *x = &s->p->axis[axis];
     return x->extent + x->per_n * (s->g->symbols.n ? s->g->symbols.at[0].max : 1);
 }
@@ -251,10 +227,10 @@ static void order_axes(struct nest_plan *p) {
 }
 
 // ---- the lane axis
-static double volume(const struct analysis *s, uint32_t from, uint32_t to) {
+double plan_volume(const struct analysis *s, uint32_t from, uint32_t to) {
     double v = 1;
     for (uint32_t a = from; a < to; a++)
-        v *= s->p->axis[a].merged ? 1 : (double)planned(s, a);
+        v *= s->p->axis[a].merged ? 1 : (double)plan_extent(s, a);
     return v;
 }
 
@@ -264,7 +240,7 @@ static double fill(int64_t extent, int64_t width) {
 
 // Time of one lane's element if `axis` is the lane axis; axis < 0: scalar.
 static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
-    double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red),
+    double terms = plan_volume(s, s->p->n_out, s->p->n_out + s->p->n_red),
            cost = s->operations + s->after / terms + 0.5;
     bool reduction = axis >= (int)s->p->n_out;
     const struct machine *m = loop_machine(s->target);
@@ -288,7 +264,7 @@ static double lane_cost(const struct analysis *s, int axis, uint32_t w) {
     if (reduction)
         cost += 10 * w / terms;
     int64_t scale = scale_of(s, (uint32_t)axis),
-            extent = (planned(s, (uint32_t)axis) + scale - 1) / scale;
+            extent = (plan_extent(s, (uint32_t)axis) + scale - 1) / scale;
     return cost / (w * fill(extent, w));
 }
 
@@ -312,7 +288,7 @@ static void choose_lane(struct analysis *s) {
     if (arg)
         n_axes = s->p->n_out; // lanes of a reduction would have to agree on the first index
     for (uint32_t a = 0; a < n_axes; a++) {
-        if (s->p->axis[a].merged || planned(s, a) < 2 ||
+        if (s->p->axis[a].merged || plan_extent(s, a) < 2 ||
             (a >= s->p->n_out && has_residue(s->p, a)) || (s->finish && s->finish->limited[a]))
             continue;
         double cost = lane_cost(s, (int)a, w);
@@ -374,7 +350,7 @@ struct tile_search {
     double least;
 };
 
-static double bytes_of(const struct analysis *s, const struct stream *x) {
+double plan_bytes(const struct analysis *s, const struct stream *x) {
     const struct node *n = graph_node(s->g, x->node);
     double size = dtype_size(n->dtype);
     for (uint32_t d = 0; d < n->rank; d++)
@@ -382,9 +358,8 @@ static double bytes_of(const struct analysis *s, const struct stream *x) {
     return size;
 }
 
-// Is it read from the farthest memory?
-static bool is_far(const struct analysis *s, const struct stream *x) {
-    return !x->number && x->node && bytes_of(s, x) > 4 * loop_machine(s->target)->cache_2;
+bool plan_is_far(const struct analysis *s, const struct stream *x) {
+    return !x->number && x->node && plan_bytes(s, x) > 4 * loop_machine(s->target)->cache_2;
 }
 
 // Bytes that a tile of `jam` elements along each output axis reads while the reduction axes in `still`
@@ -400,7 +375,7 @@ static double bytes_near(const struct analysis *s, const uint32_t *jam, uint64_t
         if (still >> p->lane & 1 && x->step[p->lane])
             size = size * p->lanes > LINE_BYTES ? size * p->lanes : LINE_BYTES;
         for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++)
-            size *= x->step[a] && !(still >> a & 1) ? (double)planned(s, a) : 1;
+            size *= x->step[a] && !(still >> a & 1) ? (double)plan_extent(s, a) : 1;
         for (uint32_t o = 0; o < p->n_out; o++) {
             bool slides = false; // along what is read anyway
             for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++)
@@ -443,9 +418,9 @@ static double tile_cost(const struct tile_search *t) {
     for (uint32_t i = 0; i < t->n; i++) {
         int64_t w = (int)t->axes[i] == p->lane ? p->lanes : 1, scale = scale_of(t->s, t->axes[i]);
         accumulators *= t->jam[i];
-        bool rest = p->axis[t->axes[i]].per_n || planned(t->s, t->axes[i]) % (w * t->jam[i]);
+        bool rest = p->axis[t->axes[i]].per_n || plan_extent(t->s, t->axes[i]) % (w * t->jam[i]);
         bodies *= rest && t->jam[i] > 1 ? 2 : 1;
-        efficiency *= fill((planned(t->s, t->axes[i]) + scale - 1) / scale, w * t->jam[i]);
+        efficiency *= fill((plan_extent(t->s, t->axes[i]) + scale - 1) / scale, w * t->jam[i]);
     }
     for (uint32_t k = 0; k < t->s->n_streams; k++) {
         const struct stream *x = &t->s->streams[k];
@@ -458,7 +433,7 @@ static double tile_cost(const struct tile_search *t) {
         int64_t step = p->lane >= 0 ? x->step[p->lane] : 0;
         bool strided = step > 4 || step < 0 || (p->lane >= 0 && x->irregular >> p->lane & 1);
         loads += instances * (strided ? p->lanes : step > 1 ? 2 * (double)step : 1);
-        far += is_far(t->s, x) ? instances : 0;
+        far += plan_is_far(t->s, x) ? instances : 0;
         held = instances < held ? instances : held;
     }
     for (uint32_t i = 0; i < t->s->k->n_members; i++) {
@@ -497,7 +472,7 @@ static void search_tile(struct tile_search *t, uint32_t i, double product) {
         return;
     }
     int64_t w = (int)t->axes[i] == t->s->p->lane ? t->s->p->lanes : 1;
-    int64_t most = (planned(t->s, t->axes[i]) + w - 1) / w, limit = w > 1 ? 4 : 16;
+    int64_t most = (plan_extent(t->s, t->axes[i]) + w - 1) / w, limit = w > 1 ? 4 : 16;
     for (int64_t f = 1; f <= most && f <= limit && product * (double)f <= t->s->target->n_registers;
          f++) {
         t->jam[i] = (uint32_t)f;
@@ -523,7 +498,7 @@ static void choose_tile(struct analysis *s) {
     uint64_t cutting = cutting_axes(s);
     for (uint32_t i = 0; i < s->p->n_order; i++) {
         uint32_t a = s->p->order[i];
-        if (((int)a == s->p->lane || !(cutting >> a & 1)) && t.n < MAX_RANK && planned(s, a) > 1)
+        if (((int)a == s->p->lane || !(cutting >> a & 1)) && t.n < MAX_RANK && plan_extent(s, a) > 1)
             t.axes[t.n++] = a;
     }
     search_tile(&t, 0, 1);
@@ -581,7 +556,7 @@ static void choose_rounds(struct analysis *s) {
     double terms = 1;
     for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++)
         if (!(still >> a & 1) && !p->axis[a].merged)
-            terms *= (double)planned(s, a) / ((int)a == p->lane ? p->lanes : 1);
+            terms *= (double)plan_extent(s, a) / ((int)a == p->lane ? p->lanes : 1);
     if (!still || terms < LEAST_TERMS)
         return;
     int64_t count = 1, tiles = 1;
@@ -614,7 +589,7 @@ static void widen_lanes(struct analysis *s) {
     uint32_t vector = loop_lanes(s->target, p->accumulator);
     while (p->lane >= (int)p->n_out && 2 * p->lanes <= MOST_LANES &&
            accumulators(p) * 2 * p->lanes <= ENOUGH * vector &&
-           planned(s, (uint32_t)p->lane) >= LEAST_ROUNDS * 2 * p->lanes)
+           plan_extent(s, (uint32_t)p->lane) >= LEAST_ROUNDS * 2 * p->lanes)
         p->lanes *= 2;
 }
 
@@ -633,121 +608,6 @@ static void choose_unrolling(struct analysis *s) {
     }
 }
 
-// ---- strips and parts (strip.c)
-static bool lane_is_output(const struct nest_plan *p) {
-    return p->lane >= 0 && p->lane < (int)p->n_out;
-}
-
-// The largest part of an axis, of at most so many elements and in whole tiles; 0: the axis cannot be
-// cut like that. Of strips there are some for each thread.
-static int64_t cut_of(const struct analysis *s, uint32_t axis, double at_most, int64_t tile) {
-    const struct nest_axis *x = &s->p->axis[axis];
-    enum { STRIPS = 8 };
-    double each = (double)x->extent / STRIPS;
-    at_most = axis < s->p->n_out && each < at_most ? each : at_most;
-    for (int64_t n = (int64_t)at_most / tile * tile; n > 0 && !x->per_n; n -= tile)
-        if (x->extent % n == 0)
-            return n;
-    return 0;
-}
-
-static int64_t tile_along(const struct analysis *s, uint32_t axis) {
-    return s->p->axis[axis].jam * ((int)axis == s->p->lane ? s->p->lanes : 1);
-}
-
-// The other output axes' elements for one of `axis`.
-static double others(const struct analysis *s, uint32_t axis) {
-    return volume(s, 0, s->p->n_out) / (double)planned(s, axis);
-}
-
-static void cut(struct analysis *s, uint32_t strip_axis, int64_t strip, uint32_t part_axis,
-                int64_t part) {
-    struct nest_plan *p = s->p;
-    double waiting = part ? others(s, strip_axis) * (double)strip * dtype_size(p->accumulator) : 0;
-    if (strip < 2 || (part_axis && part < 4) || waiting > loop_machine(s->target)->cache_2 / 8)
-        return;
-    p->strip_axis = strip_axis;
-    p->strip = strip;
-    p->part_axis = part_axis;
-    p->part = part;
-}
-
-// y[n, j] = sum[i] dy[n, i]*W[i, j]: a column of W is a page an element. So a few rows at a time,
-// along a strip of j, as long as the sums fit a cache.
-static bool cut_columns(struct analysis *s, const struct stream *x) {
-    const struct nest_plan *p = s->p;
-    enum { LEAST = 64, PAGE = 4096, MOST = 4 * PAGE };
-    double element = dtype_size(p->accumulator), most = loop_machine(s->target)->cache_2 / 8;
-    if (!is_far(s, x) || !lane_is_output(p) || x->step[p->lane] != 1)
-        return false;
-    uint32_t lane = (uint32_t)p->lane;
-    double rows = others(s, lane), length = most / rows < MOST ? most / rows : MOST;
-    for (uint32_t a = p->n_out; a < p->n_out + p->n_red; a++) {
-        if (p->axis[a].merged || planned(s, a) < LEAST || (double)x->step[a] * element < PAGE)
-            continue;
-        cut(s, lane, cut_of(s, lane, length / element, tile_along(s, lane)), a,
-            cut_of(s, a, rows > 8 ? 16 : 8, 1));
-        return true;
-    }
-    return false;
-}
-
-// y[k, n] = sum[i] W[k, i]*x[n, i]: all of x is read for every tile of k. So a part of i that a cache
-// holds, for all k of a strip. y[i, j] = sum[n] dy[n, i]*x[n, j]: likewise x, and a strip of j.
-static void cut_what_comes_again(struct analysis *s, const struct stream *x) {
-    const struct nest_plan *p = s->p;
-    uint32_t lane = (uint32_t)p->lane, outer = p->order[0];
-    double bytes = bytes_of(s, x), cache = loop_machine(s->target)->cache_2,
-           element = dtype_size(p->accumulator);
-    if (x->step[outer] || !x->step[lane] || lane == outer || planned(s, outer) < 64)
-        return;
-    if (lane_is_output(p) && bytes > cache / 8)
-        cut(s, lane, cut_of(s, lane, cache / 8 / bytes * (double)planned(s, lane), tile_along(s, lane)), 0, 0);
-    if (lane_is_output(p) || bytes <= cache / 2)
-        return;
-    // rows of W stay in the second-level cache, those of x that a tile has in the first
-    int64_t part = cut_of(s, lane, cache / 256 / element, 4 * p->lanes);
-    cut(s, outer, part ? cut_of(s, outer, cache / 8 / ((double)part * element), tile_along(s, outer)) : 0, lane,
-        part);
-    for (uint32_t i = 0; i + 1 < p->n_order && p->strip; i++) {
-        s->p->order[i] = p->order[i + 1];
-        s->p->order[i + 1] = outer;
-    }
-}
-
-// A matrix that is read along its lines, a few of them at a time, is asked for before its turn. One
-// stream, as in a map or the sum of all elements, the machine finds by itself.
-static void choose_far(struct analysis *s) {
-    struct far_nodes *far = &s->p->far;
-    int lane = s->p->lane;
-    far->bytes = lane < (int)s->p->n_out ? 256 : 2048;
-    if (lane < 0 || s->p->n_red == 0 || s->p->n_order == 0)
-        return;
-    for (uint32_t i = 0; i < s->n_streams && far->n < MOST_FAR; i++) {
-        const struct stream *x = &s->streams[i];
-        bool known = false;
-        for (uint32_t k = 0; k < far->n; k++)
-            known |= far->node[k] == x->node;
-        if (x->node && is_far(s, x) && x->step[lane] == 1 && !known)
-            far->node[far->n++] = x->node;
-    }
-}
-
-static void choose_strips(struct analysis *s) {
-    const struct node *n = graph_node(s->g, s->k->members[0].node);
-    const struct nest_plan *p = s->p;
-    bool plain = n->reducer == RED_sum && dtype_is_real(n->dtype) && n->n_guards == 0 && p->lane >= 0 &&
-                 p->zip == 1 && p->n_residues == 0 && p->n_order >= 2 && !p->rounds;
-    for (uint32_t i = 0; i < s->n_streams && plain; i++)
-        plain = !s->streams[i].irregular;
-    for (uint32_t i = 0; i < s->n_streams && plain && !p->strip; i++)
-        if (s->streams[i].inner && s->streams[i].node && !s->streams[i].number &&
-            !cut_columns(s, &s->streams[i]))
-            cut_what_comes_again(s, &s->streams[i]);
-    if (p->part)
-        s->p->accumulator = n->dtype;
-}
-
 // ---- order and threads
 // Two sides: the outermost loop should run over the side that does not fit the cache, so that the
 // other is the one read again. A result larger than both is written along memory.
@@ -761,7 +621,7 @@ static void choose_order(struct analysis *s) {
         if (x->number || !x->node)
             continue;
         for (uint32_t k = 0; k < s->p->n_order; k++)
-            bytes[k] += x->step[s->p->order[k]] ? bytes_of(s, x) : 0;
+            bytes[k] += x->step[s->p->order[k]] ? plan_bytes(s, x) : 0;
     }
     uint32_t best = 0;
     for (uint32_t k = 1; k < s->p->n_order; k++)
@@ -786,9 +646,9 @@ static void choose_chunk(struct analysis *s) {
     for (uint32_t i = 0; i < s->p->n_order; i++) {
         uint32_t a = s->p->order[i];
         int64_t by = s->p->axis[a].jam * ((int)a == s->p->lane ? s->p->lanes : 1),
-                rounds = planned(s, a) / (by * scale_of(s, a));
+                rounds = plan_extent(s, a) / (by * scale_of(s, a));
         if (s->p->strip)
-            rounds = planned(s, s->p->strip_axis) / s->p->strip;
+            rounds = plan_extent(s, s->p->strip_axis) / s->p->strip;
         if (rounds < 2)
             continue;
         s->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
@@ -798,7 +658,7 @@ static void choose_chunk(struct analysis *s) {
 
 static void choose_accumulator(struct analysis *s) {
     const struct node *n = graph_node(s->g, s->k->members[0].node);
-    double terms = volume(s, s->p->n_out, s->p->n_out + s->p->n_red);
+    double terms = plan_volume(s, s->p->n_out, s->p->n_out + s->p->n_red);
     if (s->p->lane >= (int)s->p->n_out)
         terms /= s->p->lanes;
     if (n->dtype == DTYPE_f32 && n->reducer == RED_sum && terms > 16384)
@@ -820,7 +680,7 @@ static void order_samples(struct analysis *s) {
     if (p->lane < 0 || p->lane >= (int)p->n_out || !p->axis[p->lane].per_n ||
         !body_has_factors(s) || cutting_axes(s))
         return;
-    int64_t rounds = planned(s, (uint32_t)p->lane) / (p->axis[p->lane].jam * (int64_t)p->lanes);
+    int64_t rounds = plan_extent(s, (uint32_t)p->lane) / (p->axis[p->lane].jam * (int64_t)p->lanes);
     uint32_t to = rounds >= LEAST_ROUNDS ? 0 : 1, at = 0;
     while (at < p->n_order && p->order[at] != (uint32_t)p->lane)
         at++;
@@ -856,8 +716,7 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     choose_unrolling(s);
     if (s->zipped >= 0)
         s->p->axis[s->zipped].unroll = true;
-    choose_strips(s);
-    choose_far(s);
+    cut_strips(s);
     choose_chunk(s);
 }
 
