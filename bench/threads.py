@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What more threads bring a training step of netc: bench/threads.py [--only NAME] [--rounds N] [--threads N|all]
 
-The workloads of bench/compare.py, each with one thread and with several in turn, round after round; the figures are medians of wall times, their
-ratio that of neighbouring measurements. "busy" is the processor time of all threads over that of one thread: what the splitting
-and the waiting cost. That both give the same bits is held by tests/exec/same-bits-threads.py.
+The workloads of bench/compare.py, each with one thread and with several in turn, round after round; the figures are medians of wall times,
+"faster by" the median of the ratios of neighbouring ones. Whatever else runs takes from the side with more threads alone, so this needs a quiet machine: "load" tells
+how quiet it was. That both give the same bits is held by tests/exec/same-bits-threads.py.
 """
 import argparse
 import json
@@ -29,7 +29,6 @@ def measure(name, options, folder):
     one, many = (statistics.median(r[i]["ms_per_step"] for r in rounds) for i in (0, 1))
     return {"workload": name, "threads": options.n_threads, "one_ms": one, "many_ms": many,
             "speedup": statistics.median(a["ms_per_step"] / b["ms_per_step"] for a, b in rounds),
-            "busy": statistics.median(b["processor_ms_per_step"] / a["processor_ms_per_step"] for a, b in rounds),
             "load": os.getloadavg()[0], "rounds": rounds}
 
 
@@ -48,11 +47,11 @@ def main():
         fail(f"{NETC} is not there; build it first, or set NETC")
     if not options.json:
         print(f"netc, f32, one thread and {options.n_threads}, {processor()}, {options.rounds} rounds of {options.seconds:g} s\n\n"
-              f"| workload | 1 thread, ms | {options.n_threads} threads, ms | faster by | busy | load |\n| --- | ---: | ---: | ---: | ---: | ---: |", flush=True)
+              f"| workload | 1 thread, ms | {options.n_threads} threads, ms | faster by | load |\n| --- | ---: | ---: | ---: | ---: |", flush=True)
     with tempfile.TemporaryDirectory(prefix="netc-bench-") as folder:
         for name in options.only or WORKLOADS:
             r = measure(name, options, folder)
-            print(json.dumps(r) if options.json else f"| {name} | {r['one_ms']:.4g} | {r['many_ms']:.4g} | {r['speedup']:.2f} | {r['busy']:.2f} | {r['load']:.1f} |",
+            print(json.dumps(r) if options.json else f"| {name} | {r['one_ms']:.4g} | {r['many_ms']:.4g} | {r['speedup']:.2f} | {r['load']:.1f} |",
                   flush=True)
 
 
