@@ -15,26 +15,35 @@ static void set_rows(struct tile *t, unsigned from, uint32_t n, LLVMValueRef *ro
         rows[r] = r ? tile_moved(t, rows[r - 1], tile_param(t, from + 1)) : tile_param(t, from);
 }
 
+// A vector of terms: the side with fewer rows is in registers as a whole.
+static void add_term(struct tile *t, LLVMValueRef *a, LLVMValueRef *b, LLVMValueRef k) {
+    struct codegen *c = t->c;
+    bool turned = t->vectors < t->rows;
+    uint32_t n = turned ? t->vectors : t->rows, m = turned ? t->rows : t->vectors;
+    LLVMValueRef *kept = turned ? b : a, *passing = turned ? a : b, x[2 * LOOP_MOST_ROWS];
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = tile_load(c, t->vector, tile_moved(t, kept[i], k), t->dtype);
+    for (uint32_t j = 0; j < m; j++) {
+        LLVMValueRef y = tile_load(c, t->vector, tile_moved(t, passing[j], k), t->dtype);
+        for (uint32_t i = 0; i < n; i++) {
+            LLVMValueRef *sum = &t->sums[turned ? j * t->vectors + i : i * t->vectors + j];
+            *sum = value_multiply_add(c, x[i], y, *sum);
+        }
+    }
+}
+
 static void add_dots(struct tile *t) {
     struct codegen *c = t->c;
     uint32_t n = t->rows * t->vectors;
-    LLVMValueRef a[LOOP_MOST_ROWS], b[2 * LOOP_MOST_ROWS], left[LOOP_MOST_ROWS],
-        phis[2 * LOOP_MOST_ROWS], zero = LLVMConstNull(t->vector);
+    LLVMValueRef a[2 * LOOP_MOST_ROWS], b[2 * LOOP_MOST_ROWS], phis[2 * LOOP_MOST_ROWS],
+        zero = LLVMConstNull(t->vector);
     set_rows(t, DOT_a, t->rows, a);
     set_rows(t, DOT_b, t->vectors, b);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B);
     struct counting k = tile_open_loop(t, frame_integer(c, 0), tile_param(t, DOT_terms), t->lanes);
     for (uint32_t i = 0; i < n; i++)
         phis[i] = t->sums[i] = tile_carry(c, zero, before);
-    for (uint32_t r = 0; r < t->rows; r++)
-        left[r] = tile_load(c, t->vector, tile_moved(t, a[r], k.k), t->dtype);
-    for (uint32_t v = 0; v < t->vectors; v++) {
-        LLVMValueRef right = tile_load(c, t->vector, tile_moved(t, b[v], k.k), t->dtype);
-        for (uint32_t r = 0; r < t->rows; r++) {
-            LLVMValueRef *sum = &t->sums[r * t->vectors + v];
-            *sum = value_multiply_add(c, left[r], right, *sum);
-        }
-    }
+    add_term(t, a, b, k.k);
     for (uint32_t i = 0; i < n; i++)
         tile_close_carry(phis[i], t->sums[i], LLVMGetInsertBlock(B));
     LLVMBasicBlockRef last = LLVMGetInsertBlock(B);
@@ -73,7 +82,14 @@ static LLVMValueRef add_lanes(struct codegen *c, LLVMValueRef *x, uint32_t n, ui
     return x[0];
 }
 
-static void store_dots(struct tile *t, bool accumulate) {
+static void store_vector(struct tile *t, LLVMValueRef sum, LLVMValueRef at, bool accumulate) {
+    struct codegen *c = t->c;
+    if (accumulate)
+        sum = LLVMBuildFAdd(B, tile_load(c, LLVMTypeOf(sum), at, t->dtype), sum, "");
+    tile_store(c, sum, at, t->dtype);
+}
+
+static void store_dots(struct tile *t, int64_t step, bool accumulate) {
     struct codegen *c = t->c;
     LLVMValueRef to = tile_param(t, DOT_to), x[2 * LOOP_MOST_ROWS];
     for (uint32_t r = 0; r < t->rows; r++) {
@@ -81,11 +97,12 @@ static void store_dots(struct tile *t, bool accumulate) {
             for (n = 1; 2 * n <= t->vectors - v && 2 * n <= t->lanes;)
                 n *= 2;
             memcpy(x, t->sums + r * t->vectors + v, n * sizeof *x);
-            LLVMValueRef at = tile_moved(t, to, frame_integer(c, v)),
-                         sum = add_lanes(c, x, n, t->lanes);
-            if (accumulate)
-                sum = LLVMBuildFAdd(B, tile_load(c, LLVMTypeOf(sum), at, t->dtype), sum, "");
-            tile_store(c, sum, at, t->dtype);
+            LLVMValueRef sum = add_lanes(c, x, n, t->lanes);
+            if (step == 1)
+                store_vector(t, sum, tile_moved(t, to, frame_integer(c, v)), accumulate);
+            for (uint32_t l = 0; l < n && step != 1; l++)
+                store_vector(t, LLVMBuildExtractElement(B, sum, frame_integer(c, l), ""),
+                             tile_moved(t, to, frame_integer(c, (v + l) * step)), accumulate);
         }
         to = tile_moved(t, to, tile_param(t, DOT_to_stride));
     }
@@ -93,8 +110,8 @@ static void store_dots(struct tile *t, bool accumulate) {
 
 static LLVMValueRef dot_function(struct codegen *c, const struct loop_stmt *s) {
     const char *name =
-        arena_printf(c->arena, "dot.%s.%ux%ux%u%s", dtype_name(s->type.dtype), s->rows, s->vectors,
-                     s->type.lanes, s->accumulate ? ".add" : "");
+        arena_printf(c->arena, "dot.%s.%ux%ux%u.%lld%s", dtype_name(s->type.dtype), s->rows,
+                     s->vectors, s->type.lanes, (long long)s->stride, s->accumulate ? ".add" : "");
     LLVMTypeRef params[N_DOT_PARAMS] = {c->i64, c->pointer, c->i64, c->pointer,
                                         c->i64, c->pointer, c->i64};
     struct tile t = {.c = c,
@@ -107,7 +124,7 @@ static LLVMValueRef dot_function(struct codegen *c, const struct loop_stmt *s) {
         emit_attribute(c, t.function, 1 + DOT_a, "readonly");
         emit_attribute(c, t.function, 1 + DOT_b, "readonly");
         add_dots(&t);
-        store_dots(&t, s->accumulate);
+        store_dots(&t, s->stride, s->accumulate);
         tile_finish(&t);
     }
     return t.function;

@@ -167,7 +167,8 @@ value_id build_cast(struct build *b, enum dtype to, value_id x) {
                .kind = LOOP_cast, .type = {to, build_type(b, x).lanes}, .n_args = 1, .args = {x}});
 }
 
-value_id build_zip(struct build *b, uint32_t lanes, uint32_t n, const value_id *args, uint32_t part) {
+value_id build_zip(struct build *b, uint32_t lanes, uint32_t n, const value_id *args,
+                   uint32_t part) {
     struct loop_stmt s = {.kind = LOOP_zip,
                           .type = {build_type(b, args[0]).dtype, lanes},
                           .whole = part,
@@ -233,10 +234,10 @@ void build_store(struct build *b, struct loop_access_at m, value_id x) {
     build_store_lanes(b, lanes_of(b, 3, (value_id[]){x, m.offset, m.mask}), m, x);
 }
 
-static void add_product(struct build *b, enum loop_kind kind, struct loop_type t, uint32_t rows,
-                        uint32_t vectors, const struct loop_area *areas, struct loop_bounds terms,
-                        bool accumulate, bool is_placed, bool is_copied) {
-    add(b, (struct loop_stmt){.kind = kind,
+void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
+                bool is_placed, bool is_copied) {
+    add(b, (struct loop_stmt){.kind = LOOP_tile,
                               .type = t,
                               .rows = rows,
                               .vectors = vectors,
@@ -247,15 +248,17 @@ static void add_product(struct build *b, enum loop_kind kind, struct loop_type t
                               .is_copied = is_copied});
 }
 
-void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
-                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
-                bool is_placed, bool is_copied) {
-    add_product(b, LOOP_tile, t, rows, vectors, areas, terms, accumulate, is_placed, is_copied);
-}
-
 void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
-               const struct loop_area *areas, struct loop_bounds terms, bool accumulate) {
-    add_product(b, LOOP_dot, t, rows, vectors, areas, terms, accumulate, false, false);
+               const struct loop_area *areas, int64_t step, struct loop_bounds terms,
+               bool accumulate) {
+    add(b, (struct loop_stmt){.kind = LOOP_dot,
+                              .type = t,
+                              .rows = rows,
+                              .vectors = vectors,
+                              .areas = arena_copy(b->arena, areas, N_AREAS * sizeof *areas),
+                              .stride = step,
+                              .high = terms,
+                              .accumulate = accumulate});
 }
 
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to,

@@ -50,9 +50,9 @@ void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m,
 void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
                 struct loop_bounds terms, bool accumulate, bool is_placed,
                 bool is_copied);
-// the same areas; a and b: rows along their terms, with strides
+// the same areas; a and b: rows along their terms, with strides; step: from a column of the result to the next
 void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
-               struct loop_bounds terms, bool accumulate);
+               int64_t step, struct loop_bounds terms, bool accumulate);
 // to[k][l] = from[l][k * step], l < rows, k < columns; rounds: to bf16
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from, int64_t step,
                      struct loop_bounds rows, struct loop_bounds columns, bool rounds);

@@ -32,7 +32,7 @@
 //  * tile: a product of matrices on registers. to[r][l] (=, += if accumulate) the sum over k < high
 //    of a[k][r] * b[k][l], for r < rows and l < vectors * lanes; a's rows are `rows` elements apart.
 //    Terms are added one after the other from 0 on, as fma does; `to` gets the sum. If it is placed, row k of b is at places[k], not k strides on; if it is
-//    copied too, a copy of it goes to the strip, where rows are vectors * lanes apart. dot: to[r][v]
+//    copied too, a copy of it goes to the strip, where rows are vectors * lanes apart. dot: to[r][v * stride]
 //    (=, += if accumulate) the sum over k < high, rounded up to whole vectors, of a[r][k] * b[v][k], for
 //    r < rows and v < vectors. Each lane adds its terms one after the other from 0 on, as fma does, then
 //    lane i gets lane i + half until one is left. transpose: to[k][l] =

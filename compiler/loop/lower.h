@@ -49,6 +49,9 @@ void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k); 
 // ---- product.c: a sum by way of packed sides; NULL: it gains nothing or cannot be
 struct nest_product *product_plan(struct arena *a, const struct loop_target *t, const struct graph *g, node_id n);
 int64_t product_packed(const struct nest_product *p);   // elements that are packed once, in the arena
+// dots.c: a product by lanes along the terms, if that is cheaper than p->cost; p has roles, extents and steps
+bool dots_plan(struct arena *a, const struct loop_target *t, const struct graph *g, const struct node *n, int64_t most,
+               struct nest_product *p);
 bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is a loop over pieces of the axis
 
 // ---- winograd.c: makes the product one of transformed patches, if that is possible and faster

@@ -76,7 +76,9 @@ struct nest_winograd {
 //     y[batch, rows, columns] = sum[terms] a[batch, rows, terms]*b[batch, columns, terms]
 // An element of an axis is scale * (number) + shift: a class of residues is a product of its own.
 enum axis_role { AXIS_batch, AXIS_row, AXIS_column, AXIS_term };
+struct nest_dots;
 struct nest_product {
+    const struct nest_dots *dots;     // the lanes are terms (dots.c); NULL: they are columns
     struct nest_product *next;        // of the next class of residues
     expr_id a, b;                     // the factors
     enum axis_role role[MAX_AXES];
@@ -111,6 +113,20 @@ struct nest_product {
     const struct nest_winograd *winograd; // NULL: term by term
     int64_t chunk;                    // of the parallel outermost loop; 0: none
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
+};
+
+// Both sides as lines along their terms, those of b with room for what the taps reach: a column
+// axis `a` that moves a term axis by `by` elements is a shift of the same line.
+struct nest_dots {
+    uint32_t run;                     // the axis of terms along the lines
+    uint32_t unit;                    // the axis of the columns of a tile; MAX_AXES: there is one column
+    uint32_t moves[MAX_AXES];         // of a column axis: 1 + the axis of terms that it moves; 0: none
+    int64_t step[MAX_AXES], by[MAX_AXES]; // elements of b: from such a term to the next, from such a column
+    int64_t phases[MAX_AXES];         // column numbers differ by a rest of `step`: lines for each of so many
+    int64_t count[MAX_AXES];          // of terms in a line of b: a block and what is reached
+    int64_t place[MAX_AXES];          // in the lines of a and b: from a term to the next
+    int64_t line[MAX_AXES];           // in b: from a column, or from a phase, to the next
+    int64_t a_line;                   // from a row of a to the next
 };
 
 enum { NEST_MEMBERS = 48, NEST_TILE = 64, MOST_ZIPPED = 4 };

@@ -69,6 +69,21 @@ void pack_body(struct run *r, const struct node *n, extent *extents, uint32_t la
 void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct loop_affine row, bool whole);
 // winograd_emit.c
 void winograd_emit(struct run *r);
+// all of a role's elements in the piece: n, fewer where an axis ends
+struct loop_bounds pack_piece(struct run *r, enum axis_role role, int64_t n);
+// fill.c: one side of a product, from the current place on, as lines along an axis: loops over the axes of
+// role `outer`, then over those of the run's role.
+struct pack_lines {
+    expr_id side;
+    uint32_t run;
+    enum axis_role outer;
+    int64_t count[MAX_AXES], stride[MAX_AXES]; // elements of an axis, and their places in the buffer
+    uint32_t buffer;
+    struct loop_affine to;
+};
+void pack_lines(struct run *r, const struct pack_lines *l);
+// dots.c: both sides of a piece, and their products
+void dots_emit(struct run *r, uint32_t a, uint32_t b);
 void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // elements of an axis in its block
 // strip.c
 void strip_emit(struct run *r);

@@ -10,16 +10,12 @@
 //
 // b is copied along the axis where its memory is contiguous. If that is an axis of columns, a line
 // of the copy is a line of the panel; if it is one of terms, some lines are read first and then
-// transposed. What a vector writes behind the end of its line is overwritten by the next line: all
-// goes in ascending order. Rows and columns that are not there are computed from whatever the
+// transposed. Rows and columns that are not there are computed from whatever the
 // memory holds, and never looked at.
 #include <string.h>
 
 #include "lower.h"
 #include "nest_run.h"
-
-// Taps that are written out one by one.
-enum { MOST_TAPS = 16 };
 
 // ---- axes
 struct loop_affine pack_end(struct run *r, uint32_t a) {
@@ -75,7 +71,7 @@ void pack_close(struct run *r, const uint32_t *axes, uint32_t n) {
 }
 
 // All of a role's elements in the piece at hand: their planned number, fewer where an axis ends.
-static struct loop_bounds piece_bound(struct run *r, enum axis_role role, int64_t n) {
+struct loop_bounds pack_piece(struct run *r, enum axis_role role, int64_t n) {
     const struct nest_product *p = r->product;
     struct loop_bounds high = build_bound(r->b, affine_constant(n));
     for (uint32_t a = 0; a < MAX_AXES; a++) {
@@ -90,334 +86,30 @@ static struct loop_bounds piece_bound(struct run *r, enum axis_role role, int64_
     return high;
 }
 
-// ---- filling lines of b
-struct filling {
-    struct run *r;
-    const struct nest_product *p;
-    const struct node *n;
-    const struct expr *read;
-    enum axis_role outer, inner; // the run is one of the inner axes
-    uint32_t n_axes, run,
-        tap; // tap: the outer axis that shares an index with the run; n_axes: none
-    int64_t count[MAX_AXES], stride[MAX_AXES]; // elements, and their places in the lines
-    int64_t length;                            // of the run, with the axes that are merged into it
-    uint64_t merged;
-    uint32_t n_guards; // those that no loop has answered
-    struct guard guards[MAX_AXES];
-    uint32_t buffer;
-    struct loop_affine to;
-    bool outside; // zeros are due
-};
-
-// One vector of a line: elements `at` on of the run, in the lanes that `exist` (0: all); inside: no
-// guard on the run fails.
-static void fill_vector(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
-    struct run *r = f->r;
-    struct body *c = &r->body;
-    struct loop_access_at to = {
-        .buffer = f->buffer, .stride = 1, .at = affine_add(r->b->arena, f->to, at)};
-    if (f->outside) {
-        struct loop_type t = {f->n->dtype, f->p->lanes};
-        build_store_lanes(r->b, f->p->lanes, to, build_number(r->b, t, 0));
-        return;
-    }
-    int64_t scale = f->p->scale[f->run];
-    c->axis[f->run] =
-        affine_add(r->b->arena, r->origin[f->run], affine_scale(r->b->arena, at, scale));
-    c->ramp[f->run] = scale;
-    body_move(c);
-    value_id mask = exist;
-    for (uint32_t i = 0; i < f->n_guards; i++)
-        if (!inside || !(index_axes(r->k->g, f->guards[i].index) >> f->run & 1))
-            mask = body_and(c, mask, body_guard(c, f->guards[i], mask));
-    value_id v = build_load(r->b, f->p->lanes,
-                            body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
-    if (f->p->is_bf16)
-        v = build_plain(r->b, LOOP_bf16, v, 0, 0);
-    build_store_lanes(r->b, f->p->lanes, to, v);
-}
-
-static value_id lanes_left(struct filling *f, struct loop_affine left) {
-    return build_inside(f->r->b, f->p->lanes, affine_constant(0), 1, left);
-}
-
-static void fill_from(struct filling *f, int64_t at, bool inside) {
-    int64_t left = f->length - at;
-    fill_vector(f, affine_constant(at),
-                left < f->p->lanes ? lanes_left(f, affine_constant(left)) : 0, inside);
-}
-
-// Are the guards on the run true for all its elements from..to-1?
-static bool is_inside(const struct filling *f, int64_t from, int64_t to) {
-    for (uint32_t i = 0; i < f->n_guards; i++) {
-        const struct index *x = graph_index(f->r->k->g, f->guards[i].index);
-        int64_t low = x->constant, high = x->constant, at;
-        if (!(index_axes(f->r->k->g, f->guards[i].index) >> f->run & 1))
-            continue;
-        for (uint32_t t = 0; t < x->n_terms; t++) {
-            const struct term *m = &x->terms[t];
-            if (m->kind != TERM_axis || !affine_is_constant(f->r->origin[m->ref], &at) ||
-                (m->ref != f->run && !affine_is_constant(f->r->body.axis[m->ref], &at)))
-                return false;
-            int64_t first = m->ref == f->run ? at + f->p->scale[f->run] * from : at,
-                    last = m->ref == f->run ? at + f->p->scale[f->run] * (to - 1) : at;
-            low += m->coefficient * (m->coefficient < 0 ? last : first);
-            high += m->coefficient * (m->coefficient < 0 ? first : last);
-        }
-        if (f->guards[i].bound < 1 || low < 0 || high >= f->guards[i].bound * x->divisor)
-            return false;
-    }
-    return true;
-}
-
-// The run for one tap: the first and the last vectors, where guards may fail, and a loop between
-// them.
-static void fill_run(struct filling *f) {
-    struct run *r = f->r;
-    int64_t w = f->p->lanes, first = 0, end = f->length / w * w;
-    if (f->p->limited[f->run]) {
-        struct loop_bounds high = build_bound(r->b, affine_constant(f->length));
-        pack_bound(r, f->run, &high);
-        struct loop_stmt *s =
-            build_for(r->b, build_bound(r->b, affine_constant(0)), high, w, 0, NULL);
-        struct loop_affine at = affine_value(r->b->arena, s->variable);
-        struct loop_affine left =
-            affine_add(r->b->arena, pack_left(r, f->run), affine_scale(r->b->arena, at, -1));
-        fill_vector(f, at, lanes_left(f, left), false);
-        build_close(r->b, 0, NULL);
-        return;
-    }
-    while (first < end && !is_inside(f, first, first + w))
-        first += w;
-    while (end > first && !is_inside(f, end - w, end))
-        end -= w;
-    bool loop = end - first > 3 * w && is_inside(f, first, end);
-    for (int64_t at = 0; at < (loop ? first : f->length); at += w)
-        fill_from(f, at, at >= first && at < end);
-    if (!loop)
-        return;
-    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(first)),
-                                    build_bound(r->b, affine_constant(end)), w, 0, NULL);
-    fill_vector(f, affine_value(r->b->arena, s->variable), 0, true);
-    build_close(r->b, 0, NULL);
-    for (int64_t at = end; at < f->length; at += w)
-        fill_from(f, at, false);
-}
-
-static void fill_zeros(struct filling *f) {
-    struct build *b = f->r->b;
-    struct loop_stmt *s =
-        build_for(b, build_bound(b, affine_constant(0)), build_bound(b, affine_constant(f->length)),
-                  f->p->lanes, 0, NULL);
-    fill_vector(f, affine_value(b->arena, s->variable), 0, true);
-    build_close(b, 0, NULL);
-}
-
-static void fill_line(struct filling *f) {
-    struct run *r = f->r;
-    struct loop_affine to = f->to;
-    int64_t taps = f->tap < f->n_axes ? f->count[f->tap] : 1;
-    for (int64_t t = 0; t < taps; t++) {
-        if (f->tap < f->n_axes) {
-            r->body.axis[f->tap] = affine_shift(r->origin[f->tap], t * f->p->scale[f->tap]);
-            f->to = affine_shift(to, t * f->stride[f->tap]);
-        }
-        if (f->outside)
-            fill_zeros(f);
-        else
-            fill_run(f);
-    }
-    f->to = to;
-}
-
-static void fill_axis(struct filling *f, uint32_t k);
-
-static void fill_loop(struct filling *f, uint32_t k, struct loop_bounds low,
-                      struct loop_bounds high) {
-    struct run *r = f->r;
-    uint32_t a = k % f->n_axes;
-    struct loop_affine to = f->to;
-    struct loop_stmt *s = build_for(r->b, low, high, 1, 0, NULL);
-    struct loop_affine v = affine_value(r->b->arena, s->variable);
-    r->body.axis[a] =
-        affine_add(r->b->arena, r->origin[a], affine_scale(r->b->arena, v, f->p->scale[a]));
-    f->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, f->stride[a]));
-    fill_axis(f, k + 1);
-    build_close(r->b, 0, NULL);
-    f->to = to;
-}
-
-// A guard that a loop over axis `a` answers: 0 <= v + *rest < bound for its variable v. -1: none.
-static int line_guard(const struct filling *f, uint32_t a, struct loop_affine *rest) {
-    struct arena *arena = f->r->b->arena;
-    for (uint32_t i = 0; i < f->n_guards; i++) {
-        const struct index *x = graph_index(f->r->k->g, f->guards[i].index);
-        bool has = false, fits = f->guards[i].bound >= 1;
-        *rest = affine_constant(x->constant);
-        for (uint32_t t = 0; t < x->n_terms && fits; t++) {
-            const struct term *m = &x->terms[t];
-            fits = m->kind == TERM_axis && m->ref != f->run && m->ref != f->tap;
-            if (!fits)
-                break;
-            if (m->ref == a) {
-                has = true;
-                fits = m->coefficient * f->p->scale[a] == x->divisor;
-            } else {
-                fits = f->p->role[m->ref] != f->inner;
-            }
-            struct loop_affine at = m->ref == a ? f->r->origin[a] : f->r->body.axis[m->ref];
-            *rest = affine_add(arena, *rest, affine_scale(arena, at, m->coefficient));
-        }
-        if (fits && has && affine_divide(arena, rest, x->divisor))
-            return (int)i;
-    }
-    return -1;
-}
-
-// The lines before the tensor, in it, behind it.
-static void fill_lines(struct filling *f, uint32_t k) {
-    struct build *b = f->r->b;
-    uint32_t a = k % f->n_axes;
-    struct loop_affine zero = affine_constant(0), rest;
-    struct loop_bounds end = build_bound(b, affine_constant(f->count[a]));
-    pack_bound(f->r, a, &end);
-    int known = line_guard(f, a, &rest);
-    if (known < 0) {
-        fill_loop(f, k, build_bound(b, zero), end);
-        return;
-    }
-    struct guard g = f->guards[known];
-    bool outside = f->outside;
-    struct loop_affine from = affine_scale(b->arena, rest, -1), to = affine_shift(from, g.bound);
-    f->guards[known] = f->guards[--f->n_guards];
-    for (int part = 0; part < 3; part++) {
-        struct loop_bounds low = build_bound(b, zero),
-                           high = build_bound(b, affine_constant(f->count[a]));
-        pack_bound(f->r, a, &high);
-        if (part)
-            build_add_bound(b, &low, part == 1 ? from : to, 1, 1);
-        if (part < 2)
-            build_add_bound(b, &high, part == 0 ? from : to, 1, 1);
-        f->outside = outside || part != 1;
-        fill_loop(f, k, low, high);
-    }
-    f->outside = outside;
-    f->guards[f->n_guards++] = f->guards[known];
-    f->guards[known] = g;
-}
-
-static bool is_guarded(const struct filling *f, uint32_t a) {
-    for (uint32_t i = 0; i < f->n_guards; i++)
-        if (index_axes(f->r->k->g, f->guards[i].index) >> a & 1)
-            return true;
-    return false;
-}
-
-// The outer axes, then the inner ones up to the run.
-static void fill_axis(struct filling *f, uint32_t k) {
-    struct build *b = f->r->b;
-    if (k == 2 * f->n_axes) {
-        fill_line(f);
-        return;
-    }
-    uint32_t a = k % f->n_axes;
-    bool inner = k >= f->n_axes;
-    if (f->p->role[a] != (inner ? f->inner : f->outer) || a == f->run || a == f->tap ||
-        f->p->slides[a] || (f->merged >> a & 1) ||
-        (f->count[a] == 1 && !(inner && is_guarded(f, a)))) {
-        fill_axis(f, k + 1);
-    } else if (inner) {
-        fill_lines(f, k);
-    } else {
-        struct loop_bounds high = build_bound(b, affine_constant(f->count[a]));
-        pack_bound(f->r, a, &high);
-        fill_loop(f, k, build_bound(b, affine_constant(0)), high);
-    }
-}
-
-// Neighbours of the run that go on where it ends.
-static void merge_run(struct filling *f) {
-    const struct nest_product *p = f->p;
-    f->length = f->count[f->run];
-    if (is_guarded(f, f->run) || p->limited[f->run])
-        return;
-    for (uint32_t a = f->run; a-- > 0;) {
-        if (p->role[a] != f->inner || p->whole[a].extent == 1)
-            continue;
-        if (is_guarded(f, a) || p->limited[a] || p->b_step[a] != p->b_step[f->run] * f->length ||
-            f->stride[a] != f->stride[f->run] * f->length)
-            return;
-        f->length *= f->count[a];
-        f->merged |= (uint64_t)1 << a;
-    }
-}
-
-static void find_tap(struct filling *f) {
-    f->tap = f->n_axes;
-    for (uint32_t d = 0; d < f->read->n_args; d++) {
-        const struct index *x = graph_index(f->r->k->g, f->read->args[d]);
-        if (x->n_terms != 2)
-            continue;
-        for (uint32_t t = 0; t < 2; t++)
-            if (x->terms[t].ref == f->run && f->p->role[x->terms[1 - t].ref] == f->outer &&
-                f->count[x->terms[1 - t].ref] <= MOST_TAPS)
-                f->tap = x->terms[1 - t].ref;
-    }
-}
-
-void pack_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes) {
-    if (n->rank)
-        memcpy(extents, n->shape, n->rank * sizeof *extents);
-    memcpy(extents + n->rank, n->red, n->n_red * sizeof *extents);
-    r->body.extents = extents;
-    r->body.n_axes = n->rank + n->n_red;
-    r->body.lanes = lanes;
-    r->body.mask = 0;
-    r->b->origin = n->origin;
-    for (uint32_t a = 0; a < r->body.n_axes; a++) {
-        r->body.axis[a] = r->origin[a];
-        r->body.ramp[a] = 0;
-    }
-}
-
+// ---- lines of b
 // Lines of b, from the current place on, to `buffer`.
 static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     bool terms = p->role[p->run] == AXIS_term;
-    struct filling f = {.r = r,
-                        .p = p,
-                        .n = n,
-                        .n_axes = n->rank + n->n_red,
-                        .run = p->run,
-                        .buffer = buffer,
-                        .to = to};
-    extent extents[MAX_AXES];
-    f.outer = terms ? AXIS_column : AXIS_term;
-    f.inner = terms ? AXIS_term : AXIS_column;
-    f.read = graph_expr(r->k->g, p->b);
-    f.n_guards = n->n_guards;
-    if (n->n_guards)
-        memcpy(f.guards, n->guards, n->n_guards * sizeof *f.guards);
-    for (uint32_t a = 0; a < f.n_axes; a++) {
-        f.count[a] = terms && p->role[a] == AXIS_column ? (a < p->group    ? 1
+    struct pack_lines l = {.side = p->b,
+                           .run = p->run,
+                           .outer = terms ? AXIS_column : AXIS_term,
+                           .buffer = buffer,
+                           .to = to};
+    for (uint32_t a = 0; a < n->rank + n->n_red; a++) {
+        l.count[a] = terms && p->role[a] == AXIS_column ? (a < p->group    ? 1
                                                            : a == p->group ? p->n_group
                                                                            : p->block[a])
                                                         : p->block[a];
-        f.stride[a] = p->role[a] == f.inner ? p->stride[a]
-                      : terms               ? p->stride[a] * p->line_stride
-                                            : p->b_line[a];
+        l.stride[a] = p->role[a] == p->role[p->run] ? p->stride[a]
+                      : terms                       ? p->stride[a] * p->line_stride
+                                                    : p->b_line[a];
     }
-    for (uint32_t a = 0; a < f.n_axes; a++)
+    for (uint32_t a = 0; a < n->rank + n->n_red; a++)
         if (p->slides[a])
-            f.count[p->slides[a] - 1] = p->reach;
-    find_tap(&f);
-    merge_run(&f);
-    pack_body(r, n, extents, p->lanes);
-    for (uint32_t a = 0; a < f.n_axes; a++)
-        if (p->slides[a] && p->by[a] < 0) // the tap that reaches the first line
-            r->body.axis[a] = affine_shift(r->body.axis[a], (p->block[a] - 1) * p->scale[a]);
-    fill_axis(&f, 0);
+            l.count[p->slides[a] - 1] = p->reach;
+    pack_lines(r, &l);
 }
 
 // ---- transposing them
@@ -441,7 +133,7 @@ static void transpose_lines(struct run *r, const struct buffers *to, struct loop
     if (lines % w)
         build_add_bound(r->b, &rows, affine_shift(affine_scale(r->b->arena, l, -1), lines), 1, 1);
     build_transpose(r->b, (struct loop_type){n->dtype, p->lanes}, into, from, 1, rows,
-                    piece_bound(r, AXIS_term, p->n_terms), false);
+                    pack_piece(r, AXIS_term, p->n_terms), false);
     build_close(r->b, 0, NULL);
 }
 
@@ -613,14 +305,14 @@ static void pack_whole(struct run *r, uint32_t buffer) {
 }
 
 // ---- tiles
-static void clear_sums(struct run *r) {
+static void clear(struct run *r, uint32_t buffer, int64_t count) {
     const struct nest_product *p = r->product;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     struct loop_stmt *s =
         build_for(r->b, build_bound(r->b, affine_constant(0)),
-                  build_bound(r->b, affine_constant(p->sum_count - p->lanes)), p->lanes, 0, NULL);
+                  build_bound(r->b, affine_constant(count - p->lanes)), p->lanes, 0, NULL);
     struct loop_access_at at = {
-        .buffer = r->sums, .stride = 1, .at = affine_value(r->b->arena, s->variable)};
+        .buffer = buffer, .stride = 1, .at = affine_value(r->b->arena, s->variable)};
     build_store_lanes(r->b, p->lanes, at, build_number(r->b, (struct loop_type){t, p->lanes}, 0));
     build_close(r->b, 0, NULL);
 }
@@ -672,7 +364,7 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
         [AREA_places] = {from->places, origin, 0},
         [AREA_strip] = {from->strip, origin, 0}};
     build_tile(b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
-               piece_bound(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
+               pack_piece(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
     build_close(b, 0, NULL);
 }
 
@@ -689,7 +381,7 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
                                     p->role[x] == AXIS_batch  ? p->a_batch[x]
                                     : p->role[x] == AXIS_term ? p->stride[x] * p->rows
                                                               : 0));
-    struct loop_stmt *s = build_for(b, zero, piece_bound(r, AXIS_column, p->n_columns),
+    struct loop_stmt *s = build_for(b, zero, pack_piece(r, AXIS_column, p->n_columns),
                                     p->vectors * p->lanes, 0, NULL);
     struct loop_affine column = affine_value(arena, s->variable);
     emit_rows(r, from, column, a, true);
@@ -719,7 +411,7 @@ static struct buffers add_buffers(struct run *r) {
         b = larger(b, p->empty ? 0 : p->b_count);
         lines = larger(lines, p->empty ? 0 : p->line_count);
         sums = larger(sums, p->sum_count);
-        places = larger(places, p->empty ? 0 : p->n_terms);
+        places = larger(places, p->empty || p->dots ? 0 : p->n_terms);
         strip = larger(strip, p->empty || !p->is_copied ? 0 : p->n_terms * p->vectors * p->lanes);
     }
     made.a = a ? pack_local(r->b, "rows", t, a) : r->k->packed;
@@ -740,16 +432,22 @@ static void emit_class(struct run *r, const struct buffers *made) {
             pack_open(r, a);
             outer[n_outer++] = a;
         }
-    if (!p->empty)
+    if (!p->empty && !p->dots)
         set_places(r, made);
     if (p->cut_terms || p->empty)
-        clear_sums(r);
+        clear(r, r->sums, p->sum_count);
+    if (p->dots) {
+        clear(r, made->a, p->a_count);
+        clear(r, made->b, p->b_count);
+    }
     for (uint32_t a = n->rank; a < n->rank + n->n_red && !p->empty; a++)
         if (product_is_cut(p, a)) {
             pack_open(r, a);
             inner[n_inner++] = a;
         }
-    if (!p->empty) {
+    if (p->dots) {
+        dots_emit(r, made->a, made->b);
+    } else if (!p->empty) {
         pack_b(r, made);
         if (!p->a_whole)
             pack_a(r, made->a, affine_constant(0), false);

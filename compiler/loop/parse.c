@@ -474,6 +474,10 @@ static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kin
     s->rounds = kind == LOOP_transpose && accept_word(r, "bf16");
     s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
     s->areas[AREA_to] = area(r, true);
+    if (kind == LOOP_dot) {
+        require(r, "step");
+        s->stride = integer(r);
+    }
     s->accumulate = product && accept(r, "+=");
     if (!s->accumulate)
         require(r, "=");

@@ -748,6 +748,10 @@ static const char *product_text(struct arena *a, const struct nest_product *p) {
         return arena_printf(a, "%s, %s %ux%ux%u", winograd_text(a, p->winograd),
                             p->winograd->of_filters ? "dot" : "tile", p->rows, p->vectors,
                             p->lanes);
+    if (p->dots)
+        return arena_printf(a, "dots %ux%ux%u%s, pieces of %lld columns, %lld terms", p->rows,
+                            p->vectors, p->lanes, p->is_bf16 ? " of bf16" : "",
+                            (long long)p->n_columns, (long long)p->n_terms);
     return arena_printf(a, "packed tile %ux%ux%u%s, pieces of %lld columns, %lld terms", p->rows,
                         p->vectors, p->lanes, p->is_bf16 ? " of bf16" : "", (long long)p->n_columns,
                         (long long)p->n_terms);

@@ -263,6 +263,8 @@ static void block_statement(struct printer *p, const struct loop_stmt *s) {
         text_printf(&p->t, " %u x %u", s->rows, s->vectors);
     text_add(&p->t, s->rounds ? " bf16 " : " ");
     area(p, &s->areas[AREA_to], true);
+    if (s->kind == LOOP_dot)
+        text_printf(&p->t, " step %" PRId64, s->stride);
     text_add(&p->t, s->accumulate ? " += " : " = ");
     area(p, &s->areas[AREA_a], s->kind != LOOP_tile);
     if (s->kind != LOOP_transpose) {

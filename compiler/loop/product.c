@@ -147,9 +147,9 @@ static bool find_run(struct candidate *c) {
 }
 
 // ---- the tile
-// Cycles of one term over its multiply-adds, and the rows that are computed in vain: multiplications
-// and loads go on side by side, the next addition to an accumulator waits for the one before. A strip
-// of b is copied once for all rows.
+// Cycles of one term over its multiply-adds, and the rows that are computed in vain:
+// multiplications and loads go on side by side, the next addition to an accumulator waits for the
+// one before. A strip of b is copied once for all rows.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
     const struct machine *x = machine_of(c);
     double n = rows * vectors, bytes = (double)(c->p->lanes * c->element);
@@ -263,13 +263,12 @@ static double block_cost(struct candidate *c, const struct cut *columns, const s
             b_line = line_stride(rounded(b_length(c, columns), width), p->lanes, c->element);
     if ((double)(rounded(lines, p->lanes) * b_line * c->element) > panel_bytes(c) ||
         (double)(m * line * c->element) > sum_bytes(c) ||
-        (!p->a_whole &&
-         (double)(2 * m * (terms->n + p->lanes) * c->element) > 3 * panel_bytes(c)))
+        (!p->a_whole && (double)(2 * m * (terms->n + p->lanes) * c->element) > 3 * panel_bytes(c)))
         return 1e9;
     bool cut = (double)terms->n < all_terms;
     double cost = (double)padded / (double)columns->n;
     cost *= 1 + (cut ? 12.0 : 6.0) / (double)terms->n + 4.0 / (double)columns->n;
-    cost *= 1 + machine_of(c)->packing * (p->role[p->run] == AXIS_term ? 2 : 1) *
+    cost *= 1 + machine_of(c)->packing * (p->role[p->run] == AXIS_term ? 3 : 1) *
                     (double)(lines * b_length(c, columns)) /
                     (double)(planned(c, p->row) * columns->n * terms->n);
     if (!p->a_whole)
@@ -457,6 +456,43 @@ static void set_axis(struct candidate *c, uint32_t a, int64_t by, int64_t shift)
         (struct nest_axis){.extent = e >= 1 ? (e - shift + by - 1) / by : 0, .per_n = e < 1};
 }
 
+static bool is_far_matrix(const struct candidate *c, const struct expr *x) {
+    const struct node *n = graph_node(c->g, x->node);
+    double bytes = c->element;
+    for (uint32_t d = 0; d < n->rank; d++)
+        bytes *= (double)graph_extent_max(c->g, n->shape[d]);
+    return n->rank == 2 && c->n->n_guards == 0 && bytes > 4 * loop_machine(c->target)->cache_2;
+}
+
+static bool is_worth_it(const struct candidate *c) {
+    double rows = 1, columns = 1, terms = 1, all = 1;
+    for (uint32_t a = 0; a < c->n_axes; a++) {
+        double e = is_dynamic(c, a) ? (double)c->most : (double)extent_at(c, a);
+        *(c->p->role[a] == AXIS_row      ? &rows
+          : c->p->role[a] == AXIS_column ? &columns
+          : c->p->role[a] == AXIS_term   ? &terms
+                                         : &all) *= e;
+    }
+    bool far = is_far_matrix(c, c->b) && c->n->rank == 2;
+    return rows >= (far ? LEAST_FAR_ROWS : LEAST_ROWS) && terms >= LEAST_TERMS &&
+           columns >= 2 * loop_lanes(c->target, c->n->dtype) &&
+           all * rows * columns * terms >= LEAST_MULTIPLIES;
+}
+
+// Both sides packed, columns in the lanes.
+static bool plan_packed(struct arena *arena, struct candidate *c) {
+    struct nest_product *p = c->p;
+    p->a_whole = true;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        p->a_whole &= p->role[a] == AXIS_column || !is_dynamic(c, a);
+    if (!find_run(c) || !choose_blocks(c))
+        return false;
+    lay_out(c);
+    choose_group(c);
+    winograd_plan(arena, c->target, c->g, c->n, p);
+    return true;
+}
+
 // One class: false if it cannot be packed.
 static bool plan_class(struct arena *arena, struct candidate *c, uint32_t n,
                        const struct split *splits, const int64_t *residues) {
@@ -480,41 +516,12 @@ static bool plan_class(struct arena *arena, struct candidate *c, uint32_t n,
         if (splits[i].red < MAX_AXES)
             set_axis(c, splits[i].red, 1, 0); // never walked
     p->lanes = loop_lanes(c->target, c->n->dtype);
-    if (!find_steps(c, c->a, p->a_step) || (!p->empty && !find_steps(c, c->b, p->b_step)) ||
-        !find_run(c))
+    p->cost = 1e9;
+    if (!find_steps(c, c->a, p->a_step) || (!p->empty && !find_steps(c, c->b, p->b_step)))
         return false;
-    p->a_whole = true;
-    for (uint32_t a = 0; a < c->n_axes; a++)
-        p->a_whole &= p->role[a] == AXIS_column || !is_dynamic(c, a);
-    if (!choose_blocks(c))
-        return false;
-    lay_out(c);
-    choose_group(c);
-    winograd_plan(arena, c->target, c->g, c->n, p);
-    return true;
-}
-
-static bool is_far_matrix(const struct candidate *c, const struct expr *x) {
-    const struct node *n = graph_node(c->g, x->node);
-    double bytes = c->element;
-    for (uint32_t d = 0; d < n->rank; d++)
-        bytes *= (double)graph_extent_max(c->g, n->shape[d]);
-    return n->rank == 2 && c->n->n_guards == 0 && bytes > 4 * loop_machine(c->target)->cache_2;
-}
-
-static bool is_worth_it(const struct candidate *c) {
-    double rows = 1, columns = 1, terms = 1, all = 1;
-    for (uint32_t a = 0; a < c->n_axes; a++) {
-        double e = is_dynamic(c, a) ? (double)c->most : (double)extent_at(c, a);
-        *(c->p->role[a] == AXIS_row      ? &rows
-          : c->p->role[a] == AXIS_column ? &columns
-          : c->p->role[a] == AXIS_term   ? &terms
-                                         : &all) *= e;
-    }
-    bool far = is_far_matrix(c, c->b) && c->n->rank == 2;
-    return rows >= (far ? LEAST_FAR_ROWS : LEAST_ROWS) && terms >= LEAST_TERMS &&
-           columns >= 2 * loop_lanes(c->target, c->n->dtype) &&
-           all * rows * columns * terms >= LEAST_MULTIPLIES;
+    bool packed = is_worth_it(c) && plan_packed(arena, c);
+    return (n == 0 && !p->winograd && dots_plan(arena, c->target, c->g, c->n, c->most, p)) ||
+           packed;
 }
 
 // Samples that are neighbours in memory: a tile reads them where they lie. Many terms would lie too
@@ -564,8 +571,7 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
     c->n_axes = c->n->rank + c->n->n_red;
     c->element = (uint32_t)dtype_size(c->n->dtype);
     roles->is_bf16 = t->bf16 && c->n->dtype == DTYPE_f32;
-    if (t->scalar || !find_sides(c) || !is_worth_it(c) ||
-        (!roles->is_bf16 && needs_no_packing(c)))
+    if (t->scalar || !find_sides(c) || (!roles->is_bf16 && needs_no_packing(c)))
         return NULL;
     struct split splits[2];
     uint32_t n_splits = find_splits(c, splits);

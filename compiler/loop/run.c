@@ -57,7 +57,8 @@ static enum dtype buffer_dtype(const struct executor *m, uint32_t b) {
 }
 
 // ---- whole areas
-static double get(const struct executor *m, const struct loop_area *x, int64_t row, int64_t column) {
+static double get(const struct executor *m, const struct loop_area *x, int64_t row,
+                  int64_t column) {
     int64_t at = affine(m, x->at) + row * x->stride + column;
     const void *p = m->buffers[x->buffer];
     return buffer_dtype(m, x->buffer) == DTYPE_f32 ? (double)((const float *)p)[at]
@@ -332,9 +333,9 @@ static void dot(struct executor *m, const struct loop_stmt *s) {
         for (int64_t v = 0; v < s->vectors; v++) {
             double sum = dot_of(m, s, r, v);
             if (s->accumulate)
-                sum =
-                    rounded_sum(s->type.dtype == DTYPE_f32, get(m, &s->areas[AREA_to], r, v), sum);
-            put(m, &s->areas[AREA_to], r, v, sum);
+                sum = rounded_sum(s->type.dtype == DTYPE_f32,
+                                  get(m, &s->areas[AREA_to], r, v * s->stride), sum);
+            put(m, &s->areas[AREA_to], r, v * s->stride, sum);
         }
 }
 

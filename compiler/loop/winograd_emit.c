@@ -351,7 +351,7 @@ static void multiply_pictures(struct steps *s) {
     add_to(b, &areas[AREA_a].at, row, w->line);
     add_to(b, &areas[AREA_b].at, element, w->b.plane);
     add_to(b, &areas[AREA_b].at, column, w->line);
-    build_dot(b, s->type, p->rows, p->vectors, areas, patch_bound(s), w->is_cut_for_terms);
+    build_dot(b, s->type, p->rows, p->vectors, areas, 1, patch_bound(s), w->is_cut_for_terms);
     close_loops(b, 3);
 }
 
