@@ -90,10 +90,19 @@ static bool find_pair(struct search *s, uint32_t d, uint32_t k) {
     return true;
 }
 
+// A picture's axis and another one: what is a sum of channel and group, say, is not.
+static bool is_in_picture(const struct search *s, index_id at) {
+    const struct index *x = graph_index(s->g, at);
+    bool found = false;
+    for (uint32_t t = 0; t < x->n_terms; t++)
+        found |= s->p->role[x->terms[t].ref] == picture_role(s);
+    return found && x->n_terms > 1;
+}
+
 static bool find_pairs(struct search *s) {
     uint32_t k = 0;
     for (uint32_t d = 0; d < s->b->n_args; d++)
-        if (graph_index(s->g, s->b->args[d])->n_terms > 1 && !find_pair(s, d, k++))
+        if (is_in_picture(s, s->b->args[d]) && !find_pair(s, d, k++))
             return false;
     const struct nest_pictures *b = &s->w.b;
     if (k != 2 || b->space[1] != b->space[0] + 1 || s->p->b_step[b->space[1]] != 1)
