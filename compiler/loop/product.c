@@ -149,7 +149,7 @@ static bool find_run(struct candidate *c) {
 // ---- the tile
 // Cycles of one term over its multiply-adds, and the rows that are computed in vain:
 // multiplications and loads go on side by side, the next addition to an accumulator waits for the
-// one before. A strip of b is copied once for all rows.
+// one before. A strip of b is copied once for all rows; its vectors are read in each tile.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
     const struct machine *x = machine_of(c);
     double n = rows * vectors, bytes = (double)(c->p->lanes * c->element);
@@ -160,7 +160,7 @@ static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vecto
     double cycles = n * (bytes > 32 ? x->multiply_512 : x->multiply),
            loads = x->load * (rows + vectors);
     cycles = cycles > loads ? cycles : loads;
-    cycles = 0.5 + (cycles > x->latency ? cycles : x->latency);
+    cycles = 0.5 + 0.1 * vectors + (cycles > x->latency ? cycles : x->latency);
     cycles += x->strip * vectors / (double)tiles + x->packed_load * rows;
     return cycles / n * (double)(tiles * rows) / (double)m;
 }
