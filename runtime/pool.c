@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,7 +26,8 @@
 #define RELAX() atomic_signal_fence(memory_order_seq_cst)
 #endif
 
-enum { SPINS = 20000, MAX_THREADS = 1024 };
+// Kernels keep their pieces on the stack: up to some 6 MB (compiler/loop/winograd.c).
+enum { SPINS = 20000, MAX_THREADS = 1024, STACK_BYTES = 16 << 20 };
 static int spins = SPINS; // none where there are more threads than cores
 
 static struct {
@@ -128,13 +130,23 @@ void nr_parallel(nr_body *body, void *const *context, int64_t n, int64_t chunk) 
     busy = false;
 }
 
+// The first thread takes part too; its stack may grow up to a limit that is set outside.
+static void allow_stack(void) {
+    struct rlimit r;
+    if (getrlimit(RLIMIT_STACK, &r) != 0 || r.rlim_cur >= STACK_BYTES)
+        return;
+    r.rlim_cur = r.rlim_max < STACK_BYTES ? r.rlim_max : STACK_BYTES;
+    setrlimit(RLIMIT_STACK, &r);
+}
+
 void pool_start(int64_t threads) {
+    allow_stack();
     n_threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
     spins = n_threads > pool_cores() ? 0 : SPINS;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 16 << 20);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
