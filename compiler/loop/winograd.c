@@ -16,15 +16,14 @@
 static const double PIECE_BYTES = 4 << 20, PRODUCT_BYTES = 256 << 10, CACHE_BYTES = 16 << 20;
 // Fewer rows or channels do not repay the transforms.
 enum { LEAST_SIDE = 12, MOST_SHAPES = 16 };
-// Cycles: of a tile or dot besides its multiply-adds; of a vector of patches that is transformed,
-// for each element of a patch, from pictures, to them, of filters; of a line of 64 bytes from the
-// third-level cache and from memory, where it is read once; of an accumulator's lanes;
-// of a vector that is copied, and the vectors that a line costs besides.
-static const double START = 24, INPUT = 5.5, OUTPUT = 5, FILTER = 2.5, NEAR = 5, FAR = 8,
-                    FOLD = 1.6, COPY = 1, LINE = 8;
+// Cycles: of a tile or dot besides its multiply-adds; of a line of 64 bytes from the third-level
+// cache, and from memory where lines follow each other; of a vector that is copied, and the vectors
+// that a line of a picture costs besides.
+static const double START = 24, NEAR = 5, FAR = 8, COPY = 1, LINE = 8;
 
 struct search {
     const struct loop_target *target;
+    const struct machine *m;
     const struct graph *g;
     const struct node *n;
     const struct nest_product *p; // as planned term by term
@@ -191,11 +190,13 @@ static double picture_cycles(const struct search *s, const struct plan *is, int6
             vectors = ceil_of(right, s->p->lanes), rows = patches / right, down = s->w.b.space[0],
             high = ceil_of(is->axis == down ? is->by : planned(s, (uint32_t)down), m);
     double e = (double)((m + 2) * (m + 2)), lines = (double)(rows * m + rows / high * 2);
-    return (double)(rows * vectors) * e * INPUT + lines * ((double)(vectors * m) + LINE) * COPY;
+    return (double)(rows * vectors) * e * s->m->patch_in +
+           lines * ((double)(vectors * m) + LINE) * COPY;
 }
 static double result_cycles(const struct search *s, const struct plan *is, int64_t patches) {
     int64_t m = is->outputs, right = ceil_of(planned(s, s->w.b.space[1]), m);
-    return (double)(patches / right * ceil_of(right, s->p->lanes) * (m + 2) * (m + 2)) * OUTPUT;
+    return (double)(patches / right * ceil_of(right, s->p->lanes) * (m + 2) * (m + 2)) *
+           s->m->patch_out;
 }
 
 static double number_of_pieces(const struct search *s, int64_t patches, int64_t m) {
@@ -206,12 +207,13 @@ static double number_of_pieces(const struct search *s, int64_t patches, int64_t 
     return all / (double)patches;
 }
 
-// Cycles of a term of a tile on registers; loads are half as dear as multiply-adds of 512 bits.
+// Cycles of a term of a tile on registers.
 static double term_cycles(const struct search *s, uint32_t rows, uint32_t vectors, uint32_t held) {
-    double n = rows * vectors, wide = s->p->lanes * s->element > 32 ? 1 : 0.5;
+    double n = rows * vectors,
+           each = s->p->lanes * s->element > 32 ? s->m->multiply_512 : s->m->multiply;
     if (n + held + 1 > s->target->n_registers)
         return INFINITY;
-    return fmax(fmax(wide * n, 0.5 * (rows + vectors)), 4) + 0.5;
+    return fmax(fmax(each * n, s->m->load * (rows + vectors)), s->m->latency) + 0.5;
 }
 
 static double shape_cycles(const struct search *s, uint32_t rows, uint32_t vectors) {
@@ -262,7 +264,7 @@ static void try_pictures(const struct search *s, struct plan is, struct plan *be
     if (input > 2 * PRODUCT_BYTES) // again for each block of rows
         is.cycles += input / 64 * NEAR * (double)(1 + ceil_of(p->n_rows, is.rows));
     is.cycles += filters / 64 * (filters > CACHE_BYTES ? FAR : filters > PRODUCT_BYTES ? NEAR : 0);
-    is.cycles = is.cycles * pieces + count_of(s, AXIS_batch) * k * c * e * FILTER;
+    is.cycles = is.cycles * pieces + count_of(s, AXIS_batch) * k * c * e * s->m->patch_filter;
     is.cycles *= pieces < 2 ? 1.3 : 1;
     consider(best, is);
 }
@@ -285,11 +287,11 @@ static void try_filters(const struct search *s, struct plan is, struct plan *bes
     double term = term_cycles(s, is.tile_rows, is.tile_vectors, is.tile_rows),
            dots = e * k * c / (is.tile_rows * is.tile_vectors);
     is.cycles = dots * (term * ceil((double)patches / p->lanes) + START +
-                        FOLD * is.tile_rows * is.tile_vectors);
+                        s->m->fold * is.tile_rows * is.tile_vectors);
     is.cycles += (k + c) * picture_cycles(s, &is, patches);
     is.cycles += (input > 2 * PRODUCT_BYTES ? 2 * input / 64 * NEAR : 0) +
                  (products > PRODUCT_BYTES ? products / 64 * NEAR : 0);
-    is.cycles = blocks * (is.cycles * pieces + e * k * c / p->lanes * FILTER * 2);
+    is.cycles = blocks * (is.cycles * pieces + e * k * c / p->lanes * s->m->patch_filter * 2);
     is.cycles *= blocks < 2 ? 1.3 : 1;
     consider(best, is);
 }
@@ -440,8 +442,13 @@ static void write_plan(struct search *s, const struct plan *is, struct nest_prod
 void winograd_plan(struct arena *arena, const struct loop_target *t, const struct graph *g,
                    const struct node *n, struct nest_product *p) {
     enum loop_convolution how = t->convolution;
-    struct search s = {
-        .target = t, .g = g, .n = n, .p = p, .a = graph_expr(g, p->a), .b = graph_expr(g, p->b)};
+    struct search s = {.target = t,
+                       .m = loop_machine(t),
+                       .g = g,
+                       .n = n,
+                       .p = p,
+                       .a = graph_expr(g, p->a),
+                       .b = graph_expr(g, p->b)};
     s.most = g->symbols.n ? g->symbols.at[0].max : 1;
     s.n_axes = n->rank + n->n_red;
     s.element = (int64_t)dtype_size(n->dtype);
