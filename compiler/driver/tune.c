@@ -16,7 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHAINS = 10, SUMS = 8, NEAR_VECTORS = 128, CHUNK = 4096, SIDE = 1024, MOST_SLOTS = 6 };
+enum {
+    CHAINS = 10,
+    SUMS = 8,
+    NEAR_VECTORS = 128,
+    PATCH_VECTORS = 8,
+    CHUNK = 4096,
+    SIDE = 1024,
+    MOST_SLOTS = 6
+};
 static const double WINDOW = 2e-3, SECONDS = 0.3;
 
 struct tune {
@@ -165,6 +173,21 @@ static void add_chains(struct text *k, uint32_t lanes) {
     add_entry(k, "sums", (const char *[]){"f32", "f32", NULL});
 }
 
+// A row of patches of 6 x 6 elements through one of the transforms of loop/transform.def: elements
+// lie a plane apart, or in lines of a picture.
+static void add_transform(struct text *k, uint32_t lanes, const char *name, const char *matrix,
+                          int to_side, int from_side) {
+    unsigned plane = PATCH_VECTORS * lanes + lanes, line = 4 * plane;
+    text_printf(
+        k,
+        "kernel @k_%s(in f32 p0, out f32 p1) \"timed\" {\n  transform %s f32x%u p1[0] stride 0 "
+        "patch %u %u %u = p0[0] stride 0 patch %u %u %u rows 1 columns n\n}\n\n",
+        name, matrix, lanes, to_side ? (unsigned)to_side * plane : line, to_side ? plane : 1,
+        to_side ? 1 : 4, from_side ? (unsigned)from_side * plane : line, from_side ? plane : 1,
+        from_side ? 1 : 4);
+    add_entry(k, name, (const char *[]){"f32", "f32", NULL});
+}
+
 static const char *kernels(struct tune *t) {
     struct text k;
     text_init(&k, t->arena);
@@ -188,6 +211,9 @@ static const char *kernels(struct tune *t) {
     add_loop(&k, t->lanes, "gather", "i64", "f32",
              "    %3: i64x@ = load p0[i2] stride 1\n    %4: f32x@ = load p1[0 + %3]\n"
              "    store f32x@ p2[i2], %4 stride 1\n");
+    add_transform(&k, t->lanes, "patch_in", "input4", 6, 0);
+    add_transform(&k, t->lanes, "patch_out", "output4", 0, 6);
+    add_transform(&k, t->lanes, "patch_filter", "filter4", 6, 3);
     text_printf(&k,
                 "kernel @k_share(in f32 p0, out f32 p1) \"timed\" {\n"
                 "  parallel 1 for i2 = 0..n {\n    for i3 = 0..%d {\n"
@@ -325,6 +351,23 @@ static void measure_operations(struct tune *t) {
     free(places);
 }
 
+static void measure_transforms(struct tune *t) {
+    static const struct {
+        enum machine_row row;
+        const char *name;
+    } each[] = {{MACHINE_patch_in, "patch_in"},
+                {MACHINE_patch_out, "patch_out"},
+                {MACHINE_patch_filter, "patch_filter"}};
+    size_t elements = 36, bytes = (elements + 4) * (PATCH_VECTORS + 1) * t->lanes * sizeof(float);
+    void *a = filled(bytes, 0), *b = filled(bytes, 0);
+    for (size_t i = 0; i < sizeof each / sizeof *each && a && b; i++)
+        set(t, each[i].row,
+            entry_time(t, each[i].name, PATCH_VECTORS * t->lanes, a, b, NULL) * t->machine.clock /
+                (double)(PATCH_VECTORS * elements));
+    free(a);
+    free(b);
+}
+
 static void measure_products(struct tune *t) {
     enum { ROUNDS = 10000, VECTORS = 32 * SUMS };
     size_t bytes = VECTORS * t->lanes * sizeof(float);
@@ -438,6 +481,7 @@ static int measure(struct tune *t) {
     measure_caches(t);
     measure_traffic(t);
     measure_operations(t);
+    measure_transforms(t);
     measure_products(t);
     measure_blas(t);
     measure_threads(t);
