@@ -252,6 +252,24 @@ def positive(kind):
     return read
 
 
+def add_python(parser):
+    parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="CMD", help="the command of PyTorch's Python; last, all words after it belong to it")
+
+
+def read_options(parser):
+    """The options, with the number of threads, and what is wrong with them."""
+    options = parser.parse_args()
+    if getattr(options, "python", None) == []:
+        parser.error("--python needs a command")
+    threads = getattr(options, "threads", "1")
+    options.n_threads = len(os.sched_getaffinity(0)) if threads == "all" else int(threads) if threads.isdigit() else 0
+    if options.n_threads < 1:
+        parser.error(f"--threads takes a number or `all`, not `{threads}`")
+    if not os.access(NETC, os.X_OK):
+        fail(f"{NETC} is not there; build it first, or set NETC")
+    return options
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="a training step of netc beside PyTorch eager")
     parser.add_argument("--only", action="append", metavar="NAME", choices=sorted(WORKLOADS), help=f"this workload (may be repeated): {', '.join(WORKLOADS)}")
@@ -261,20 +279,12 @@ def arguments():
     parser.add_argument("--out", metavar="DIR", help="writes compare.md, compare.json, compare.svg there")
     parser.add_argument("--json", action="store_true", help="one object for each workload instead of the table")
     parser.add_argument("--at-least", type=float, metavar="R", help="exit 1 if a ratio is below R")
-    parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="CMD", help="the command of PyTorch's Python; last, all words after it belong to it")
-    options = parser.parse_args()
-    if options.python == []:
-        parser.error("--python needs a command")
-    options.n_threads = len(os.sched_getaffinity(0)) if options.threads == "all" else int(options.threads) if options.threads.isdigit() else 0
-    if options.n_threads < 1:
-        parser.error(f"--threads takes a number or `all`, not `{options.threads}`")
-    return options
+    add_python(parser)
+    return read_options(parser)
 
 
 def main():
     options = arguments()
-    if not os.access(NETC, os.X_OK):
-        fail(f"{NETC} is not there; build it first, or set NETC")
     python, rows = options.python or find_python(), []
     with tempfile.TemporaryDirectory(prefix="netc-bench-") as folder:
         gauge = Netc("gauge", "lenet", 1, [], folder, options.n_threads)

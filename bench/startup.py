@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from compare import NETC, THREAD_VARIABLES, Netc, fail, find_python, positive, processor
+from compare import THREAD_VARIABLES, Netc, add_python, fail, find_python, positive, processor, read_options
 
 BATCH = 64
 STEP = f"""
@@ -45,12 +45,8 @@ def main():
     parser.add_argument("--rounds", type=positive(int), default=9, help="pairs of runs (default 9)")
     parser.add_argument("--json", action="store_true", help="one object instead of the text")
     parser.add_argument("--at-least", type=float, metavar="R", help="exit 1 if the ratio is below R")
-    parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="CMD", help="the command of PyTorch's Python; last, all words after it belong to it")
-    options = parser.parse_args()
-    if options.python == []:
-        parser.error("--python needs a command")
-    if not os.access(NETC, os.X_OK):
-        fail(f"{NETC} is not there; build it first, or set NETC")
+    add_python(parser)
+    options = read_options(parser)
     python = options.python or find_python()
     environment = dict(os.environ, NO_COLOR="1", **{v: "1" for v in THREAD_VARIABLES})
     with tempfile.TemporaryDirectory(prefix="netc-bench-") as folder:

@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 
-from compare import NETC, WORKLOADS, Netc, fail, positive, processor
+from compare import WORKLOADS, Netc, positive, processor, read_options
 
 
 def measure(name, options, folder):
@@ -39,12 +39,7 @@ def main():
     parser.add_argument("--seconds", type=positive(float), default=2.0, help="of each measurement (default 2)")
     parser.add_argument("--threads", default="all", help="a number, or one for each processor (default all)")
     parser.add_argument("--json", action="store_true", help="one object for each workload instead of the table")
-    options = parser.parse_args()
-    options.n_threads = len(os.sched_getaffinity(0)) if options.threads == "all" else int(options.threads) if options.threads.isdigit() else 0
-    if options.n_threads < 1:
-        parser.error(f"--threads takes a number or `all`, not `{options.threads}`")
-    if not os.access(NETC, os.X_OK):
-        fail(f"{NETC} is not there; build it first, or set NETC")
+    options = read_options(parser)
     if not options.json:
         print(f"netc, f32, one thread and {options.n_threads}, {processor()}, {options.rounds} rounds of {options.seconds:g} s\n\n"
               f"| workload | 1 thread, ms | {options.n_threads} threads, ms | faster by | load |\n| --- | ---: | ---: | ---: | ---: |", flush=True)
