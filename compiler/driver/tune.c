@@ -114,28 +114,38 @@ static void add_loop(struct text *k, uint32_t lanes, const char *name, const cha
     add_entry(k, name, (const char *[]){in, two ? more : "f32", two ? "f32" : NULL});
 }
 
+// `%20: f32x8, %21: f32x8, ..`: the results of a loop.
+static void add_results(struct text *k, uint32_t lanes, int n) {
+    for (int i = 0; i < n; i++)
+        text_printf(k, "%s%%%d: f32x%u", i ? ", " : "  ", 20 + i, lanes);
+}
+
+// The end of that loop, with the next value of each, and of the kernel, which stores them.
+static void end_results(struct text *k, uint32_t lanes, int n, int next) {
+    text_add(k, "    yield ");
+    for (int i = 0; i < n; i++)
+        text_printf(k, "%s%%%d", i ? ", " : "", next + i);
+    text_add(k, "\n  }\n");
+    for (int i = 0; i < n; i++)
+        text_printf(k, "  store f32x%u p1[%u], %%%d stride 1\n", lanes, (unsigned)i * lanes,
+                    20 + i);
+    text_add(k, "}\n\n");
+}
+
 // Chains of multiply-adds in registers, n rounds.
 static void add_peak(struct text *k, uint32_t lanes) {
     text_add(k, "kernel @k_peak(in f32 p0, out f32 p1) \"timed\" {\n");
     for (int i = 0; i < 2 + CHAINS; i++)
         text_printf(k, "  %%%d: f32x%u = load p0[%u] stride 1\n", 2 + i, lanes,
                     (unsigned)i * lanes);
-    for (int i = 0; i < CHAINS; i++)
-        text_printf(k, "%s%%%d: f32x%u", i ? ", " : "  ", 20 + i, lanes);
+    add_results(k, lanes, CHAINS);
     text_add(k, " = for i40 = 0..n carry ");
     for (int i = 0; i < CHAINS; i++)
         text_printf(k, "%s%%%d = %%%d", i ? ", " : "", 50 + i, 4 + i);
     text_add(k, " {\n");
     for (int i = 0; i < CHAINS; i++)
         text_printf(k, "    %%%d: f32x%u = fma %%%d, %%2, %%3\n", 70 + i, lanes, 50 + i);
-    text_add(k, "    yield ");
-    for (int i = 0; i < CHAINS; i++)
-        text_printf(k, "%s%%%d", i ? ", " : "", 70 + i);
-    text_add(k, "\n  }\n");
-    for (int i = 0; i < CHAINS; i++)
-        text_printf(k, "  store f32x%u p1[%u], %%%d stride 1\n", lanes, (unsigned)i * lanes,
-                    20 + i);
-    text_add(k, "}\n\n");
+    end_results(k, lanes, CHAINS, 70);
     add_entry(k, "peak", (const char *[]){"f32", "f32", NULL});
 }
 
@@ -152,8 +162,7 @@ static void add_chains(struct text *k, uint32_t lanes) {
     text_printf(k,
                 "kernel @k_sums(in f32 p0, out f32 p1) \"timed\" {\n  %%2: f32x%u = constant 0\n",
                 lanes);
-    for (int i = 0; i < SUMS; i++)
-        text_printf(k, "%s%%%d: f32x%u", i ? ", " : "  ", 20 + i, lanes);
+    add_results(k, lanes, SUMS);
     text_printf(k, " = for i3 = 0..n step %u carry ", SUMS * lanes);
     for (int i = 0; i < SUMS; i++)
         text_printf(k, "%s%%%d = %%2", i ? ", " : "", 30 + i);
@@ -162,14 +171,7 @@ static void add_chains(struct text *k, uint32_t lanes) {
         text_printf(
             k, "    %%%d: f32x%u = load p0[i3 + %u] stride 1\n    %%%d: f32x%u = add %%%d, %%%d\n",
             40 + i, lanes, (unsigned)i * lanes, 50 + i, lanes, 30 + i, 40 + i);
-    text_add(k, "    yield ");
-    for (int i = 0; i < SUMS; i++)
-        text_printf(k, "%s%%%d", i ? ", " : "", 50 + i);
-    text_add(k, "\n  }\n");
-    for (int i = 0; i < SUMS; i++)
-        text_printf(k, "  store f32x%u p1[%u], %%%d stride 1\n", lanes, (unsigned)i * lanes,
-                    20 + i);
-    text_add(k, "}\n\n");
+    end_results(k, lanes, SUMS, 50);
     add_entry(k, "sums", (const char *[]){"f32", "f32", NULL});
 }
 
