@@ -76,8 +76,8 @@ LLVMValueRef value_fma(struct codegen *c, LLVMValueRef a, LLVMValueRef b, LLVMVa
 // a * b + add; rounded twice where the target has no fused form
 LLVMValueRef value_multiply_add(struct codegen *c, LLVMValueRef a, LLVMValueRef b,
                                 LLVMValueRef add);
-// A call of a C library function `double f(double, ..)`, once for each lane.
 LLVMValueRef value_bf16(struct codegen *c, LLVMValueRef v); // rounded to it, of f32
+// A call of a C library function `double f(double, ..)`, once for each lane.
 LLVMValueRef value_libm(struct codegen *c, const char *name, unsigned n, LLVMValueRef *args);
 
 // ---- math.c, random.c: the scalar functions of op.def on f32 and f64, scalar or vector

@@ -152,16 +152,10 @@ static int64_t place_terms(struct plan *x) {
     return length;
 }
 
-// Elements from one line of a to the next: an odd number of cache lines.
-static int64_t odd_lines(const struct plan *x, int64_t n) {
-    int64_t line = 64 / x->element;
-    return ((n + x->p->lanes + line - 1) / line | 1) * line;
-}
-
 static void place_columns(struct plan *x) {
     struct nest_dots *d = x->d;
     struct nest_product *p = x->p;
-    int64_t line = odd_lines(x, d->line[d->run]);
+    int64_t line = product_line(d->line[d->run], x->p->lanes, x->element);
     for (int tapped = 1; tapped >= 0; tapped--) // phases of a channel lie together
         for (uint32_t a = x->n_axes; a-- > 0;) {
             if (p->role[a] != AXIS_column || (d->moves[a] != 0) != tapped)
@@ -174,7 +168,8 @@ static void place_columns(struct plan *x) {
 
 // ---- the tile
 static double multiply_cycles(const struct plan *x) {
-    return x->p->lanes * x->element > 32 ? 1 : 0.5;
+    const struct machine *m = loop_machine(x->target);
+    return x->p->lanes * x->element > 32 ? m->multiply_512 : m->multiply;
 }
 
 static double cycles_of(const struct plan *x, uint32_t rows, int64_t columns) {
@@ -219,7 +214,7 @@ static double cost_of(struct plan *x) {
     p->n_terms = length;
     p->n_columns = (int64_t)columns;
     place_columns(x);
-    d->a_line = odd_lines(x, rounded(length, p->lanes));
+    d->a_line = product_line(rounded(length, p->lanes), x->p->lanes, x->element);
     int64_t m = rounded(p->n_rows, p->rows), near = p->rows * d->a_line;
     if (d->unit < MAX_AXES) {
         unit = (double)p->block[d->unit];

@@ -52,6 +52,7 @@ int64_t product_packed(const struct nest_product *p);   // elements that are pac
 // dots.c: a product by lanes along the terms, if that is cheaper than p->cost; p has roles, extents and steps
 bool dots_plan(struct arena *a, const struct loop_target *t, const struct graph *g, const struct node *n, int64_t most,
                struct nest_product *p);
+int64_t product_line(int64_t n, int64_t lanes, int64_t element);     // elements from a line of n to the next
 bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is a loop over pieces of the axis
 
 // ---- winograd.c: makes the product one of transformed patches, if that is possible and faster

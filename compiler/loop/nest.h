@@ -46,6 +46,7 @@ struct nest_plan {
     const char *why_scalar;            // NULL: it is not
 };
 
+enum { WINOGRAD_TAPS = 3 }; // of a filter along an axis
 // A factor whose pictures become transformed patches (winograd.c). Down and right: the axes of a picture.
 struct nest_pictures {
     uint32_t space[2];            // the axes that move down and right in it

@@ -170,7 +170,7 @@ static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Elements from one line to the next: room for a vector behind its end, and an odd number of cache
 // lines, so that a column of lines spreads over the cache.
-static int64_t line_stride(int64_t n, int64_t lanes, int64_t element) {
+int64_t product_line(int64_t n, int64_t lanes, int64_t element) {
     int64_t line = 64 / element, lines = (n + lanes + line - 1) / line;
     return (lines | 1) * line;
 }
@@ -259,8 +259,8 @@ static double block_cost(struct candidate *c, const struct cut *columns, const s
     int64_t width = p->vectors * p->lanes, padded = rounded(columns->n, width),
             m = rounded(planned(c, p->row), p->rows), lines = b_lines(c, terms->n);
     double all_columns = count_of(c, AXIS_column), all_terms = count_of(c, AXIS_term);
-    int64_t line = line_stride(padded, p->lanes, c->element),
-            b_line = line_stride(rounded(b_length(c, columns), width), p->lanes, c->element);
+    int64_t line = product_line(padded, p->lanes, c->element),
+            b_line = product_line(rounded(b_length(c, columns), width), p->lanes, c->element);
     if ((double)(rounded(lines, p->lanes) * b_line * c->element) > panel_bytes(c) ||
         (double)(m * line * c->element) > sum_bytes(c) ||
         (!p->a_whole && (double)(2 * m * (terms->n + p->lanes) * c->element) > 3 * panel_bytes(c)))
@@ -303,7 +303,7 @@ static void try_blocks(struct candidate *c, uint32_t rows, uint32_t vectors,
 static void lay_out_lines(struct candidate *c, int64_t length) {
     struct nest_product *p = c->p;
     int64_t width = p->vectors * p->lanes, lines = 1;
-    p->b_stride = line_stride(rounded(length, width), p->lanes, c->element);
+    p->b_stride = product_line(rounded(length, width), p->lanes, c->element);
     p->b_base = 0;
     for (uint32_t a = c->n_axes; a-- > 0;) {
         if (p->role[a] != AXIS_term)
@@ -363,7 +363,7 @@ static void lay_out(struct candidate *c) {
             p->a_batch[a] = p->a_count;
             p->a_count *= planned(c, a);
         }
-    int64_t sums = line_stride(padded, p->lanes, c->element);
+    int64_t sums = product_line(padded, p->lanes, c->element);
     for (uint32_t a = 0; a < c->n_axes; a++)
         p->sum_stride[a] = p->role[a] == AXIS_row      ? sums * p->stride[a]
                            : p->role[a] == AXIS_column ? p->stride[a]
@@ -379,7 +379,7 @@ static void choose_group(struct candidate *c) {
     p->group = MAX_AXES;
     if (p->role[p->run] != AXIS_term)
         return;
-    p->line_stride = line_stride(rounded(p->n_terms, p->lanes), p->lanes, c->element);
+    p->line_stride = product_line(rounded(p->n_terms, p->lanes), p->lanes, c->element);
     most = (int64_t)near_bytes(c) / (p->line_stride * c->element);
     most = most < p->lanes ? p->lanes : most > 64 ? 64 : most;
     for (uint32_t a = c->n_axes; a-- > 0;) {

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "lower.h"
-#include "winograd.h"
 
 // Bytes: of what a piece needs at once, which lies on the stack; of a block's products, in a
 // second-level cache; of what a third-level cache holds.
@@ -168,11 +167,6 @@ struct plan {
     uint32_t tile_rows, tile_vectors;
 };
 
-static int64_t odd_lines(int64_t n, int64_t element) {
-    int64_t line = 64 / element;
-    return (ceil_of(n, line) | 1) * line;
-}
-
 // Patches of a piece that takes `by` of axis `cut`.
 static int64_t piece_patches(const struct search *s, uint32_t cut, int64_t by, int64_t m) {
     uint32_t down = s->w.b.space[0];
@@ -245,7 +239,7 @@ static void try_pictures(const struct search *s, struct plan is, struct plan *be
     const struct nest_product *p = s->p;
     int64_t m = is.outputs, patches = piece_patches(s, is.axis, is.by, m),
             width = is.tile_vectors * p->lanes, padded = rounded(patches, width),
-            line = odd_lines(padded + p->lanes, s->element), block = is.tile_rows;
+            line = product_line(padded, p->lanes, s->element), block = is.tile_rows;
     double e = (double)((m + 2) * (m + 2)), k = (double)rounded(p->n_rows, block),
            c = count_of(s, AXIS_term) / (WINOGRAD_TAPS * WINOGRAD_TAPS),
            row_bytes = e * (double)(line * s->element), input = row_bytes * c,
@@ -273,7 +267,7 @@ static void try_pictures(const struct search *s, struct plan is, struct plan *be
 static void try_filters(const struct search *s, struct plan is, struct plan *best) {
     const struct nest_product *p = s->p;
     int64_t m = is.outputs, patches = piece_patches(s, is.axis, is.by, m),
-            line = odd_lines(patches + p->lanes, s->element);
+            line = product_line(patches, p->lanes, s->element);
     double e = (double)((m + 2) * (m + 2)), k = (double)rounded(is.rows, is.tile_rows),
            c = (double)rounded(is.channels, is.tile_vectors),
            input = e * (k + c) * (double)(line * s->element),
@@ -372,9 +366,9 @@ static void lay_out_pictures(struct search *s, struct nest_product *p) {
     struct nest_winograd *w = &s->w;
     int64_t m = w->outputs, right = rounded(w->patches[1], p->lanes) * m,
             picture = w->patches[0] * m * right, each = w->patches[0] * w->patches[1],
-            row = odd_lines(w->n_patches / each * picture, s->element);
+            row = product_line(w->n_patches / each * picture, 0, s->element);
     w->n_channels = (int64_t)count_of(s, AXIS_term) / (WINOGRAD_TAPS * WINOGRAD_TAPS);
-    w->line = odd_lines(rounded(w->n_patches, p->vectors * p->lanes) + p->lanes, s->element);
+    w->line = product_line(rounded(w->n_patches, p->vectors * p->lanes), p->lanes, s->element);
     w->b.plane = w->n_channels * w->line;
     w->product_line = w->line;
     p->a_stride = w->n_channels + ceil_of(p->lanes, p->rows);
@@ -399,7 +393,7 @@ static void lay_out_filters(struct search *s, struct nest_product *p) {
     for (uint32_t a = 0; a < s->n->rank; a++)
         columns *= p->role[a] == AXIS_column && !is_tap(s, a) ? p->block[a] : 1;
     w->n_channels = columns;
-    w->line = odd_lines(w->n_patches + p->lanes, s->element);
+    w->line = product_line(w->n_patches, p->lanes, s->element);
     w->a.plane = rounded(p->block[p->row], p->rows) * w->line;
     w->b.plane = rounded(columns, p->vectors) * w->line;
     w->product_line = rounded(rounded(columns, p->vectors), p->lanes);
@@ -431,7 +425,7 @@ static void write_plan(struct search *s, const struct plan *is, struct nest_prod
     set_steps(s, p);
     w->product_plane = rounded(p->block[p->row], p->rows) * w->product_line;
     w->band_line =
-        odd_lines((rounded(w->patches[1], p->lanes) + 1) * w->outputs + 4 + p->lanes, s->element);
+        product_line((rounded(w->patches[1], p->lanes) + 1) * w->outputs + 4, p->lanes, s->element);
     w->band_rows = w->patches[0] * w->outputs + WINOGRAD_TAPS - 1;
     for (uint32_t a = 0; a < s->n_axes; a++)
         w->is_cut_for_terms |= w->of_filters && p->role[a] == AXIS_term && product_is_cut(p, a);

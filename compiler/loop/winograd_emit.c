@@ -19,7 +19,7 @@
 // as in pack.c. Vectors of patches that are not there are computed from whatever the memory holds,
 // and never looked at; where they are terms of a dot, the last vector is filled with zeros.
 #include "lower.h"
-#include "winograd.h"
+#include "nest_run.h"
 
 struct steps {
     struct run *r;
