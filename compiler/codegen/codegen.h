@@ -13,6 +13,7 @@
 struct codegen_target {
     const char *triple, *cpu, *features; // as LLVM names them
     struct loop_target loop;             // what lowering needs to know
+    bool has_bf16;                       // an instruction that multiplies pairs of bf16 (AVX512_BF16)
 };
 
 struct codegen_options {

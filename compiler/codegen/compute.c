@@ -262,6 +262,8 @@ LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s) {
     }
     case LOOP_bf16:
         return value_bf16(c, frame_value(f, s->args[0], lanes));
+    case LOOP_pair:
+        return value_pair(c, frame_value(f, s->args[0], lanes), frame_value(f, s->args[1], lanes));
     case LOOP_fma:
         return emit_fma(f, s);
     case LOOP_quotient:

@@ -36,6 +36,8 @@ LLVMValueRef frame_bound(struct frame *f, const struct loop_bounds *b, bool grea
 void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms);
 void emit_dot(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms);
 void emit_transpose(struct frame *f, const struct loop_stmt *s);
+// ---- pairs.c
+void emit_transpose_to_pairs(struct frame *f, const struct loop_stmt *s);
 // ---- transform.c
 void emit_transform(struct frame *f, const struct loop_stmt *s);
 

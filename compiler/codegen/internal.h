@@ -77,6 +77,11 @@ LLVMValueRef value_fma(struct codegen *c, LLVMValueRef a, LLVMValueRef b, LLVMVa
 LLVMValueRef value_multiply_add(struct codegen *c, LLVMValueRef a, LLVMValueRef b,
                                 LLVMValueRef add);
 LLVMValueRef value_bf16(struct codegen *c, LLVMValueRef v); // rounded to it, of f32
+// ---- pairs.c: words of two bf16 (i32), and vectors of them
+LLVMValueRef value_pair(struct codegen *c, LLVMValueRef low, LLVMValueRef high);
+LLVMValueRef value_pair_neighbours(struct codegen *c, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef value_add_pairs(struct codegen *c, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef y);
+
 // A call of a C library function `double f(double, ..)`, once for each lane.
 LLVMValueRef value_libm(struct codegen *c, const char *name, unsigned n, LLVMValueRef *args);
 

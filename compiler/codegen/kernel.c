@@ -152,7 +152,10 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
         } else if (s->kind == LOOP_dot) {
             emit_dot(f, s, frame_bound(f, &s->high, false));
         } else if (s->kind == LOOP_transpose) {
-            emit_transpose(f, s);
+            if (s->is_paired)
+                emit_transpose_to_pairs(f, s);
+            else
+                emit_transpose(f, s);
         } else if (s->kind == LOOP_transform) {
             emit_transform(f, s);
         } else if (s->kind == LOOP_for && s->chunk > 0) {

@@ -26,6 +26,8 @@ static const struct cpu cpus[] = {
     {"znver2", 256, true},         {"znver3", 256, true},         {"znver4", 512, true},
     {"znver5", 512, true},         {"generic", 128, false},
 };
+static const char *const cpus_with_bf16[] = {"cooperlake",    "sapphirerapids", "emeraldrapids",
+                                             "graniterapids", "znver4",         "znver5"};
 enum { N_CPUS = sizeof cpus / sizeof cpus[0] };
 
 static const char *take(struct arena *a, char *from_llvm) {
@@ -47,6 +49,7 @@ static void describe_host(struct arena *a, struct codegen_target *t) {
     t->features = take(a, LLVMGetHostCPUFeatures());
     bool is_wide = has_feature(t->features, "avx512f") && has_feature(t->features, "avx512vl") &&
                    has_feature(t->features, "avx512dq") && has_feature(t->features, "avx512bw");
+    t->has_bf16 = is_wide && has_feature(t->features, "avx512bf16");
     bool is_arm = strncmp(t->triple, "aarch64", 7) == 0;
     t->loop.vector_bits = is_wide ? 512 : has_feature(t->features, "avx2") ? 256 : 128;
     t->loop.has_fma = is_arm || has_feature(t->features, "fma");
@@ -64,6 +67,8 @@ static bool describe_named(struct arena *a, const char *name, struct codegen_tar
         t->features = "";
         t->loop.vector_bits = cpus[i].vector_bits;
         t->loop.has_fma = cpus[i].has_fma;
+        for (size_t k = 0; k < sizeof cpus_with_bf16 / sizeof *cpus_with_bf16; k++)
+            t->has_bf16 |= strcmp(name, cpus_with_bf16[k]) == 0;
         t->loop.n_registers = cpus[i].vector_bits == 512 ? 32 : 16;
         return true;
     }

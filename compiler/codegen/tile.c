@@ -57,22 +57,25 @@ LLVMValueRef tile_moved(const struct tile *t, LLVMValueRef from, LLVMValueRef by
     return LLVMBuildInBoundsGEP2(B, t->element, from, &by, 1, "");
 }
 
-// One term: sums += a[row] * b[lanes]; strip: a copy of b.
+// One term, or two in words: sums += a[row] * b[lanes]; strip: a copy of b.
 static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef strip) {
     struct codegen *c = t->c;
+    LLVMTypeRef packed = t->is_paired ? c->i32 : t->element,
+                packed_vector = LLVMVectorType(packed, t->lanes);
     LLVMValueRef right[2 * LOOP_MOST_ROWS];
     for (uint32_t v = 0; v < t->vectors; v++)
-        right[v] =
-            tile_load(c, t->vector, tile_moved(t, b, frame_integer(c, v * t->lanes)), t->dtype);
+        right[v] = tile_load(c, packed_vector, tile_moved(t, b, frame_integer(c, v * t->lanes)),
+                             t->dtype);
     for (uint32_t v = 0; v < t->vectors && strip; v++)
         tile_store(c, right[v], tile_moved(t, strip, frame_integer(c, v * t->lanes)), t->dtype);
     for (uint32_t r = 0; r < t->rows; r++) {
-        LLVMValueRef left =
-            tile_load(c, t->element, tile_moved(t, a, frame_integer(c, r)), t->dtype);
+        LLVMValueRef left = tile_load(c, packed, tile_moved(t, a, frame_integer(c, r)), t->dtype);
         left = value_splat(c, left, t->lanes);
-        for (uint32_t v = 0; v < t->vectors; v++)
-            t->sums[r * t->vectors + v] =
-                value_multiply_add(c, left, right[v], t->sums[r * t->vectors + v]);
+        for (uint32_t v = 0; v < t->vectors; v++) {
+            LLVMValueRef *sum = &t->sums[r * t->vectors + v];
+            *sum = t->is_paired ? value_add_pairs(c, *sum, left, right[v])
+                                : value_multiply_add(c, left, right[v], *sum);
+        }
     }
 }
 
@@ -177,7 +180,8 @@ void tile_finish(struct tile *t) {
 }
 
 static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) {
-    const char *name = arena_printf(c->arena, "tile.%s.%ux%ux%u%s%s", dtype_name(s->type.dtype),
+    const char *name = arena_printf(c->arena, "tile.%s.%ux%ux%u%s%s",
+                                    s->is_paired ? "pairs" : dtype_name(s->type.dtype),
                                     s->rows, s->vectors, s->type.lanes,
                                     s->is_copied   ? ".copied"
                                     : s->is_placed ? ".placed"
@@ -194,7 +198,8 @@ static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) 
                      .vectors = s->vectors,
                      .lanes = s->type.lanes,
                      .is_placed = s->is_placed,
-                     .is_copied = s->is_copied};
+                     .is_copied = s->is_copied,
+                     .is_paired = s->is_paired};
     if (tile_start(&t, name, n, params)) {
         emit_attribute(c, t.function, 1 + TILE_to, "noalias");
         emit_attribute(c, t.function, 1 + TILE_a, "readonly");

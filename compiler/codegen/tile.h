@@ -8,7 +8,7 @@ struct tile {
     struct codegen *c;
     enum dtype dtype;
     uint32_t rows, vectors, lanes;
-    bool is_placed, is_copied;
+    bool is_placed, is_copied, is_paired;
     bool rounds; // what a transposition moves, to bf16
     LLVMTypeRef element, vector;
     LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];

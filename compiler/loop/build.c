@@ -159,6 +159,12 @@ value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id 
     return add_value(b, s);
 }
 
+value_id build_pair(struct build *b, value_id low, value_id high) {
+    struct loop_stmt s = {.kind = LOOP_pair, .args = {low, high}, .n_args = 2};
+    s.type = (struct loop_type){DTYPE_i32, lanes_of(b, 2, s.args)};
+    return add_value(b, s);
+}
+
 value_id build_cast(struct build *b, enum dtype to, value_id x) {
     if (build_type(b, x).dtype == to)
         return x;
@@ -234,10 +240,11 @@ void build_store(struct build *b, struct loop_access_at m, value_id x) {
     build_store_lanes(b, lanes_of(b, 3, (value_id[]){x, m.offset, m.mask}), m, x);
 }
 
-void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
-                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
-                bool is_placed, bool is_copied) {
+static void add_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                     const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
+                     bool is_placed, bool is_copied, bool is_paired) {
     add(b, (struct loop_stmt){.kind = LOOP_tile,
+                              .is_paired = is_paired,
                               .type = t,
                               .rows = rows,
                               .vectors = vectors,
@@ -246,6 +253,18 @@ void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vec
                               .accumulate = accumulate,
                               .is_placed = is_placed,
                               .is_copied = is_copied});
+}
+
+void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
+                bool is_placed, bool is_copied) {
+    add_tile(b, t, rows, vectors, areas, terms, accumulate, is_placed, is_copied, false);
+}
+
+void build_tile_of_pairs(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                         const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
+                         bool is_placed, bool is_copied) {
+    add_tile(b, t, rows, vectors, areas, terms, accumulate, is_placed, is_copied, true);
 }
 
 void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
@@ -272,6 +291,22 @@ void build_transpose(struct build *b, struct loop_type t, struct loop_area to,
                               .rounds = rounds,
                               .low = rows,
                               .high = columns});
+}
+
+void build_transpose_to_pairs(struct build *b, struct loop_type t, struct loop_area to,
+                              struct loop_area from, int64_t step, int64_t apart,
+                              struct loop_bounds rows, struct loop_bounds columns,
+                              struct loop_bounds second) {
+    struct loop_area areas[N_AREAS] = {[AREA_to] = to, [AREA_a] = from};
+    add(b, (struct loop_stmt){.kind = LOOP_transpose,
+                              .type = t,
+                              .areas = arena_copy(b->arena, areas, sizeof areas),
+                              .is_paired = true,
+                              .stride = step,
+                              .apart = apart,
+                              .low = rows,
+                              .high = columns,
+                              .second = second});
 }
 
 void build_transform(struct build *b, struct loop_type t, enum loop_matrix_name m,

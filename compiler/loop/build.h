@@ -36,6 +36,7 @@ value_id build_apply(struct build *b, enum op op, enum dtype result, uint32_t n,
 value_id build_apply2(struct build *b, enum op op, enum dtype result, value_id x, value_id y);
 // subtract .. remainder
 value_id build_plain(struct build *b, enum loop_kind kind, value_id x, value_id y, value_id z);
+value_id build_pair(struct build *b, value_id low, value_id high);
 value_id build_cast(struct build *b, enum dtype to, value_id x);
 // lanes of n values dealt out in turn, those of the part
 value_id build_zip(struct build *b, uint32_t lanes, uint32_t n, const value_id *args, uint32_t part);
@@ -50,12 +51,20 @@ void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m,
 void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
                 struct loop_bounds terms, bool accumulate, bool is_placed,
                 bool is_copied);
+// the same of words of two terms (i32 in a, b and the strip)
+void build_tile_of_pairs(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
+                         const struct loop_area *areas, struct loop_bounds terms, bool accumulate, bool is_placed,
+                         bool is_copied);
 // the same areas; a and b: rows along their terms, with strides; step: from a column of the result to the next
 void build_dot(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
                int64_t step, struct loop_bounds terms, bool accumulate);
 // to[k][l] = from[l][k * step], l < rows, k < columns; rounds: to bf16
 void build_transpose(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from, int64_t step,
                      struct loop_bounds rows, struct loop_bounds columns, bool rounds);
+// to[k][l] = the pair of from[l][k * step] and from[l][k * step + apart], the latter 0 from k = second on
+void build_transpose_to_pairs(struct build *b, struct loop_type t, struct loop_area to, struct loop_area from,
+                              int64_t step, int64_t apart, struct loop_bounds rows, struct loop_bounds columns,
+                              struct loop_bounds second);
 // to = M from M' for each of columns patches of each row, M = transform_table[m]
 struct loop_patches { struct loop_area area; struct loop_patch patch; };
 void build_transform(struct build *b, struct loop_type t, enum loop_matrix_name m, struct loop_patches to,

@@ -38,7 +38,10 @@
 //    lane i gets lane i + half until one is left. transpose: to[k][l] =
 //    from[l][k * stride] for l < low, k < high, in order of k; low is at most lanes, and up to `lanes`
 //    elements of a row of `to` are written, those after l of no certain value; if it rounds, each is
-//    rounded to bf16. transform: patch l of row k of `to` is M x M' for patch l of row k of `from` and the matrix M, for
+//    rounded to bf16. A tile of pairs takes i32 words of two bf16 (`pair`) in a, b and the strip: a word has two terms
+//    of its element, which are added as vdpbf16ps does, the upper half first, each like fma, denormals 0 before and after.
+//    A transposition to pairs: to[k][l] = pair(from[l][k * stride], from[l][k * stride + apart]), where k < second, else
+//    pair(from[l][k * stride], 0); `second` is high or less. transform: patch l of row k of `to` is M x M' for patch l of row k of `from` and the matrix M, for
 //    l < columns, k < rows; row by row, and patches of a row in ascending order. Up to a whole number
 //    of `lanes` patches of a row are read and written, those after the last of no certain value.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
@@ -131,6 +134,9 @@ struct loop_stmt {
     uint32_t rows, vectors;
     bool accumulate;
     bool rounds;             // transpose: to bf16, as the statement `bf16` does
+    bool is_paired;          // tile, transpose: a word of a packed side has two terms
+    int64_t apart;           // .. transpose: their distance in memory
+    struct loop_bounds second; // .. transpose: rows whose words have the second
     bool is_placed;          // row k of b begins at element places[k] of it
     bool is_copied;          // and a copy of it goes to the strip
     enum loop_matrix_name matrix;   // transform ..
@@ -234,7 +240,8 @@ struct loop_target {
     // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
     bool scalar;
     enum loop_convolution { CONVOLUTION_auto, CONVOLUTION_direct, CONVOLUTION_f2, CONVOLUTION_f4 } convolution;
-    bool bf16;               // products of packed sides take factors rounded to bf16
+    bool bf16;               // products of packed sides take factors rounded to bf16 ..
+    bool bf16_pairs;         // .. and are multiplied as such, two terms at a time: the CPU has an instruction for it
     const struct machine *machine; // NULL: the constants that hold without a file
 };
 static inline const struct machine *loop_machine(const struct loop_target *t) {

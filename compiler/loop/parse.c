@@ -472,6 +472,7 @@ static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kin
         s->vectors = count(r, LOOP_MOST_ROWS + 1);
     }
     s->rounds = kind == LOOP_transpose && accept_word(r, "bf16");
+    s->is_paired = kind != LOOP_dot && !s->rounds && accept_word(r, "pairs");
     s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
     s->areas[AREA_to] = area(r, true);
     if (kind == LOOP_dot) {
@@ -499,6 +500,12 @@ static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kin
     } else {
         require(r, "step");
         s->stride = integer(r);
+        if (s->is_paired) {
+            require(r, "apart");
+            s->apart = integer(r);
+            require(r, "second");
+            s->second = bounds(r, "min");
+        }
         require(r, "rows");
         s->low = bounds(r, "min");
         require(r, "columns");

@@ -261,7 +261,7 @@ static void block_statement(struct printer *p, const struct loop_stmt *s) {
     type(p, s->type);
     if (s->kind != LOOP_transpose)
         text_printf(&p->t, " %u x %u", s->rows, s->vectors);
-    text_add(&p->t, s->rounds ? " bf16 " : " ");
+    text_add(&p->t, s->rounds ? " bf16 " : s->is_paired ? " pairs " : " ");
     area(p, &s->areas[AREA_to], true);
     if (s->kind == LOOP_dot)
         text_printf(&p->t, " step %" PRId64, s->stride);
@@ -280,7 +280,12 @@ static void block_statement(struct printer *p, const struct loop_stmt *s) {
         }
         text_add(&p->t, " terms ");
     } else {
-        text_printf(&p->t, " step %" PRId64 " rows ", s->stride);
+        text_printf(&p->t, " step %" PRId64, s->stride);
+        if (s->is_paired) {
+            text_printf(&p->t, " apart %" PRId64 " second ", s->apart);
+            bounds(p, s->second, "min");
+        }
+        text_add(&p->t, " rows ");
         bounds(p, s->low, "min");
         text_add(&p->t, " columns ");
     }

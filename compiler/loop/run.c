@@ -75,6 +75,16 @@ static void put(struct executor *m, const struct loop_area *x, int64_t row, int6
         ((double *)p)[at] = value;
 }
 
+static int32_t get_word(const struct executor *m, const struct loop_area *x, int64_t row,
+                        int64_t column) {
+    return ((const int32_t *)m->buffers[x->buffer])[affine(m, x->at) + row * x->stride + column];
+}
+
+static void put_word(struct executor *m, const struct loop_area *x, int64_t row, int64_t column,
+                     int32_t value) {
+    ((int32_t *)m->buffers[x->buffer])[affine(m, x->at) + row * x->stride + column] = value;
+}
+
 static void load_lane(struct executor *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
     const void *p = m->buffers[s->buffer];
     switch (buffer_dtype(m, s->buffer)) {
@@ -179,6 +189,43 @@ static double round_bf16(double x) {
     return fabs(x) >= ldexp(1, 128) ? copysign(INFINITY, x) : x;
 }
 
+// ---- words of two bf16
+// What vcvtneps2bf16 gives: NaN stays NaN, denormals become 0.
+static uint32_t bf16_bits(double x) {
+    float y = (float)x;
+    uint32_t bits;
+    memcpy(&bits, &y, sizeof bits);
+    if (isnan(y))
+        return bits >> 16 | 0x40;
+    if (fabsf(y) < 0x1p-126f)
+        return bits >> 16 & 0x8000;
+    y = (float)round_bf16(y);
+    memcpy(&bits, &y, sizeof bits);
+    return bits >> 16;
+}
+
+static int32_t pair(double low, double high) {
+    uint32_t bits = bf16_bits(low) | bf16_bits(high) << 16;
+    int32_t word;
+    memcpy(&word, &bits, sizeof word);
+    return word;
+}
+
+static float flushed(float x) { return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x; }
+
+static float half_of(uint32_t word, bool upper) {
+    uint32_t bits = upper ? word & 0xffff0000u : word << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return flushed(x);
+}
+
+// What vdpbf16ps adds to the sum.
+static float add_pair(float sum, uint32_t x, uint32_t y) {
+    sum = flushed(fmaf(half_of(x, true), half_of(y, true), flushed(sum)));
+    return flushed(fmaf(half_of(x, false), half_of(y, false), sum));
+}
+
 static double plain(struct executor *m, const struct loop_stmt *s, uint32_t i) {
     double x = real(m, s->args[0], i), y = s->n_args > 1 ? real(m, s->args[1], i) : 0;
     switch (s->kind) {
@@ -257,6 +304,8 @@ static void compute(struct executor *m, const struct loop_stmt *s) {
         else if (s->kind == LOOP_cast && !dtype_is_real(s->type.dtype) &&
                  !dtype_is_real(type_of(m, s->args[0]).dtype))
             set_whole(m, s->result, i, whole(m, s->args[0], i));
+        else if (s->kind == LOOP_pair)
+            set_whole(m, s->result, i, pair(real(m, s->args[0], i), real(m, s->args[1], i)));
         else if (s->kind == LOOP_apply)
             set(m, s->result, i, apply(m, s, i));
         else
@@ -274,13 +323,29 @@ static int64_t bound(const struct executor *m, struct loop_bounds b, bool low) {
     return best;
 }
 
+// The element of b, of whatever type: its area's row and column.
+static struct loop_area tile_place(const struct executor *m, const struct loop_stmt *s, int64_t k,
+                                   int64_t *row) {
+    const struct loop_area *places = &s->areas[AREA_places];
+    struct loop_area b = s->areas[AREA_b];
+    *row = s->is_placed ? 1 : k;
+    if (s->is_placed)
+        b.stride = ((const int64_t *)m->buffers[places->buffer])[affine(m, places->at) + k];
+    return b;
+}
+
+static int32_t tile_word(const struct executor *m, const struct loop_stmt *s, int64_t k,
+                         int64_t l) {
+    int64_t row;
+    struct loop_area b = tile_place(m, s, k, &row);
+    return get_word(m, &b, row, l);
+}
+
 static double tile_column(const struct executor *m, const struct loop_stmt *s, int64_t k,
                           int64_t l) {
-    const struct loop_area *places = &s->areas[AREA_places];
-    if (!s->is_placed)
-        return get(m, &s->areas[AREA_b], k, l);
-    return get(m, &s->areas[AREA_b], 0,
-               l + ((const int64_t *)m->buffers[places->buffer])[affine(m, places->at) + k]);
+    int64_t row;
+    struct loop_area b = tile_place(m, s, k, &row);
+    return get(m, &b, row, l);
 }
 
 static void copy_strip(struct executor *m, const struct loop_stmt *s) {
@@ -288,7 +353,10 @@ static void copy_strip(struct executor *m, const struct loop_stmt *s) {
     strip.stride = s->vectors * s->type.lanes;
     for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
         for (int64_t l = 0; l < strip.stride; l++)
-            put(m, &strip, k, l, tile_column(m, s, k, l));
+            if (s->is_paired)
+                put_word(m, &strip, k, l, tile_word(m, s, k, l));
+            else
+                put(m, &strip, k, l, tile_column(m, s, k, l));
 }
 
 static void tile(struct executor *m, const struct loop_stmt *s) {
@@ -299,6 +367,11 @@ static void tile(struct executor *m, const struct loop_stmt *s) {
         for (int64_t l = 0; l < s->vectors * s->type.lanes; l++) {
             double sum = 0, from = s->accumulate ? get(m, &s->areas[AREA_to], r, l) : 0;
             for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++) {
+                if (s->is_paired) {
+                    sum = add_pair((float)sum, (uint32_t)get_word(m, &a, k, r),
+                                   (uint32_t)tile_word(m, s, k, l));
+                    continue;
+                }
                 double x = get(m, &a, k, r), y = tile_column(m, s, k, l);
                 sum = f32 ? fmaf((float)x, (float)y, (float)sum) : fma(x, y, sum);
             }
@@ -339,7 +412,22 @@ static void dot(struct executor *m, const struct loop_stmt *s) {
         }
 }
 
+static void transpose_to_pairs(struct executor *m, const struct loop_stmt *s) {
+    int64_t second = bound(m, s->second, false);
+    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
+        for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++) {
+            const struct loop_area *from = &s->areas[AREA_a];
+            double x = get(m, from, l, k * s->stride),
+                   y = k < second ? get(m, from, l, k * s->stride + s->apart) : 0;
+            put_word(m, &s->areas[AREA_to], k, l, pair(x, y));
+        }
+}
+
 static void transpose(struct executor *m, const struct loop_stmt *s) {
+    if (s->is_paired) {
+        transpose_to_pairs(m, s);
+        return;
+    }
     for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
         for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++) {
             double x = get(m, &s->areas[AREA_a], l, k * s->stride);

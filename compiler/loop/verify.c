@@ -135,6 +135,10 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
         if (t != DTYPE_f32)
             fail(v, s, "rounds f32");
         break;
+    case LOOP_pair:
+        if (t != DTYPE_i32 || first != DTYPE_f32 || type_of(v, s->args[1]).dtype != DTYPE_f32)
+            fail(v, s, "makes an i32 of two f32");
+        break;
     case LOOP_quotient:
     case LOOP_remainder:
         if (dtype_is_real(t))
@@ -143,7 +147,7 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
     default:
         break;
     }
-    if (s->kind != LOOP_apply && s->kind != LOOP_cast)
+    if (s->kind != LOOP_apply && s->kind != LOOP_cast && s->kind != LOOP_pair)
         for (uint32_t i = 0; i < s->n_args; i++)
             if (type_of(v, s->args[i]).dtype != t)
                 fail(v, s, "arguments and result differ in type");
@@ -227,9 +231,10 @@ static void check_patches(struct verifier *v, const struct loop_stmt *s, int whi
 static void check_block_statement(struct verifier *v, const struct loop_stmt *s) {
     bool products = s->kind == LOOP_tile || s->kind == LOOP_dot;
     uint32_t lanes = s->type.lanes;
+    enum dtype packed = s->is_paired ? DTYPE_i32 : s->type.dtype;
     if (!dtype_is_real(s->type.dtype))
         fail(v, s, "works on real numbers");
-    if (s->rounds && s->type.dtype != DTYPE_f32)
+    if ((s->rounds || s->is_paired) && s->type.dtype != DTYPE_f32)
         fail(v, s, "rounds f32");
     if (lanes < 2 || (lanes & (lanes - 1)))
         fail(v, s, "lanes are a power of two, 2 at least");
@@ -241,16 +246,18 @@ static void check_block_statement(struct verifier *v, const struct loop_stmt *s)
         check_patches(v, s, AREA_to, m->n_rows);
         check_patches(v, s, AREA_a, m->n_columns);
     }
-    check_area(v, s, &s->areas[AREA_to], s->type.dtype, true);
-    check_area(v, s, &s->areas[AREA_a], s->type.dtype, false);
+    check_area(v, s, &s->areas[AREA_to], products ? s->type.dtype : packed, true);
+    check_area(v, s, &s->areas[AREA_a], products ? packed : s->type.dtype, false);
     if (products)
-        check_area(v, s, &s->areas[AREA_b], s->type.dtype, false);
+        check_area(v, s, &s->areas[AREA_b], packed, false);
     if (s->is_placed)
         check_area(v, s, &s->areas[AREA_places], DTYPE_i64, false);
     if (s->is_copied)
-        check_area(v, s, &s->areas[AREA_strip], s->type.dtype, true);
+        check_area(v, s, &s->areas[AREA_strip], packed, true);
     if (s->kind == LOOP_transpose || s->kind == LOOP_transform)
         check_bounds(v, s, s->low);
+    if (s->kind == LOOP_transpose && s->is_paired)
+        check_bounds(v, s, s->second);
     check_bounds(v, s, s->high);
 }
 
