@@ -21,6 +21,8 @@ enum {
     SUMS = 8,
     NEAR_VECTORS = 128,
     PATCH_VECTORS = 8,
+    EMPTY_ROWS = 4,
+    EMPTY_VECTORS = 2,
     CHUNK = 4096,
     SIDE = 1024,
     MOST_SLOTS = 6
@@ -190,6 +192,15 @@ static void add_transform(struct text *k, uint32_t lanes, const char *name, cons
     add_entry(k, name, (const char *[]){"f32", "f32", NULL});
 }
 
+// A tile or dot of no terms, n times: what its call takes, and that its sums are added to memory.
+static void add_empty(struct text *k, uint32_t lanes, const char *what, const char *sides) {
+    text_printf(k,
+                "kernel @k_%s(in f32 p0, out f32 p1) \"timed\" {\n  for i2 = 0..n {\n"
+                "    %s f32x%u %d x %d p1[0] stride %u %s terms 0\n  }\n}\n\n",
+                what, what, lanes, EMPTY_ROWS, EMPTY_VECTORS, EMPTY_VECTORS * lanes, sides);
+    add_entry(k, what, (const char *[]){"f32", "f32", NULL});
+}
+
 static const char *kernels(struct tune *t) {
     struct text k;
     text_init(&k, t->arena);
@@ -216,6 +227,8 @@ static const char *kernels(struct tune *t) {
     add_transform(&k, t->lanes, "patch_in", "input4", 6, 0);
     add_transform(&k, t->lanes, "patch_out", "output4", 0, 6);
     add_transform(&k, t->lanes, "patch_filter", "filter4", 6, 3);
+    add_empty(&k, t->lanes, "tile", "+= p0[0] * p0[0] stride 0");
+    add_empty(&k, t->lanes, "dot", "step 1 += p0[0] stride 0 * p0[0] stride 0");
     text_printf(&k,
                 "kernel @k_share(in f32 p0, out f32 p1) \"timed\" {\n"
                 "  parallel 1 for i2 = 0..n {\n    for i3 = 0..%d {\n"
@@ -323,6 +336,10 @@ static void measure_traffic(struct tune *t) {
     for (int i = 0; i < 2 && a && b && c; i++)
         set(t, i ? MACHINE_far : MACHINE_near,
             3 * (double)sizes[i] / entry_time(t, "add", (int64_t)sizes[i] / 4, a, b, c));
+    if (a && b)
+        set(t, MACHINE_stream,
+            entry_time(t, "sums", (int64_t)sizes[1] / 4, a, b, NULL) * t->machine.clock * 64 /
+                (double)sizes[1]);
     free(a);
     free(b);
     free(c);
@@ -342,6 +359,7 @@ static void measure_operations(struct tune *t) {
         places[i] = (int64_t)(i * 7 % n);
     if (a && b && places) {
         double copying = entry_time(t, "copy", (int64_t)n, a, b, NULL), lanes = t->lanes;
+        set(t, MACHINE_copy, copying * t->machine.clock / NEAR_VECTORS);
         set(t, MACHINE_elementary, beyond(t, "exponential", copying, a, b, NULL));
         set(t, MACHINE_random, beyond(t, "random", copying, places, b, NULL));
         set(t, MACHINE_strided, beyond(t, "strided", copying, a, b, NULL) / lanes);
@@ -366,6 +384,21 @@ static void measure_transforms(struct tune *t) {
         set(t, each[i].row,
             entry_time(t, each[i].name, PATCH_VECTORS * t->lanes, a, b, NULL) * t->machine.clock /
                 (double)(PATCH_VECTORS * elements));
+    free(a);
+    free(b);
+}
+
+static void measure_calls(struct tune *t) {
+    enum { ROUNDS = 1000 };
+    size_t bytes = (EMPTY_ROWS * EMPTY_VECTORS + 1) * t->lanes * sizeof(float);
+    float *a = filled(bytes, 0), *b = filled(bytes, 0);
+    if (a && b) {
+        double clock = t->machine.clock / ROUNDS,
+               call = entry_time(t, "tile", ROUNDS, a, b, NULL) * clock,
+               folded = entry_time(t, "dot", ROUNDS, a, b, NULL) * clock;
+        set(t, MACHINE_call, call);
+        set(t, MACHINE_fold, (folded - call) / (EMPTY_ROWS * EMPTY_VECTORS));
+    }
     free(a);
     free(b);
 }
@@ -484,6 +517,7 @@ static int measure(struct tune *t) {
     measure_traffic(t);
     measure_operations(t);
     measure_transforms(t);
+    measure_calls(t);
     measure_products(t);
     measure_blas(t);
     measure_threads(t);

@@ -16,10 +16,6 @@
 #include "lower.h"
 #include "nest_run.h"
 
-// Bytes of the lines of a side in a piece, of those that tiles read over and over, of the sums.
-static const int64_t SIDE_BYTES = 256 << 10, NEAR_BYTES = 24 << 10, SUM_BYTES = 768 << 10;
-// Cycles of copying a vector; of adding up the lanes of a sum; of a call.
-static const double COPYING = 3, FOLDING = 3, CALLING = 20;
 // A product without another plan: cycles of a multiply-add, in those that it takes at best.
 static const double LEAST_MULTIPLIES = 50e3, MOST_COST = 3;
 enum { LEAST_VECTORS = 6 }; // of terms
@@ -36,14 +32,17 @@ struct plan {
 
 static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static const struct machine *machine_of(const struct plan *x) { return loop_machine(x->target); }
+// Bytes of the lines of a side in a piece, of those that tiles read over and over, of the sums:
+// parts of caches.
+static double side_bytes(const struct plan *x) { return machine_of(x)->cache_2 / 4; }
+static double near_bytes(const struct plan *x) { return machine_of(x)->cache_1 * 3 / 4; }
+static double sum_bytes(const struct plan *x) { return machine_of(x)->cache_2 * 3 / 4; }
 static int64_t planned(const struct plan *x, uint32_t a) {
-    return x->p->whole[a].extent + x->p->whole[a].per_n * x->most;
+    return product_planned(x->p, x->most, a);
 }
 static double count_of(const struct plan *x, enum axis_role role) {
-    double n = 1;
-    for (uint32_t a = 0; a < x->n_axes; a++)
-        n *= x->p->role[a] == role ? (double)planned(x, a) : 1;
-    return n;
+    return product_count(x->p, x->most, x->n_axes, role);
 }
 static uint32_t last_axis(const struct plan *x, enum axis_role role) {
     for (uint32_t a = x->n_axes; a-- > 0;)
@@ -186,6 +185,7 @@ static bool fits_registers(const struct plan *x, uint32_t rows, uint32_t columns
 // Cycles of all columns of the unit axis for a vector of terms and `rows` rows, calls included.
 static double unit_cycles(const struct plan *x, double vectors) {
     const struct nest_dots *d = x->d;
+    const struct machine *m = machine_of(x);
     int64_t extent = d->unit < MAX_AXES ? x->p->block[d->unit] : 1,
             phases = d->unit < MAX_AXES && d->moves[d->unit] ? d->phases[d->unit] : 1;
     double sum = 0;
@@ -195,7 +195,7 @@ static double unit_cycles(const struct plan *x, double vectors) {
         for (int k = 0; k < 2; k++) {
             int64_t columns = k ? rest : x->p->vectors, calls = k ? rest > 0 : full;
             sum += (double)calls * (cycles_of(x, x->p->rows, columns) +
-                                    (CALLING + FOLDING * (double)(x->p->rows * columns)) / vectors);
+                                    (m->call + m->fold * (double)(x->p->rows * columns)) / vectors);
         }
     }
     return sum;
@@ -221,16 +221,18 @@ static double cost_of(struct plan *x) {
         near += (d->moves[d->unit] ? 1 : p->vectors) * d->line[d->unit];
     }
     p->a_count = m * d->a_line + p->lanes;
-    if (p->b_count * x->element > SIDE_BYTES || p->a_count * x->element > SIDE_BYTES ||
-        m * (p->n_columns + 2 * p->lanes) * x->element > SUM_BYTES ||
+    if ((double)(p->b_count * x->element) > side_bytes(x) ||
+        (double)(p->a_count * x->element) > side_bytes(x) ||
+        (double)(m * (p->n_columns + 2 * p->lanes) * x->element) > sum_bytes(x) ||
         (length < LEAST_VECTORS * p->lanes && terms < count_of(x, AXIS_term)))
         return 1e9;
     double vectors = (double)rounded(length, p->lanes) / p->lanes;
     double cost = unit_cycles(x, vectors) / (unit * p->rows) * (double)m / (double)p->n_rows;
-    if (near * x->element > NEAR_BYTES)
+    if ((double)(near * x->element) > near_bytes(x))
         cost *= 1.25;
     cost *= vectors * p->lanes / terms;
-    cost += COPYING * (1 / columns + (double)p->b_count / (columns * terms * (double)p->n_rows));
+    cost += 3 * machine_of(x)->copy *
+            (1 / columns + (double)p->b_count / (columns * terms * (double)p->n_rows));
     double pieces = count_of(x, AXIS_column) / columns * count_of(x, AXIS_batch);
     return cost * (pieces < 2 ? 1.3 : 1 + 0.1 / pieces);
 }

@@ -53,6 +53,9 @@ int64_t product_packed(const struct nest_product *p);   // elements that are pac
 bool dots_plan(struct arena *a, const struct loop_target *t, const struct graph *g, const struct node *n, int64_t most,
                struct nest_product *p);
 int64_t product_line(int64_t n, int64_t lanes, int64_t element);     // elements from a line of n to the next
+// Elements of an axis with `most` samples; of all axes of a role.
+int64_t product_planned(const struct nest_product *p, int64_t most, uint32_t axis);
+double product_count(const struct nest_product *p, int64_t most, uint32_t n_axes, enum axis_role role);
 bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is a loop over pieces of the axis
 
 // ---- winograd.c: makes the product one of transformed patches, if that is possible and faster

@@ -44,17 +44,22 @@ static extent extent_at(const struct candidate *c, uint32_t a) {
 }
 static bool is_dynamic(const struct candidate *c, uint32_t a) { return extent_at(c, a) < 1; }
 
+int64_t product_planned(const struct nest_product *p, int64_t most, uint32_t axis) {
+    return p->whole[axis].extent + p->whole[axis].per_n * most;
+}
+double product_count(const struct nest_product *p, int64_t most, uint32_t n_axes,
+                     enum axis_role role) {
+    double n = 1;
+    for (uint32_t a = 0; a < n_axes; a++)
+        n *= p->role[a] == role ? (double)product_planned(p, most, a) : 1;
+    return n;
+}
 // Elements of an axis in this class.
 static int64_t planned(const struct candidate *c, uint32_t a) {
-    const struct nest_axis *x = &c->p->whole[a];
-    return x->extent + x->per_n * c->most;
+    return product_planned(c->p, c->most, a);
 }
-
 static double count_of(const struct candidate *c, enum axis_role role) {
-    double n = 1;
-    for (uint32_t a = 0; a < c->n_axes; a++)
-        n *= c->p->role[a] == role ? (double)planned(c, a) : 1;
-    return n;
+    return product_count(c->p, c->most, c->n_axes, role);
 }
 
 // ---- roles

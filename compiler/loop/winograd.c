@@ -10,15 +10,12 @@
 
 #include "lower.h"
 
-// Bytes: of what a piece needs at once, which lies on the stack; of a block's products, in a
-// second-level cache; of what a third-level cache holds.
-static const double PIECE_BYTES = 4 << 20, PRODUCT_BYTES = 256 << 10, CACHE_BYTES = 16 << 20;
+// Bytes of what a piece needs at once, which lies on the stack.
+static const double PIECE_BYTES = 4 << 20;
 // Fewer rows or channels do not repay the transforms.
 enum { LEAST_SIDE = 12, MOST_SHAPES = 16 };
-// Cycles: of a tile or dot besides its multiply-adds; of a line of 64 bytes from the third-level
-// cache, and from memory where lines follow each other; of a vector that is copied, and the vectors
-// that a line of a picture costs besides.
-static const double START = 24, NEAR = 5, FAR = 8, COPY = 1, LINE = 8;
+// Cycles of 64 bytes from the third-level cache.
+static const double NEAR = 5;
 
 struct search {
     const struct loop_target *target;
@@ -36,14 +33,13 @@ struct search {
     struct nest_winograd w;
 };
 
+// Bytes of a block's products: part of the second-level cache.
+static double product_bytes(const struct search *s) { return s->m->cache_2 / 4; }
 static int64_t planned(const struct search *s, uint32_t a) {
-    return s->p->whole[a].extent + s->p->whole[a].per_n * s->most;
+    return product_planned(s->p, s->most, a);
 }
 static double count_of(const struct search *s, enum axis_role role) {
-    double n = 1;
-    for (uint32_t a = 0; a < s->n_axes; a++)
-        n *= s->p->role[a] == role ? (double)planned(s, a) : 1;
-    return n;
+    return product_count(s->p, s->most, s->n_axes, role);
 }
 static int64_t ceil_of(int64_t n, int64_t by) { return (n + by - 1) / by; }
 static int64_t rounded(int64_t n, int64_t to) { return ceil_of(n, to) * to; }
@@ -185,7 +181,7 @@ static double picture_cycles(const struct search *s, const struct plan *is, int6
             high = ceil_of(is->axis == down ? is->by : planned(s, (uint32_t)down), m);
     double e = (double)((m + 2) * (m + 2)), lines = (double)(rows * m + rows / high * 2);
     return (double)(rows * vectors) * e * s->m->patch_in +
-           lines * ((double)(vectors * m) + LINE) * COPY;
+           lines * ((double)(vectors * m) * s->m->copy + s->m->line);
 }
 static double result_cycles(const struct search *s, const struct plan *is, int64_t patches) {
     int64_t m = is->outputs, right = ceil_of(planned(s, s->w.b.space[1]), m);
@@ -244,7 +240,7 @@ static void try_pictures(const struct search *s, struct plan is, struct plan *be
            c = count_of(s, AXIS_term) / (WINOGRAD_TAPS * WINOGRAD_TAPS),
            row_bytes = e * (double)(line * s->element), input = row_bytes * c,
            filters = e * (double)s->element * k * c;
-    int64_t rows = (int64_t)(PRODUCT_BYTES / row_bytes) / block * block;
+    int64_t rows = (int64_t)(product_bytes(s) / row_bytes) / block * block;
     if (input > PIECE_BYTES)
         return;
     rows = rows < 24 ? rounded(24, block) : rows;
@@ -253,11 +249,11 @@ static void try_pictures(const struct search *s, struct plan is, struct plan *be
     double lines = ceil(is.tile_vectors * (double)(p->lanes * s->element) / 64),
            term = term_cycles(s, is.tile_rows, is.tile_vectors, is.tile_vectors) + lines,
            pieces = number_of_pieces(s, patches, m) * count_of(s, AXIS_batch);
-    is.cycles = e * k / (double)block * (double)(padded / width) * (term * c + START);
+    is.cycles = e * k / (double)block * (double)(padded / width) * (term * c + s->m->call);
     is.cycles += c * picture_cycles(s, &is, patches) + k * result_cycles(s, &is, patches);
-    if (input > 2 * PRODUCT_BYTES) // again for each block of rows
+    if (input > 2 * product_bytes(s)) // again for each block of rows
         is.cycles += input / 64 * NEAR * (double)(1 + ceil_of(p->n_rows, is.rows));
-    is.cycles += filters / 64 * (filters > CACHE_BYTES ? FAR : filters > PRODUCT_BYTES ? NEAR : 0);
+    is.cycles += filters / 64 * (filters > s->m->cache_3 ? s->m->stream : filters > product_bytes(s) ? NEAR : 0);
     is.cycles = is.cycles * pieces + count_of(s, AXIS_batch) * k * c * e * s->m->patch_filter;
     is.cycles *= pieces < 2 ? 1.3 : 1;
     consider(best, is);
@@ -280,11 +276,11 @@ static void try_filters(const struct search *s, struct plan is, struct plan *bes
         return;
     double term = term_cycles(s, is.tile_rows, is.tile_vectors, is.tile_rows),
            dots = e * k * c / (is.tile_rows * is.tile_vectors);
-    is.cycles = dots * (term * ceil((double)patches / p->lanes) + START +
+    is.cycles = dots * (term * ceil((double)patches / p->lanes) + s->m->call +
                         s->m->fold * is.tile_rows * is.tile_vectors);
     is.cycles += (k + c) * picture_cycles(s, &is, patches);
-    is.cycles += (input > 2 * PRODUCT_BYTES ? 2 * input / 64 * NEAR : 0) +
-                 (products > PRODUCT_BYTES ? products / 64 * NEAR : 0);
+    is.cycles += (input > 2 * product_bytes(s) ? 2 * input / 64 * NEAR : 0) +
+                 (products > product_bytes(s) ? products / 64 * NEAR : 0);
     is.cycles = blocks * (is.cycles * pieces + e * k * c / p->lanes * s->m->patch_filter * 2);
     is.cycles *= blocks < 2 ? 1.3 : 1;
     consider(best, is);
