@@ -40,9 +40,19 @@ static inline bool run_lane_is_output(const struct run *r) {
     return r->p->lane >= 0 && (uint32_t)r->p->lane < r->p->n_out;
 }
 
-// nest.c: the body at element `e` of the tile; all tiles of a plan, from the origins on
+static inline bool run_is_arg(enum reducer r) { return r == RED_argmax || r == RED_argmin; }
+
+// nest.c: element `at` of the axis' part that is walked, counted from its origin in steps of its
+// scale
+void run_set_base(struct run *r, uint32_t a, struct loop_affine at);
+value_id run_lanes_below(struct run *r, struct loop_affine at, struct loop_affine bound);
+struct loop_affine run_extent(struct run *r, uint32_t axis);
+// the body at element `e` of the tile; all tiles of a plan, from the origins on
 void run_point(struct run *r, uint32_t e, bool vector);
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
+// reduce.c: the sums (products, ..) of a tile's elements; of an arg reducer, `best` (if not NULL)
+// gets the values chosen
+void nest_reduce(struct run *r, uint32_t n_elements, value_id *result, value_id *best);
 // guards.c
 struct guard_use {
     struct guard guard;
