@@ -11,6 +11,7 @@ struct verifier {
     uint8_t *visible;  // by value: may be used here
     uint8_t *defined;  // by value: some statement defined it
     uint8_t *variable; // by value: a loop variable or n
+    bool no_locals;    // outside the kernel's parallel loops
     const char *wrong;
 };
 
@@ -157,6 +158,14 @@ static void check_value(struct verifier *v, const struct loop_stmt *s) {
     define(v, s, s->result);
 }
 
+static void check_buffer(struct verifier *v, const struct loop_stmt *s, uint32_t buffer) {
+    const struct loop_kernel *k = v->k;
+    if (buffer >= k->params.n + k->locals.n)
+        fail(v, s, "names no buffer");
+    else if (buffer >= k->params.n && v->no_locals)
+        fail(v, s, "a local belongs to the parallel loop");
+}
+
 static void check_memory(struct verifier *v, const struct loop_stmt *s) {
     const struct loop_kernel *k = v->k;
     check_arguments(v, s);
@@ -169,10 +178,9 @@ static void check_memory(struct verifier *v, const struct loop_stmt *s) {
         (type_of(v, s->mask).dtype != DTYPE_bool ||
          !lanes_fit(type_of(v, s->mask).lanes, s->type.lanes)))
         fail(v, s, "the mask is no bool of these lanes");
-    if (s->buffer >= k->params.n + k->locals.n) {
-        fail(v, s, "names no buffer");
+    check_buffer(v, s, s->buffer);
+    if (v->wrong)
         return;
-    }
     bool param = s->buffer < k->params.n;
     enum dtype t =
         param ? k->params.at[s->buffer].dtype : k->locals.at[s->buffer - k->params.n].dtype;
@@ -206,10 +214,9 @@ static void check_area(struct verifier *v, const struct loop_stmt *s, const stru
                        enum dtype t, bool written) {
     const struct loop_kernel *k = v->k;
     check_affine(v, s, x->at);
-    if (x->buffer >= k->params.n + k->locals.n) {
-        fail(v, s, "names no buffer");
+    check_buffer(v, s, x->buffer);
+    if (v->wrong)
         return;
-    }
     bool param = x->buffer < k->params.n;
     if ((param ? k->params.at[x->buffer].dtype : k->locals.at[x->buffer - k->params.n].dtype) != t)
         fail(v, s, "the buffer has another type");
@@ -264,6 +271,7 @@ static void check_block_statement(struct verifier *v, const struct loop_stmt *s)
 static void check_control(struct verifier *v, const struct loop_stmt *s, uint32_t depth) {
     const struct loop_kernel *k = v->k;
     uint8_t *before = arena_copy(v->arena, v->visible, k->values.n);
+    bool no_locals = v->no_locals;
     if (s->kind == LOOP_if) {
         check_arguments(v, s);
         if (!v->wrong &&
@@ -282,6 +290,7 @@ static void check_control(struct verifier *v, const struct loop_stmt *s, uint32_
             fail(v, s, "a parallel loop stands at the top and carries nothing");
         memset(v->visible, 0, k->values.n);
         v->visible[LOOP_N] = 1;
+        v->no_locals = false;
     }
     if (s->kind == LOOP_for) {
         define(v, s, s->variable);
@@ -300,6 +309,7 @@ static void check_control(struct verifier *v, const struct loop_stmt *s, uint32_
             fail(v, s, "a carried value changes its type");
     }
     memcpy(v->visible, before, k->values.n);
+    v->no_locals = no_locals;
     for (uint32_t i = 0; i < s->n_carried; i++)
         define(v, s, s->carried[i].result);
 }
@@ -324,6 +334,8 @@ static const char *check_kernel(struct arena *a, const struct loop_kernel *k) {
     v.defined = NEW_ARRAY(a, k->values.n, uint8_t);
     v.variable = NEW_ARRAY(a, k->values.n, uint8_t);
     v.visible[LOOP_N] = v.defined[LOOP_N] = v.variable[LOOP_N] = 1;
+    for (uint32_t i = 0; i < k->body.stmts.n; i++)
+        v.no_locals |= k->body.stmts.at[i]->chunk > 0;
     check_block(&v, &k->body, 0);
     return v.wrong;
 }
