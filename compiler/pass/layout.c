@@ -308,7 +308,7 @@ static node_id turn_node(struct layout *l, node_id n) {
 // Fewer samples leave lanes of a wide vector empty; with more, or with larger tensors, neighbours
 // in an image lie too far apart for the caches.
 enum { LEAST_SAMPLES = 16, MOST_SAMPLES = 1024, MOST_BYTES = 8 << 20 };
-static const double GAIN = 0.85; // what the turned region must cost at most, of the plain one
+static const double GAIN = 0.9; // what the turned region must cost at most, of the plain one
 
 struct region_cost {
     struct layout_cost work;

@@ -10,11 +10,12 @@
 
 #include "internal.h"
 
-enum { LANES = 8, ENOUGH_ROWS = 12, ENOUGH_TERMS = 24, MOST_UNPACKED = 512 };
+enum { LANES = 8, ENOUGH_ROWS = 12, ENOUGH_TERMS = 24, MOST_UNPACKED = 512, LEAST_CHANNELS = 12 };
 
-// Time over that of the multiply-adds alone: packed; by a register tile in a graph's order; of the
-// sum over samples and pixels there, where each tap has lanes of its own; with samples as lanes.
-static const double PACKED = 1.4, TILE = 1.6, LANES_OF_SUM = 3, SAMPLES = 1.25;
+// Time over that of the multiply-adds alone: packed; of transformed patches; by a register tile in a
+// graph's order; of the sum over samples and pixels there, where each tap has lanes of its own; with
+// samples as lanes.
+static const double PACKED = 1.4, PATCHES = 0.8, TILE = 1.6, LANES_OF_SUM = 3, SAMPLES = 1.25;
 
 struct stream {
     double step[MAX_AXES]; // elements of memory
@@ -27,10 +28,20 @@ struct asking {
     struct stream streams[32];
     uint32_t n_streams;
     bool window; // a read with two axes in one index
+    uint32_t three; // how often these are a place and one of three taps beside it
 };
 
 static double size(const struct asking *q, uint32_t a) {
     return (double)graph_extent_max(q->g, q->c.extents[a]);
+}
+
+static bool is_three(const struct asking *q, const struct index *i) {
+    bool found = false, beside = i->n_terms == 2 && i->divisor == 1;
+    for (uint32_t t = 0; beside && t < i->n_terms; t++) {
+        found |= q->c.extents[i->terms[t].ref] == 3;
+        beside &= i->terms[t].coefficient == 1 || i->terms[t].coefficient == -1;
+    }
+    return found && beside;
 }
 
 static void add_stream(expr_id read, void *context) {
@@ -56,6 +67,7 @@ static void add_stream(expr_id read, void *context) {
             s->step[i->terms[t].ref] += (double)(i->terms[t].coefficient / i->divisor) * stride;
         }
         q->window |= n > 1;
+        q->three += n == 2 && is_three(q, i);
         stride *= (double)graph_extent_max(q->g, x->shape[d]);
     }
 }
@@ -137,6 +149,13 @@ static bool is_product(const struct asking *q) {
     return product && body_has_two_sides(q->g, q->c.body);
 }
 
+// A convolution with 3 x 3 filters, or their gradient, as loop/winograd.c would take it.
+// `elements`: of a filter, or of the gradient.
+static bool is_filtered(const struct asking *q, double elements, bool of_filters) {
+    const double taps = 9, sides = of_filters ? LEAST_CHANNELS * LEAST_CHANNELS : LEAST_CHANNELS;
+    return q->three == 2 && q->c.dtype == DTYPE_f32 && elements >= taps * sides;
+}
+
 void layout_cost(struct graph *g, node_id n, struct layout_cost *cost) {
     struct asking q = {.g = g, .c = comp_of(g, n)};
     q.n_axes = q.c.n_out + q.c.n_red;
@@ -152,6 +171,10 @@ void layout_cost(struct graph *g, node_id n, struct layout_cost *cost) {
     if (packed && !q.window) {
         cost->first += points / LANES * PACKED;
         cost->last += points / LANES * PACKED;
+    } else if (packed && is_filtered(&q, samples ? terms : points / terms, !samples)) {
+        cost->first += points / LANES * PATCHES;
+        cost->last += points / LANES *
+                      (samples && terms > MOST_UNPACKED ? PACKED : SAMPLES / filled(most));
     } else if (is_product(&q)) {
         uint32_t axis = samples ? q.c.n_out - 1 : q.n_axes - 1;
         cost->first +=
