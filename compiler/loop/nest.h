@@ -87,6 +87,7 @@ struct nest_product {
     struct nest_axis whole[MAX_AXES]; // extents of the class, in elements
     int64_t block[MAX_AXES];          // elements of an axis that are packed together
     bool limited[MAX_AXES];           // of a block fewer may be there: known at run time
+    bool several[MAX_AXES];           // there is more than one block, as planned
     int64_t a_step[MAX_AXES], b_step[MAX_AXES]; // in memory
     int64_t stride[MAX_AXES];         // among all rows, columns or terms
     uint32_t row;                     // the axis of the rows

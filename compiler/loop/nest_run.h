@@ -70,6 +70,8 @@ void pack_start(struct run *r, const struct nest_product *p);
 void pack_move(struct run *r, uint32_t a, struct loop_affine by);
 void pack_stay(struct run *r, uint32_t a); // back to where the axis begins
 void pack_open(struct run *r, uint32_t a); // a loop over the pieces of an axis
+// Loops over the pieces of output axes, of those with several of them or of the others; the rows' loop if asked for.
+uint32_t pack_open_pieces(struct run *r, bool several, bool rows, uint32_t *open, uint32_t n);
 void pack_close(struct run *r, const uint32_t *axes, uint32_t n);
 struct loop_affine pack_end(struct run *r, uint32_t a);  // elements of an axis
 struct loop_affine pack_left(struct run *r, uint32_t a); // those from the current one on

@@ -2,12 +2,14 @@
 //
 //     pack a, all of it                           once, where a has no samples in it
 //     for pieces of the columns:
-//         for pieces of the terms:
-//             pack b                              [terms][columns]
-//             pack a                              [rows / R][terms][R]
-//             for tiles: sums (+)= a * b          the first of a column copies b
-//         finish the sums                         epilogue maps, stores
+//         for pieces of the rows:
+//             for pieces of the terms:
+//                 pack b                          [terms][columns]
+//                 pack a                          [rows / R][terms][R]
+//                 for tiles: sums (+)= a * b      the first of a column copies b
+//             finish the sums                     epilogue maps, stores
 //
+// If there is one piece of the terms, b is packed once for all pieces of the rows.
 // b is copied along the axis where its memory is contiguous. If that is an axis of columns, a line
 // of the copy is a line of the panel; if it is one of terms, some lines are read first and then
 // transposed. Rows and columns that are not there are computed from whatever the
@@ -58,6 +60,16 @@ void pack_open(struct run *r, uint32_t a) {
     pack_move(r, a, affine_value(r->b->arena, s->variable));
 }
 
+uint32_t pack_open_pieces(struct run *r, bool several, bool rows, uint32_t *open, uint32_t n) {
+    const struct nest_product *p = r->product;
+    for (uint32_t a = 0; a < graph_node(r->k->g, r->k->members[0].node)->rank; a++)
+        if (product_is_cut(p, a) && p->several[a] == several && (rows || a != p->row)) {
+            pack_open(r, a);
+            open[n++] = a;
+        }
+    return n;
+}
+
 void pack_stay(struct run *r, uint32_t a) {
     r->index[a] = affine_constant(0);
     r->origin[a] = affine_constant(r->product->shift[a]);
@@ -68,6 +80,16 @@ void pack_close(struct run *r, const uint32_t *axes, uint32_t n) {
         pack_stay(r, axes[i]);
         build_close(r->b, 0, NULL);
     }
+}
+
+// The rows of the piece at hand, from the current one on.
+static struct loop_bounds piece_rows(struct run *r) {
+    uint32_t a = r->product->row;
+    if (!product_is_cut(r->product, a))
+        return build_bound(r->b, pack_end(r, a));
+    struct loop_bounds high = build_bound(r->b, affine_constant(r->product->block[a]));
+    pack_bound(r, a, &high);
+    return high;
 }
 
 // All of a role's elements in the piece at hand: their planned number, fewer where an axis ends.
@@ -269,8 +291,8 @@ void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct lo
     extent extents[MAX_AXES];
     merge_terms(&x);
     pack_body(r, x.n, extents, p->lanes);
-    r->body.axis[p->row] = affine_add(r->b->arena, r->origin[p->row],
-                                      affine_scale(r->b->arena, row, p->scale[p->row]));
+    r->body.axis[p->row] =
+        affine_shift(affine_scale(r->b->arena, row, p->scale[p->row]), p->shift[p->row]);
     pack_terms(&x, x.n->rank);
 }
 
@@ -278,13 +300,14 @@ static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool w
     const struct nest_product *p = r->product;
     struct build *b = r->b;
     bool outermost = build_is_outside(b);
-    struct loop_stmt *s = build_for(b, build_bound(b, affine_constant(0)),
-                                    build_bound(b, pack_end(r, p->row)), p->rows, 0, NULL);
+    struct loop_stmt *s =
+        build_for(b, build_bound(b, affine_constant(0)),
+                  whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r), p->rows, 0, NULL);
     if (outermost && p->chunk)
         build_parallel(b, 1 + p->n_rows / p->rows / 16);
     struct loop_affine row = affine_value(b->arena, s->variable);
-    pack_panel(r, buffer, affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride)), row,
-               whole);
+    pack_panel(r, buffer, affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride)),
+               affine_add(b->arena, r->index[p->row], row), whole);
     build_close(b, 0, NULL);
 }
 
@@ -349,7 +372,7 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
     struct build *b = r->b;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     bool placed = first || !p->is_copied;
-    struct loop_bounds rows = build_bound(b, pack_end(r, p->row)),
+    struct loop_bounds rows = piece_rows(r),
                        low = build_bound(b, affine_constant(first ? 0 : p->rows));
     if (first && p->is_copied)
         build_add_bound(b, &rows, affine_constant(p->rows), 1, 1);
@@ -379,6 +402,7 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
         a = affine_add(arena, a,
                        affine_scale(arena, r->index[x],
                                     p->role[x] == AXIS_batch  ? p->a_batch[x]
+                                    : p->role[x] == AXIS_row  ? p->a_stride
                                     : p->role[x] == AXIS_term ? p->stride[x] * p->rows
                                                               : 0));
     struct loop_stmt *s = build_for(b, zero, pack_piece(r, AXIS_column, p->n_columns),
@@ -423,17 +447,11 @@ static struct buffers add_buffers(struct run *r) {
     return made;
 }
 
-static void emit_class(struct run *r, const struct buffers *made) {
+// What the loops over pieces of columns and rows have inside.
+static void emit_piece(struct run *r, const struct buffers *made, bool b_is_packed) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    uint32_t outer[MAX_AXES], inner[MAX_AXES], n_outer = 0, n_inner = 0;
-    for (uint32_t a = 0; a < n->rank; a++)
-        if (product_is_cut(p, a)) {
-            pack_open(r, a);
-            outer[n_outer++] = a;
-        }
-    if (!p->empty && !p->dots)
-        set_places(r, made);
+    uint32_t open[MAX_AXES], n_open = 0;
     if (p->cut_terms || p->empty)
         clear(r, r->sums, p->sum_count);
     if (p->dots) {
@@ -443,19 +461,40 @@ static void emit_class(struct run *r, const struct buffers *made) {
     for (uint32_t a = n->rank; a < n->rank + n->n_red && !p->empty; a++)
         if (product_is_cut(p, a)) {
             pack_open(r, a);
-            inner[n_inner++] = a;
+            open[n_open++] = a;
         }
     if (p->dots) {
         dots_emit(r, made->a, made->b);
     } else if (!p->empty) {
-        pack_b(r, made);
+        if (!b_is_packed)
+            pack_b(r, made);
         if (!p->a_whole)
             pack_a(r, made->a, affine_constant(0), false);
         emit_tiles(r, made);
     }
-    pack_close(r, inner, n_inner);
+    pack_close(r, open, n_open);
     run_walk(r, &p->finish, RUN_finish);
-    pack_close(r, outer, n_outer);
+}
+
+// The loop over pieces of the rows is the innermost, unless it is the one that threads share.
+static void emit_class(struct run *r, const struct buffers *made) {
+    const struct nest_product *p = r->product;
+    uint32_t open[MAX_AXES], n_open = pack_open_pieces(r, true, false, open, 0);
+    bool cut = product_is_cut(p, p->row), inside = cut && n_open,
+         before = inside && !p->cut_terms && !p->empty && !p->dots;
+    if (cut && !inside)
+        pack_open(r, p->row);
+    n_open = pack_open_pieces(r, false, false, open, n_open);
+    if (!p->empty && !p->dots)
+        set_places(r, made);
+    if (before)
+        pack_b(r, made);
+    if (inside)
+        pack_open(r, p->row);
+    emit_piece(r, made, before);
+    if (cut)
+        pack_close(r, &p->row, 1);
+    pack_close(r, open, n_open);
 }
 
 void pack_emit(struct run *r) {

@@ -9,6 +9,7 @@
 //
 // A gradient with (i + P - p)/s in it falls into s classes of i and p, each a product of its own.
 // The pieces are cut by extents and the planned batch: a sum has one order, whatever the threads.
+#include <math.h>
 #include <string.h>
 
 #include "lower.h"
@@ -19,6 +20,8 @@
 enum { LEAST_ROWS = 12, LEAST_TERMS = 24, LEAST_FAR_ROWS = 24 };
 // Fewer tiles of the same columns do not repay their copy.
 enum { LEAST_TILES = 10 };
+// Rows of a piece, where they are cut.
+enum { LEAST_PART = 48 };
 static const double LEAST_MULTIPLIES = 100e3;
 
 struct candidate {
@@ -34,9 +37,9 @@ struct candidate {
 static const struct machine *machine_of(const struct candidate *c) {
     return loop_machine(c->target);
 }
-// Bytes of a panel and of the sums of a piece, of a tile's columns: parts of caches.
-static double panel_bytes(const struct candidate *c) { return machine_of(c)->cache_2 / 4; }
-static double sum_bytes(const struct candidate *c) { return machine_of(c)->cache_2 * 3 / 4; }
+// Bytes that stay in the second-level cache while something else passes by; of a tile's columns in
+// the first one.
+static double half_bytes(const struct candidate *c) { return machine_of(c)->cache_2 / 2; }
 static double near_bytes(const struct candidate *c) { return machine_of(c)->cache_1 * 3 / 4; }
 
 static extent extent_at(const struct candidate *c, uint32_t a) {
@@ -154,7 +157,7 @@ static bool find_run(struct candidate *c) {
 // ---- the tile
 // Cycles of one term over its multiply-adds, and the rows that are computed in vain:
 // multiplications and loads go on side by side, the next addition to an accumulator waits for the
-// one before. A strip of b is copied once for all rows; its vectors are read in each tile.
+// one before.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
     const struct machine *x = machine_of(c);
     double n = rows * vectors, bytes = (double)(c->p->lanes * c->element);
@@ -166,7 +169,7 @@ static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vecto
            loads = x->load * (rows + vectors);
     cycles = cycles > loads ? cycles : loads;
     cycles = 0.5 + 0.1 * vectors + (cycles > x->latency ? cycles : x->latency);
-    cycles += x->strip * vectors / (double)tiles + x->packed_load * rows;
+    cycles += x->packed_load * rows;
     return cycles / n * (double)(tiles * rows) / (double)m;
 }
 
@@ -198,6 +201,12 @@ struct cut {
     int64_t by, n;
 };
 enum { MOST_CUTS = 256 };
+struct choice {
+    double cost;
+    uint32_t rows, vectors;
+    struct cut columns, terms;
+    int64_t part; // rows of a piece
+};
 
 static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *cuts) {
     uint32_t n = 0;
@@ -257,38 +266,78 @@ static int64_t b_lines(const struct candidate *c, int64_t terms) {
     return terms;
 }
 
-// Time of a multiply-add with these blocks, relative to the tile alone.
-static double block_cost(struct candidate *c, const struct cut *columns, const struct cut *terms) {
+// What a piece of the rows costs: cycles of a multiply-add of vectors.
+struct piece {
+    const struct cut *columns, *terms;
+    double tile;       // of the tile alone
+    int64_t padded;    // columns, with those computed in vain
+    double b_elements; // of packed b
+    int64_t line;      // of the sums
+};
+
+// Each side is copied for as many pieces of the other as there are; a strip of b for each piece of
+// the rows. What no cache nearby holds has a way to come: `a` for each tile, b for each strip, sums
+// for each piece of the terms.
+static double piece_cost(const struct candidate *c, const struct piece *x, int64_t rows) {
     const struct nest_product *p = c->p;
-    find_slides(c, columns, terms);
-    int64_t width = p->vectors * p->lanes, padded = rounded(columns->n, width),
-            m = rounded(planned(c, p->row), p->rows), lines = b_lines(c, terms->n);
-    double all_columns = count_of(c, AXIS_column), all_terms = count_of(c, AXIS_term);
-    int64_t line = product_line(padded, p->lanes, c->element),
-            b_line = product_line(rounded(b_length(c, columns), width), p->lanes, c->element);
-    if ((double)(rounded(lines, p->lanes) * b_line * c->element) > panel_bytes(c) ||
-        (double)(m * line * c->element) > sum_bytes(c) ||
-        (!p->a_whole && (double)(2 * m * (terms->n + p->lanes) * c->element) > 3 * panel_bytes(c)))
-        return 1e9;
-    bool cut = (double)terms->n < all_terms;
-    double cost = (double)padded / (double)columns->n;
-    cost *= 1 + (cut ? 12.0 : 6.0) / (double)terms->n + 4.0 / (double)columns->n;
-    cost *= 1 + machine_of(c)->packing * (p->role[p->run] == AXIS_term ? 3 : 1) *
-                    (double)(lines * b_length(c, columns)) /
-                    (double)(planned(c, p->row) * columns->n * terms->n);
-    if (!p->a_whole)
-        cost *= 1 + 8.0 / (double)columns->n;
-    if ((double)(terms->n * width * c->element) > near_bytes(c))
-        cost *= 1 + 0.6 / p->rows;
-    double pieces = all_columns / (double)columns->n * count_of(c, AXIS_batch);
-    return cost * (pieces < 2 ? 1.5 : 1 + 0.1 / pieces);
+    const struct machine *m = machine_of(c);
+    double all_rows = (double)planned(c, p->row), all_columns = count_of(c, AXIS_column),
+           all_terms = count_of(c, AXIS_term), columns = (double)x->columns->n,
+           terms = (double)x->terms->n, bytes = c->element,
+           by_row = all_rows < (double)rows ? all_rows : (double)rows,
+           blocks = all_columns / columns * count_of(c, AXIS_batch);
+    bool cut = terms < all_terms, again = (cut || blocks < 2) && by_row < all_rows,
+         turned = p->role[p->run] == AXIS_term;
+    double vector = bytes * p->lanes * m->beyond; // cycles of one that comes from afar
+    double cost = x->tile * (1 + (cut ? 8.0 : 5.0) / terms) * (double)x->padded / columns;
+    cost += m->strip / by_row;
+    cost += (turned ? m->turning : m->packing) * m->multiply * x->b_elements /
+            ((again ? by_row : all_rows) * columns * terms);
+    cost += m->turning * m->multiply / (p->a_whole ? all_columns : columns);
+    if (by_row * terms * bytes > half_bytes(c))
+        cost += m->beyond * bytes / p->vectors;
+    if (x->b_elements * bytes > half_bytes(c) / 2)
+        cost += vector / by_row;
+    if (by_row * (double)x->line * bytes > half_bytes(c))
+        cost += vector * (cut ? 3 : 2) / terms;
+    double pieces = blocks * ceil(all_rows / by_row);
+    return cost * (1 + 4 / columns) * (pieces < 2 ? 1.5 : 1 + 0.05 / pieces);
 }
 
-struct choice {
-    double cost;
-    uint32_t rows, vectors;
-    struct cut columns, terms;
-};
+// The rows of a piece: all, or so many that they stay in a cache, in about equal pieces.
+static double block_cost(struct candidate *c, double tile, struct choice *is) {
+    const struct nest_product *p = c->p;
+    const struct cut *columns = &is->columns, *terms = &is->terms;
+    find_slides(c, columns, terms);
+    int64_t width = p->vectors * p->lanes, all = planned(c, p->row), lines = b_lines(c, terms->n);
+    struct piece x = {
+        .columns = columns, .terms = terms, .tile = tile, .padded = rounded(columns->n, width)};
+    x.line = product_line(x.padded, p->lanes, c->element);
+    int64_t b_line = product_line(rounded(b_length(c, columns), width), p->lanes, c->element);
+    x.b_elements = (double)(lines * b_length(c, columns));
+    double most = 2 * half_bytes(c) / c->element, cost = 1e9;
+    if ((double)(rounded(lines, p->lanes) * b_line) > most)
+        return 1e9;
+    if ((double)(terms->n * width * c->element) > near_bytes(c))
+        x.tile *= 1 + 0.6 / p->rows;
+    double by_terms = half_bytes(c) / c->element / (double)(terms->n + p->lanes),
+           by_sums = most / (double)x.line;
+    int64_t fit = (int64_t)(by_terms < by_sums ? by_terms : by_sums),
+            pieces = fit > 0 ? (all + fit - 1) / fit : all,
+            part = rounded((all + pieces - 1) / pieces, p->rows);
+    if (part >= LEAST_PART && part < all) {
+        is->part = part;
+        cost = piece_cost(c, &x, part);
+    }
+    bool fits = (double)(rounded(all, p->rows) * x.line) <= most &&
+                (p->a_whole || (double)all * (double)(terms->n + p->lanes) <= most);
+    double whole = fits ? piece_cost(c, &x, all) : 1e9;
+    if (whole <= cost) {
+        is->part = all;
+        cost = whole;
+    }
+    return cost;
+}
 
 static void try_blocks(struct candidate *c, uint32_t rows, uint32_t vectors,
                        const struct cut *columns, uint32_t n_columns, const struct cut *terms,
@@ -298,9 +347,10 @@ static void try_blocks(struct candidate *c, uint32_t rows, uint32_t vectors,
     c->p->vectors = vectors;
     for (uint32_t i = 0; i < n_columns && tile < best->cost; i++)
         for (uint32_t k = 0; k < n_terms; k++) {
-            double cost = tile * block_cost(c, &columns[i], &terms[k]);
-            if (cost < best->cost)
-                *best = (struct choice){cost, rows, vectors, columns[i], terms[k]};
+            struct choice is = {0, rows, vectors, columns[i], terms[k], 0};
+            is.cost = block_cost(c, tile, &is);
+            if (is.cost < best->cost)
+                *best = is;
         }
 }
 
@@ -339,9 +389,9 @@ static bool choose_blocks(struct candidate *c) {
     c->p->cost = best.cost;
     c->p->rows = best.rows;
     c->p->vectors = best.vectors;
-    c->p->block[c->p->row] = planned(c, c->p->row);
-    c->p->limited[c->p->row] = is_dynamic(c, c->p->row);
-    c->p->is_copied = planned(c, c->p->row) >= LEAST_TILES * best.rows;
+    c->p->block[c->p->row] = best.part;
+    c->p->limited[c->p->row] = is_dynamic(c, c->p->row) || planned(c, c->p->row) % best.part != 0;
+    c->p->is_copied = best.part >= LEAST_TILES * best.rows;
     c->p->n_columns = set_blocks(c, AXIS_column, best.columns.axis, best.columns.by);
     c->p->n_terms = set_blocks(c, AXIS_term, best.terms.axis, best.terms.by);
     c->p->cut_terms = (double)c->p->n_terms < count_of(c, AXIS_term);
@@ -359,10 +409,10 @@ static void lay_out(struct candidate *c) {
         among[p->role[a]] *= planned(c, a);
     }
     p->n_rows = planned(c, p->row);
-    int64_t padded = rounded(p->n_columns, width), m = rounded(p->n_rows, p->rows),
+    int64_t padded = rounded(p->n_columns, width), m = rounded(p->block[p->row], p->rows),
             terms = p->a_whole ? among[AXIS_term] : p->n_terms;
     p->a_stride = terms + (p->lanes + p->rows - 1) / p->rows; // of each row of a panel
-    p->a_count = m * p->a_stride + p->lanes;
+    p->a_count = (p->a_whole ? rounded(p->n_rows, p->rows) : m) * p->a_stride + p->lanes;
     for (uint32_t a = c->n_axes; a-- > 0;)
         if (p->a_whole && p->role[a] == AXIS_batch) {
             p->a_batch[a] = p->a_count;
@@ -551,20 +601,25 @@ static bool needs_no_packing(const struct candidate *c) {
 }
 
 bool product_is_cut(const struct nest_product *p, uint32_t a) {
-    return p->role[a] != AXIS_row && (p->whole[a].per_n || p->block[a] < p->whole[a].extent);
+    return p->role[a] == AXIS_row ? p->block[a] < p->n_rows
+                                  : p->whole[a].per_n || p->block[a] < p->whole[a].extent;
 }
 
-// Threads share the outermost loop over pieces.
+// Threads share the outermost loop over pieces: of the rows if nothing else is cut.
 static void choose_chunk(struct candidate *c) {
     double multiplies = 2 * count_of(c, AXIS_batch) * count_of(c, AXIS_row) *
                         count_of(c, AXIS_column) * count_of(c, AXIS_term);
-    for (uint32_t a = 0; a < c->n->rank && cost_is_parallel(c->target, multiplies); a++) {
-        if (!product_is_cut(c->p, a))
-            continue;
-        int64_t rounds = planned(c, a) / c->p->block[a];
-        c->p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
-        return;
+    struct nest_product *p = c->p;
+    uint32_t outermost = MAX_AXES;
+    for (uint32_t a = c->n_axes; a-- > 0;) {
+        p->several[a] = p->block[a] < planned(c, a);
+        if (a < c->n->rank && p->several[a] && (a != p->row || outermost == MAX_AXES))
+            outermost = a;
     }
+    if (outermost == MAX_AXES || !cost_is_parallel(c->target, multiplies))
+        return;
+    int64_t rounds = planned(c, outermost) / p->block[outermost];
+    p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
 }
 
 struct nest_product *product_plan(struct arena *a, const struct loop_target *t,

@@ -288,7 +288,7 @@ static void transform_products(struct steps *s, uint32_t a, struct loop_affine f
 static void emit_rows(struct steps *s) {
     struct run *r = s->r;
     uint32_t row = s->p->row;
-    bool cut = s->p->block[row] < s->p->n_rows;
+    bool cut = product_is_cut(s->p, row);
     if (cut)
         pack_open(r, row);
     multiply_filters(s);
@@ -301,11 +301,8 @@ static void emit_rows(struct steps *s) {
 static void emit_pictures(struct steps *s) {
     uint32_t open[MAX_AXES], n_open = 0;
     pack_filters(s);
-    for (uint32_t a = 0; a < s->n->rank; a++)
-        if (product_is_cut(s->p, a)) {
-            pack_open(s->r, a);
-            open[n_open++] = a;
-        }
+    n_open = pack_open_pieces(s->r, true, false, open, n_open);
+    n_open = pack_open_pieces(s->r, false, false, open, n_open);
     start_pictures(s, &s->w->b, s->p->b, s->b);
     emit_rows(s);
     pack_close(s->r, open, n_open);
@@ -379,11 +376,8 @@ static void emit_filters(struct steps *s) {
     struct run *r = s->r;
     const struct nest_product *p = s->p;
     uint32_t outer[MAX_AXES], inner[MAX_AXES], n_outer = 0, n_inner = 0;
-    for (uint32_t a = 0; a < s->n->rank; a++)
-        if (product_is_cut(p, a) || (a == p->row && p->block[a] < p->n_rows)) {
-            pack_open(r, a);
-            outer[n_outer++] = a;
-        }
+    n_outer = pack_open_pieces(r, true, true, outer, n_outer);
+    n_outer = pack_open_pieces(r, false, true, outer, n_outer);
     if (s->w->is_cut_for_terms)
         clear_products(s);
     for (uint32_t a = s->n->rank; a < s->n->rank + s->n->n_red; a++)
