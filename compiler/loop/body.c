@@ -451,7 +451,7 @@ static value_id read_bound(struct body *c, const struct expr *x) {
             continue;
         for (uint32_t d = 0; d < x->n_args; d++) {
             uint32_t axis;
-            CHECK(index_is_axis(c->g, x->args[d], &axis) && axis == d,
+            CHECK(index_is_axis(c->g, x->args[d], &axis) && axis == (c->bound ? c->bound[d] : d),
                   "a fused node is not read at its own index");
         }
         return c->bindings[i].value;

@@ -22,6 +22,7 @@ struct body {
     value_id mask;                       // lanes that exist; 0: all
     uint32_t n_bindings;
     const struct body_binding *bindings;
+    const uint32_t *bound;               // of the node, for each axis of what is bound; NULL: the same
     uint32_t (*buffer)(void *context, node_id n);   // the kernel's parameter for a node
     void *context;
     struct map memo;                     // (expression, mask) -> value, at this point

@@ -174,12 +174,31 @@ void cost_of_node(const struct graph *g, node_id n, double *flops, double *per_s
 }
 
 // ---- what a kernel should take
+static double cost_of_tallies(const struct nest *k, double lanes, double *per_sample) {
+    const struct nest_tallies *t = k->tallies;
+    double fixed = 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        struct map seen;
+        map_init(&seen, k->g->arena);
+        bool samples;
+        double all = terms_of(k->g, graph_node(k->g, t->at[i].node), &samples) *
+                     (1 + operations(k->g, t->at[i].value, &seen)) / lanes;
+        *(samples ? per_sample : &fixed) += all;
+    }
+    return fixed;
+}
+
 // A map's lane cost has the work of all members in it; behind a reduction they come on top.
 void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
     const struct nest_plan *p = &k->plan;
     double lanes = k->product ? k->product->lanes : p->lanes > 0 ? p->lanes : 1;
     *slots = *per_sample = 0;
-    for (uint32_t i = 0; i < k->n_members; i++) {
+    bool folds = k->tallies && !k->product;
+    if (folds)
+        *slots = 2 * (double)k->tallies->count / lanes;
+    else if (k->tallies)
+        *slots = cost_of_tallies(k, lanes, per_sample);
+    for (uint32_t i = folds; i < k->n_members; i++) {
         const struct node *x = graph_node(k->g, k->members[i].node);
         struct map seen;
         map_init(&seen, k->g->arena);

@@ -354,28 +354,82 @@ static void lower_matrix(struct lower *l, node_id n, const struct recognized *r)
     add_verdict(l, n, r->family, s->what);
 }
 
+// What a node of the kernel reads, but for its members and `except`.
+static void use_operands(struct parameters *p, node_id n, node_id except) {
+    struct lower *l = p->l;
+    uint32_t count;
+    const struct operand *operands = group_operands(l, n, &count);
+    for (uint32_t o = 0; o < count; o++) {
+        bool passed = operands[o].node == except;
+        for (uint32_t m = 0; m < p->k->n_members; m++)
+            passed |= p->k->members[m].node == operands[o].node;
+        if (!passed)
+            use_parameter(p, lower_buffer(l, operands[o].node), ACCESS_in);
+    }
+}
+
+// A member that is stored, and whose spread is tallied.
+static bool is_read_again(const struct nest *k, uint32_t i) {
+    const struct nest_tallies *t = k->tallies;
+    bool again = false;
+    for (uint32_t j = 0; t && k->product && i > 0 && j < t->n; j++)
+        again |= t->at[j].spread && graph_expr(k->g, t->at[j].value)->node == k->members[i].node;
+    return again;
+}
+
 static void collect_parameters(struct parameters *p, const struct nest *k) {
     struct lower *l = p->l;
+    const struct nest_tallies *t = k->tallies;
     for (uint32_t i = 0; i < k->n_members; i++) {
-        uint32_t count;
-        const struct operand *operands = group_operands(l, k->members[i].node, &count);
-        for (uint32_t o = 0; o < count; o++) {
-            bool member = false;
-            for (uint32_t m = 0; m < k->n_members; m++)
-                member |= k->members[m].node == operands[o].node;
-            if (!member)
-                use_parameter(p, lower_buffer(l, operands[o].node), ACCESS_in);
-        }
+        const struct nest_tally *folded = t && !k->product && i == 0 ? &t->at[k->tally] : NULL;
+        if (!folded || folded->spread)
+            use_operands(p, k->members[i].node, folded ? graph_expr(l->g, folded->value)->node : 0);
     }
+    for (uint32_t i = 0; t && k->product && i < t->n_sums; i++)
+        if (!t->at[t->sums[i].tally].spread)
+            use_operands(p, t->sums[i].node, 0);
     for (uint32_t i = 0; i < k->n_members; i++)
         if (k->members[i].stored)
-            use_parameter(p, lower_buffer(l, k->members[i].node), ACCESS_out);
+            use_parameter(p, lower_buffer(l, k->members[i].node),
+                          is_read_again(k, i) ? ACCESS_inout : ACCESS_out);
 }
 
 // What the kernel is said to be: its family, what it was recognized as, and its plan.
 struct description {
     const char *family, *kind, *plan, *why_scalar;
 };
+
+static void add_store(struct lower *l, const struct nest_member *m, struct loop_step *s) {
+    double per_sample;
+    if (!m->stored)
+        return;
+    s->bytes += traffic_of_buffer(&l->entry->buffers.at[lower_buffer(l, m->node)], &per_sample);
+    s->bytes_per_sample += per_sample;
+}
+
+// What a step computes and moves: of the sums that a product's kernel takes along, all but adding
+// up their parts.
+static void add_work(struct lower *l, const struct nest *k, struct loop_step *s) {
+    struct nest_member all[NEST_MEMBERS + MOST_TALLIES];
+    const struct nest_tallies *t = k->tallies;
+    uint32_t first = t && !k->product, n = k->n_members - first;
+    memcpy(all, k->members + first, n * sizeof *all);
+    for (uint32_t i = 0; t && k->product && i < t->n_sums; i++)
+        all[n++] = (struct nest_member){.node = t->sums[i].node};
+    cost_of_plan(k, &s->slots, &s->slots_per_sample);
+    traffic_of_members(l->g, n, all, &s->bytes, &s->bytes_per_sample);
+    if (first) {
+        const struct loop_buffer *parts = &l->entry->buffers.at[t->buffer];
+        s->bytes += (double)((1 + t->at[k->tally].spread) * t->count * dtype_size(parts->dtype));
+        add_store(l, &k->members[0], s);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        double flops, per_sample;
+        cost_of_node(l->g, all[i].node, &flops, &per_sample);
+        s->flops += flops;
+        s->flops_per_sample += per_sample;
+    }
+}
 
 static void finish_kernel(struct lower *l, struct build *b, struct parameters *p,
                           const struct nest *k, struct description is) {
@@ -391,14 +445,7 @@ static void finish_kernel(struct lower *l, struct build *b, struct parameters *p
     s->plan = is.plan;
     s->why_scalar = is.why_scalar;
     s->n_verdicts = k->n_members;
-    cost_of_plan(k, &s->slots, &s->slots_per_sample);
-    traffic_of_members(l->g, k->n_members, k->members, &s->bytes, &s->bytes_per_sample);
-    for (uint32_t i = 0; i < k->n_members; i++) {
-        double flops, per_sample;
-        cost_of_node(l->g, k->members[i].node, &flops, &per_sample);
-        s->flops += flops;
-        s->flops_per_sample += per_sample;
-    }
+    add_work(l, k, s);
     add_verdict(l, first, is.family, verdict);
     const char *anchor = l->entry->verdicts.at[l->entry->verdicts.n - 1].name;
     int n = (int)strcspn(anchor, "[ ");   // `%7` of a nameless node's text
@@ -441,6 +488,45 @@ static void add_packed(struct parameters *p, struct nest *k) {
     use_parameter(p, l->entry->buffers.n - 1, ACCESS_inout);
 }
 
+// Memory for the parts of sums that a product's kernel takes along.
+static void add_tallies(struct parameters *p, struct nest *k) {
+    struct lower *l = p->l;
+    struct nest_tallies *t = k->tallies;
+    if (!t)
+        return;
+    if (k->product) {
+        struct loop_buffer b = {.name = "parts",
+                                .dtype = graph_node(l->g, k->members[0].node)->dtype,
+                                .place = PLACE_arena,
+                                .count = t->count * t->n};
+        VEC_PUSH(l->arena, &l->entry->buffers, b);
+        t->buffer = l->entry->buffers.n - 1;
+        for (uint32_t i = 0; i < t->n_sums; i++) {
+            l->nodes[t->sums[i].node].tallies = t;
+            l->nodes[t->sums[i].node].tally = t->sums[i].tally;
+        }
+    }
+    k->tally_parameter = p->n;
+    use_parameter(p, t->buffer, k->product ? ACCESS_out : ACCESS_in);
+}
+
+static void plan_group(struct lower *l, struct nest *k) {
+    node_id n = k->members[0].node;
+    if (k->tallies) {
+        plan_fold(l->arena, l->target, k);
+        return;
+    }
+    k->product = product_plan(l->arena, l->target, l->g, n);
+    if (k->product)
+        tally_collect(l, k);
+    if (l->target->scalar)
+        plan_scalar(k);
+    else if (k->product)
+        plan_finish(l->arena, l->target, k);
+    else
+        plan_nest(l->arena, l->target, k);
+}
+
 static void lower_group(struct lower *l, node_id n) {
     struct recognized r = recognize_node(l->arena, l->g, n);
     struct nest k;
@@ -462,17 +548,14 @@ static void lower_group(struct lower *l, node_id n) {
         if (k.members[i].stored)
             avoid_overwriting(l, k.members[i].node, &k);
     take_over_memory(l, &k);
-    k.product = product_plan(l->arena, l->target, l->g, n);
-    if (l->target->scalar)
-        plan_scalar(&k);
-    else if (k.product)
-        plan_finish(l->arena, l->target, &k);
-    else
-        plan_nest(l->arena, l->target, &k);
+    k.tallies = l->nodes[n].tallies;
+    k.tally = l->nodes[n].tally;
+    plan_group(l, &k);
     struct parameters p = {.l = l, .k = &k};
     struct build b;
     collect_parameters(&p, &k);
     add_packed(&p, &k);
+    add_tallies(&p, &k);
     build_start(&b, l->arena, r.family, graph_node(l->g, n)->origin);
     declare_parameters(&b, &p);
     nest_emit(&b, &k, parameter_of, &p);

@@ -14,6 +14,8 @@ struct lowered_node {
     // of the root: comprehensions and operations that read it, by whatever view; ascending
     uint32_t n_users, *users;
     bool is_output;          // of the root
+    struct nest_tallies *tallies; // a sum whose parts a product's kernel has stored; NULL: not so
+    uint32_t tally;
     bool has_operands;       // group_operands filled the next two
     uint32_t n_operands;
     struct operand *operands;
@@ -80,6 +82,10 @@ double traffic_of_buffer(const struct loop_buffer *b, double *per_sample);
 void group_collect(struct lower *l, node_id first, struct nest *k);
 const struct operand *group_operands(struct lower *l, node_id n, uint32_t *count);
 bool group_reads(struct lower *l, node_id n, node_id what, bool *identity);
+
+// ---- tally.c: sums over the result of a product that its kernel takes along
+void tally_collect(struct lower *l, struct nest *k);   // k->product is there
+void plan_fold(struct arena *a, const struct loop_target *t, struct nest *k);   // (plan.c)
 
 // ---- memplan.c
 void memplan(struct lower *l);

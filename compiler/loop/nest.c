@@ -100,7 +100,7 @@ static enum dtype real_of(const struct graph *g, const struct node *n) {
     return f64 || !f32 ? DTYPE_f64 : DTYPE_f32;
 }
 
-static void enter_node(struct run *r, node_id n, extent *extents) {
+void run_enter(struct run *r, node_id n, extent *extents) {
     const struct node *x = graph_node(r->k->g, n);
     r->node = x;
     r->body.real = real_of(r->k->g, x);
@@ -113,7 +113,7 @@ static void enter_node(struct run *r, node_id n, extent *extents) {
 }
 
 // ---- tiles
-static struct loop_access_at store_place(struct run *r, const struct nest_member *m) {
+struct loop_access_at run_place(struct run *r, const struct nest_member *m) {
     struct body *c = &r->body;
     struct loop_access_at at = {.mask = c->mask, .at = affine_constant(0)};
     for (uint32_t d = 0; d < r->node->rank; d++) {
@@ -136,7 +136,7 @@ static void store_elements(struct run *r, const struct nest_member *m, uint32_t 
     struct waiting *all = NEW_ARRAY(r->b->arena, n, struct waiting);
     for (uint32_t e = 0; e < n; e++) {
         run_point(r, e, run_lane_is_output(r));
-        all[e] = (struct waiting){store_place(r, m), values[e]};
+        all[e] = (struct waiting){run_place(r, m), values[e]};
     }
     zip_store(r, n, all);
 }
@@ -158,7 +158,7 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
         return;
     run_point(r, e, run_lane_is_output(r));
     for (uint32_t i = 0; i < r->k->n_members; i++) {
-        enter_node(r, r->k->members[i].node, extents);
+        run_enter(r, r->k->members[i].node, extents);
         r->b->origin = r->node->origin;
         r->body.n_bindings = i;
         if (r->node->reducer == RED_none) {
@@ -168,16 +168,20 @@ static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *valu
         bindings[i] = (struct body_binding){r->k->members[i].node, values[i * n + e]};
     }
     for (uint32_t i = 0; i < r->k->n_members; i++) {
-        enter_node(r, r->k->members[i].node, extents);
+        run_enter(r, r->k->members[i].node, extents);
         r->b->origin = r->node->origin;
         if (r->k->members[i].stored && !is_zipped(r, &r->k->members[i]))
-            build_store_lanes(r->b, r->body.lanes, store_place(r, &r->k->members[i]),
+            build_store_lanes(r->b, r->body.lanes, run_place(r, &r->k->members[i]),
                               values[i * n + e]);
     }
 }
 
 static void tile(struct run *r) {
     uint32_t n = tile_elements(r);
+    if (r->mode == RUN_spread) {
+        tally_spread(r, n);
+        return;
+    }
     struct body_binding bindings[NEST_MEMBERS];
     value_id *values = NEW_ARRAY(r->b->arena, n * r->k->n_members, value_id);
     extent extents[MAX_AXES];
@@ -192,12 +196,14 @@ static void tile(struct run *r) {
         first = run_is_arg(x->reducer) ? i : first;
     }
     if (n_reductions) {
-        enter_node(r, r->k->members[first].node, extents);
+        run_enter(r, r->k->members[first].node, extents);
         r->b->origin = r->node->origin;
         value_id *best = n_reductions == 2 ? values + (1 - first) * n : NULL;
         r->apart = true;
         if (r->mode == RUN_finish)
             sums_take(r, n, values);
+        else if (r->mode == RUN_fold)
+            tally_fold(r, n, values);
         else
             nest_reduce(r, n, values + first * n, best);
         r->apart = false;
@@ -218,10 +224,12 @@ static void tile(struct run *r) {
     for (uint32_t i = 0; i < r->k->n_members; i++) {
         if (!is_zipped(r, &r->k->members[i]))
             continue;
-        enter_node(r, r->k->members[i].node, extents);
+        run_enter(r, r->k->members[i].node, extents);
         r->b->origin = r->node->origin;
         store_elements(r, &r->k->members[i], n, values + i * n);
     }
+    if (r->n_carried)
+        tally_add(r, n, values);
 }
 
 // ---- output loops
@@ -230,13 +238,21 @@ static void walk(struct run *r, uint32_t i);
 static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct loop_bounds high,
                       int64_t by) {
     uint32_t a = r->p->order[i];
+    uint32_t n = r->n_carried;
+    struct loop_carried carried[MOST_TALLIES * TALLY_JAM];
+    for (uint32_t k = 0; k < n; k++)
+        carried[k] = (struct loop_carried){.first = r->carried[k]};
     bool outermost = build_is_outside(r->b);
-    struct loop_stmt *s = build_for(r->b, low, high, by, 0, NULL);
+    struct loop_stmt *s = build_for(r->b, low, high, by, n, carried);
     if (outermost && r->p->chunk)
         build_parallel(r->b, r->p->chunk);
     run_set_base(r, a, affine_value(r->b->arena, s->variable));
+    for (uint32_t k = 0; k < n; k++)
+        r->carried[k] = carried[k].inside;
     walk(r, i + 1);
-    build_close(r->b, 0, NULL);
+    build_close(r->b, n, r->carried);
+    for (uint32_t k = 0; k < n; k++)
+        r->carried[k] = carried[k].result;
 }
 
 static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
@@ -423,6 +439,10 @@ static void walk(struct run *r, uint32_t i) {
         walk_rounds(r);
         return;
     }
+    if (r->mode == RUN_finish && r->k->tallies && i == r->p->n_kept && !r->n_carried) {
+        tally_walk(r);
+        return;
+    }
     if (i == r->p->n_order) {
         tile(r);
         return;
@@ -451,6 +471,8 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
         r->at[r->p->lane].scale = r->p->zip;
     if (k->product)
         pack_emit(r);
+    else if (k->tallies)
+        run_walk(r, &k->plan, RUN_fold);
     else if (k->plan.strip || k->plan.part)
         strip_emit(r);
     else
@@ -465,3 +487,5 @@ void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode) {
     r->sum_stride = r->product ? r->product->sum_stride : r->sum_stride;
     walk(r, 0);
 }
+
+void run_loops(struct run *r, uint32_t i) { walk(r, i); }

@@ -44,6 +44,7 @@ struct nest_plan {
     enum dtype accumulator;            // of real sums
     double lane_cost, tile_cost;       // vector operations for one element and one lane; tile_cost 0: no tile was looked for
     const char *why_scalar;            // NULL: it is not
+    uint32_t n_kept;                   // of a finish with tallies: they keep so many of the first axes in `order`
 };
 
 enum { WINOGRAD_TAPS = 3 }; // of a filter along an axis
@@ -115,6 +116,29 @@ struct nest_product {
     const struct nest_winograd *winograd; // NULL: term by term
     int64_t chunk;                    // of the parallel outermost loop; 0: none
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
+    int64_t tally_offset, tally_step[MAX_AXES]; // partial sums of the class; from an element of an axis to the next
+};
+
+// Sums over what a product has just computed (tally.c): each piece of the product stores partial sums, and a
+// small kernel adds them up.
+enum { MOST_TALLIES = 8, TALLY_JAM = 2 };
+struct nest_tally {
+    expr_id value;             // is added up; its axes are those of `node`
+    node_id node;              // a sum that it belongs to
+    uint32_t axis[MAX_RANK];   // of the node, for each axis of the product
+    // the squares of its distance from its mean in the piece, which follows from another tally
+    bool spread;
+    uint32_t of;
+};
+struct nest_sum { node_id node; uint32_t tally; };
+struct nest_tallies {
+    const struct nest_product *product;
+    uint64_t kept;             // axes of the product that the sums have, too
+    uint32_t n, n_sums, n_spreads;
+    struct nest_tally at[MOST_TALLIES];
+    struct nest_sum sums[MOST_TALLIES];
+    int64_t count;             // partial sums of one tally
+    uint32_t buffer;           // of the entry
 };
 
 // Both sides as lines along their terms, those of b with room for what the taps reach: a column
@@ -145,6 +169,9 @@ struct nest {
     struct nest_plan plan;
     struct nest_product *product;      // NULL: no packed sides
     uint32_t packed;                   // parameter with the sides that are packed once
+    // with a product: what is tallied of it; else the first member is added up from tally `tally`
+    struct nest_tallies *tallies;      // NULL: neither
+    uint32_t tally, tally_parameter;
 };
 
 // ---- nest.c

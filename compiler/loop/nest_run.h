@@ -10,8 +10,9 @@ struct axis_point { // of an output axis: count elements at base, base + scale, 
     int64_t scale, shift; // the axis is scale * (loop variable) + shift (residue classes)
 };
 // finish: the sums are taken from memory. add: one round; last: after the rounds.
-// part: the sums of a part of the terms are added to those in memory.
-enum run_mode { RUN_whole, RUN_finish, RUN_add, RUN_last, RUN_part };
+// part: the sums of a part of the terms are added to those in memory. spread: over what a finish walked,
+// for its squares alone. fold: the sums are added up from tallies.
+enum run_mode { RUN_whole, RUN_finish, RUN_add, RUN_last, RUN_part, RUN_spread, RUN_fold };
 struct run {
     struct build *b;
     const struct nest *k;
@@ -34,6 +35,9 @@ struct run {
     const int64_t *sum_stride;           // .. and where an element of an axis lies in it
     uint32_t waiting;                    // buffer of the accumulators between rounds
     const struct nest_product *product;  // the class of residues that is emitted
+    uint32_t n_carried;                  // tallies under way, TALLY_JAM vectors each: every loop carries them
+    uint32_t spread;                     // the tally whose squares are added up
+    value_id carried[MOST_TALLIES * TALLY_JAM], mean[MOST_TALLIES * TALLY_JAM];
 };
 
 static inline bool run_lane_is_output(const struct run *r) {
@@ -50,6 +54,9 @@ struct loop_affine run_extent(struct run *r, uint32_t axis);
 // the body at element `e` of the tile; all tiles of a plan, from the origins on
 void run_point(struct run *r, uint32_t e, bool vector);
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
+void run_loops(struct run *r, uint32_t i);                  // from the i-th axis of the order on
+void run_enter(struct run *r, node_id n, extent *extents);  // the body is that of n
+struct loop_access_at run_place(struct run *r, const struct nest_member *m); // where it is stored
 // reduce.c: the sums (products, ..) of a tile's elements; of an arg reducer, `best` (if not NULL)
 // gets the values chosen
 void nest_reduce(struct run *r, uint32_t n_elements, value_id *result, value_id *best);
@@ -101,6 +108,11 @@ void pack_bound(struct run *r, uint32_t a, struct loop_bounds *high); // element
 void strip_emit(struct run *r);
 void sums_take(struct run *r, uint32_t n, value_id *values);
 void sums_add(struct run *r, uint32_t n, const value_id *values);
+// tally.c: the loops inside the kept axes; a tile's values; its squares; the sum from the partial sums
+void tally_walk(struct run *r);
+void tally_add(struct run *r, uint32_t n, const value_id *values);
+void tally_spread(struct run *r, uint32_t n);
+void tally_fold(struct run *r, uint32_t n, value_id *values);
 // zip.c
 struct waiting {
     struct loop_access_at at;

@@ -67,13 +67,14 @@ static void add_index(struct analysis *s, struct stream *x, index_id i, int64_t 
     const struct index *at = graph_index(s->g, i);
     for (uint32_t k = 0; k < at->n_terms; k++) {
         const struct term *t = &at->terms[k];
-        int64_t c = t->coefficient * (t->kind == TERM_axis ? scale_of(s, t->ref) : 1);
+        uint32_t axis = t->kind == TERM_axis && s->axis ? s->axis[t->ref] : t->ref;
+        int64_t c = t->coefficient * (t->kind == TERM_axis ? scale_of(s, axis) : 1);
         if (t->kind == TERM_data)
             x->irregular |= expr_axes(s->g, t->ref);
         else if (t->kind == TERM_axis && c % at->divisor)
-            x->irregular |= (uint64_t)1 << t->ref;
+            x->irregular |= (uint64_t)1 << axis;
         else if (t->kind == TERM_axis)
-            x->step[t->ref] += c / at->divisor * stride;
+            x->step[axis] += c / at->divisor * stride;
     }
 }
 
@@ -125,6 +126,24 @@ static void read_expr(struct analysis *s, expr_id e) {
         read_expr(s, x->args[i]);
 }
 
+// What the tallies of a product read besides, and where they go.
+static void find_tallies(struct analysis *s) {
+    const struct nest_tallies *t = s->k->tallies;
+    uint32_t axis[MAX_AXES];
+    s->inner = false;
+    for (uint32_t i = 0; i < t->n; i++) {
+        for (uint32_t a = 0; a < s->p->n_out; a++)
+            axis[t->at[i].axis[a]] = a;
+        s->axis = axis;
+        map_init(&s->seen, s->arena);
+        read_expr(s, t->at[i].value);
+    }
+    s->axis = NULL;
+    struct stream *x = add_stream(s);
+    for (uint32_t a = 0; a < s->p->n_out; a++)
+        x->step[a] = t->kept >> a & 1 ? s->finish->tally_step[a] : 0;
+}
+
 static void find_streams(struct analysis *s) {
     for (uint32_t i = 0; i < s->k->n_members; i++) {
         const struct node *n = graph_node(s->g, s->k->members[i].node);
@@ -148,6 +167,8 @@ static void find_streams(struct analysis *s) {
         for (uint32_t d = 0; d < n->rank; d++)
             x->step[d] = s->k->members[i].stride[d] * scale_of(s, d);
     }
+    if (s->finish && s->k->tallies)
+        find_tallies(s);
 }
 
 // ---- residue classes: an index (.. + c*o + e*r ..)/s becomes whole when o and r run in steps of s
@@ -721,6 +742,22 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
 }
 
 // ---- what follows the sums of a product
+// The axes that tallies keep go outside; two vectors at a time, for an addition waits for the one
+// before, and a line of the cache is no less.
+static void order_tallies(struct analysis *s) {
+    struct nest_plan *p = s->p;
+    uint64_t kept = s->k->tallies->kept;
+    uint32_t n = 0;
+    for (int inside = 0; inside < 2; inside++) {
+        for (uint32_t a = 0; a < p->n_out; a++)
+            if (!p->axis[a].merged && (kept >> a & 1) == !inside)
+                p->order[n++] = a;
+        p->n_kept = inside ? p->n_kept : n;
+    }
+    if (p->lane >= 0 && plan_extent(s, (uint32_t)p->lane) >= 2 * TALLY_JAM * p->lanes)
+        p->axis[p->lane].jam = TALLY_JAM;
+}
+
 // An axis is walked from its origin over the elements of a piece; extents are counted in steps
 // of 1.
 void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
@@ -740,7 +777,19 @@ void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
         merge_range(s, 0, s->p->n_out);
         order_axes(s->p);
         choose_lane(s);
+        if (k->tallies)
+            order_tallies(s);
     }
+}
+
+// The sum of what a product's pieces have stored: a map but for its first member.
+void plan_fold(struct arena *a, const struct loop_target *t, struct nest *k) {
+    struct analysis *s = NEW(a, struct analysis);
+    *s = (struct analysis){.arena = a, .g = k->g, .target = t, .k = k, .p = &k->plan};
+    plan_scalar(k);
+    s->p->n_red = 0;
+    order_axes(s->p);
+    choose_lane(s);
 }
 
 static const char *product_text(struct arena *a, const struct nest_product *p) {
@@ -761,6 +810,8 @@ const char *plan_text(struct arena *a, const struct nest *k) {
     const struct nest_plan *p = &k->plan;
     if (k->product)
         return product_text(a, k->product);
+    if (k->tallies)
+        return arena_printf(a, "added up from parts, %u lanes", p->lanes);
     struct text t;
     text_init(&t, a);
     bool dot = p->lane >= (int)p->n_out, tile = accumulators(p) > 1;

@@ -26,6 +26,7 @@ struct analysis {
     bool inner;                        // the member being read has the reduction
     int zipped;                        // reduction axis whose terms go to residues of the lane axis; -1: none
     const struct nest_product *finish; // what follows the sums of a product; NULL: a nest
+    const uint32_t *axis;              // of the nest, for each axis of what is read; NULL: the same
 };
 
 // ---- plan.c
