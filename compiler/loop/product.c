@@ -622,6 +622,15 @@ static void choose_chunk(struct candidate *c) {
     p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
 }
 
+// A kernel's scratch memory belongs to its parallel loops, if there are any: all classes have them, or none.
+static void agree_on_chunks(struct nest_product *first) {
+    bool all = true;
+    for (const struct nest_product *p = first; p; p = p->next)
+        all &= p->chunk > 0;
+    for (struct nest_product *p = first; p && !all; p = p->next)
+        p->chunk = 0;
+}
+
 struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
                                   const struct graph *g, node_id n) {
     struct candidate *c = NEW(a, struct candidate);
@@ -650,6 +659,7 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
             *end = c->p;
             end = &c->p->next;
         }
+    agree_on_chunks(first);
     return first;
 }
 
