@@ -49,18 +49,40 @@ LLVMValueRef frame_integer(struct codegen *c, int64_t value) {
     return LLVMConstInt(c->i64, (uint64_t)value, true);
 }
 
+// The argument that stands for an integer, less `plus`; NULL: it is a constant.
+static LLVMValueRef argument_of(const struct frame *f, const int64_t *at, int64_t *plus) {
+    const struct loop_sharing *s = f->kernel->sharing;
+    uint32_t place;
+    if (!s || !map_get(s->places, MAP_PTR(at), &place) || s->argument[place] >= s->n_values)
+        return NULL;
+    *plus = s->plus[place];
+    s->asked[place] = true;
+    return f->arguments[s->argument[place]];
+}
+static LLVMValueRef add(struct codegen *c, LLVMValueRef sum, int64_t plus) {
+    return plus ? LLVMBuildNSWAdd(B, sum, frame_integer(c, plus), "") : sum;
+}
+LLVMValueRef frame_number(struct frame *f, const int64_t *at) {
+    int64_t plus;
+    LLVMValueRef argument = argument_of(f, at, &plus);
+    return argument ? add(f->c, argument, plus) : frame_integer(f->c, *at);
+}
 LLVMValueRef frame_affine(struct frame *f, const struct loop_affine *a) {
     struct codegen *c = f->c;
     LLVMValueRef sum = NULL;
     for (uint32_t i = 0; i < a->n_terms; i++) {
         LLVMValueRef term = frame_value(f, a->terms[i].variable, 1);
         if (a->terms[i].coefficient != 1)
-            term = LLVMBuildNSWMul(B, term, frame_integer(c, a->terms[i].coefficient), "");
+            term = LLVMBuildNSWMul(B, term, frame_number(f, &a->terms[i].coefficient), "");
         sum = sum ? LLVMBuildNSWAdd(B, sum, term, "") : term;
     }
     if (!sum)
-        return frame_integer(c, a->constant);
-    return a->constant ? LLVMBuildNSWAdd(B, sum, frame_integer(c, a->constant), "") : sum;
+        return frame_number(f, &a->constant);
+    int64_t plus = a->constant; // last, so that it is a part of the address
+    LLVMValueRef argument = argument_of(f, &a->constant, &plus);
+    if (argument)
+        sum = LLVMBuildNSWAdd(B, sum, argument, "");
+    return add(c, sum, plus);
 }
 bool frame_is_natural(const struct frame *f, const struct loop_affine *a) {
     bool is_natural = a->constant >= 0;
@@ -102,7 +124,13 @@ LLVMValueRef frame_lanes_from(struct codegen *c, LLVMValueRef base, LLVMTypeRef 
 // ---- values
 static LLVMValueRef emit_constant(struct frame *f, const struct loop_stmt *s) {
     LLVMTypeRef type = frame_type(f->c, s->type);
-    return dtype_is_real(s->type.dtype) ? value_real(type, s->number) : value_int(type, s->whole);
+    if (dtype_is_real(s->type.dtype))
+        return value_real(type, s->number);
+    LLVMValueRef number = frame_number(f, &s->whole);
+    if (LLVMIsConstant(number))
+        return value_int(type, s->whole);
+    number = LLVMBuildIntCast2(f->c->builder, number, value_element(type), true, "");
+    return value_splat(f->c, number, value_lanes(type));
 }
 // Lanes of a contiguous row that lie inside: two scalar limits, one narrow compare each.
 static LLVMValueRef inside_row(struct frame *f, const struct loop_stmt *s, LLVMValueRef at,

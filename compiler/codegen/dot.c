@@ -137,7 +137,7 @@ void emit_dot(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
     LLVMValueRef args[N_DOT_PARAMS] = {[DOT_terms] = terms};
     for (int i = 0; i <= AREA_b; i++) {
         args[DOT_to + 2 * i] = tile_area(f, &s->areas[i], t);
-        args[DOT_to_stride + 2 * i] = frame_integer(c, s->areas[i].stride);
+        args[DOT_to_stride + 2 * i] = frame_number(f, &s->areas[i].stride);
     }
     LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, N_DOT_PARAMS, "");
 }

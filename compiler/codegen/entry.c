@@ -65,10 +65,10 @@ static LLVMValueRef argument(struct entry_frame *f, const struct loop_argument *
     return advance(c, element, f->buffers[a->buffer], linear(f, a->constant, a->per_sample));
 }
 
-static void emit_step(struct entry_frame *f, const struct loop_step *s, LLVMValueRef *kernels) {
+static void emit_step(struct entry_frame *f, const struct loop_step *s, const struct emitted_kernel *kernels) {
     struct codegen *c = f->c;
     uint32_t n = s->n_args;
-    LLVMValueRef *args = NEW_ARRAY(c->arena, n + 1, LLVMValueRef);
+    LLVMValueRef *args = NEW_ARRAY(c->arena, n + 2, LLVMValueRef);
     LLVMTypeRef *types = NEW_ARRAY(c->arena, n + 1, LLVMTypeRef);
     for (uint32_t i = 0; i < n; i++) {
         args[i] = argument(f, &s->args[i]);
@@ -76,8 +76,11 @@ static void emit_step(struct entry_frame *f, const struct loop_step *s, LLVMValu
     }
     LLVMValueRef callee;
     if (s->kernel) {
+        const struct emitted_kernel *k = &kernels[s->kernel - 1];
         args[n++] = f->n;
-        callee = kernels[s->kernel - 1];
+        if (k->numbers)
+            args[n++] = k->numbers;
+        callee = k->function;
     } else {
         callee = emit_runtime_function(c, s->function, n, types);
     }
@@ -106,7 +109,7 @@ static void emit_stepped(struct entry_frame *f, uint32_t step) {
 }
 
 void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,
-                LLVMValueRef *kernels) {
+                const struct emitted_kernel *kernels) {
     LLVMTypeRef params[] = {c->pointer, c->i64};
     const char *name = arena_printf(c->arena, "net.%s", e->name);
     struct entry_frame f = {.c = c, .entry = e};

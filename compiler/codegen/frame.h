@@ -10,6 +10,7 @@ struct frame {
     LLVMValueRef function, *values; // by value_id
     bool *is_natural;               // by value_id: known not to be negative
     LLVMValueRef *buffers;          // parameters, then locals
+    LLVMValueRef *arguments;        // of shared code: the integers that differ
 };
 
 // ---- compute.c: types, integers, values that touch no memory
@@ -19,6 +20,8 @@ LLVMTypeRef frame_type(struct codegen *c, struct loop_type t);
 LLVMValueRef frame_value(struct frame *f, value_id v,
                          uint32_t lanes); // a scalar stands for every lane
 LLVMValueRef frame_integer(struct codegen *c, int64_t value);
+// An integer of a statement: a constant, or an argument where the code is shared.
+LLVMValueRef frame_number(struct frame *f, const int64_t *at);
 LLVMValueRef frame_affine(struct frame *f, const struct loop_affine *a);
 bool frame_is_natural(const struct frame *f, const struct loop_affine *a);
 LLVMValueRef frame_quotient(struct codegen *c, LLVMValueRef a,

@@ -54,8 +54,12 @@ LLVMValueRef emit_declaration(struct codegen *c, const char *name, unsigned n, L
 void emit_attribute(struct codegen *c, LLVMValueRef function, LLVMAttributeIndex at, const char *name);
 LLVMValueRef emit_runtime_function(struct codegen *c, const char *name, unsigned n,
                                    LLVMTypeRef *params);
+struct emitted_kernel {
+    LLVMValueRef function;
+    LLVMValueRef numbers; // its last argument: what differs among kernels of the same code; NULL: none
+};
 void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,
-                LLVMValueRef *kernels);
+                const struct emitted_kernel *kernels);
 
 // ---- values.c: constants, casts and intrinsics on scalars and vectors alike
 LLVMTypeRef value_element(LLVMTypeRef type); // of a vector; the type itself otherwise

@@ -3,9 +3,12 @@
 //
 // A loop becomes a guard and a body that tests at its end; carried values become phis. A parallel
 // loop's body becomes two functions: `kernel.NAME.part`, which has the buffers as parameters so
-// that they are known not to overlap, and `kernel.NAME.chunk`, which takes them out of the context
+// that they are known not to overlap, and `chunk.N` for N buffers, which takes them out of the context
 // that nr_parallel hands on. Nothing is decided here: vectors, tiles and masks stand in the loop IR
 // (loop.h).
+//
+// Where kernels share code (loop/alike.c), it has one more parameter: a constant array of the integers
+// that differ.
 #include "frame.h"
 
 #include <string.h>
@@ -99,7 +102,7 @@ static void emit_loop(struct frame *f, const struct loop_stmt *s, LLVMValueRef l
     }
     emit_block(f, &s->body);
     LLVMValueRef *next_values = carry(f, s);
-    LLVMValueRef next = LLVMBuildNSWAdd(B, variable, frame_integer(c, s->step), "");
+    LLVMValueRef next = LLVMBuildNSWAdd(B, variable, frame_number(f, &s->step), "");
     LLVMBasicBlockRef last = LLVMGetInsertBlock(B);
     LLVMValueRef back =
         LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSLT, next, high, ""), body, after);
@@ -209,6 +212,22 @@ LLVMValueRef emit_function(struct codegen *c, const char *name, unsigned n, LLVM
     LLVMSetCurrentDebugLocation2(B, NULL);
     return function;
 }
+// The integers that differ are read at the top of each function.
+static void load_arguments(struct frame *f) {
+    struct codegen *c = f->c;
+    const struct loop_sharing *s = f->kernel->sharing;
+    if (!s)
+        return;
+    f->arguments = NEW_ARRAY(c->arena, s->n_values, LLVMValueRef);
+    LLVMValueRef from = LLVMGetParam(f->function, f->kernel->params.n + 1);
+    emit_attribute(c, f->function, f->kernel->params.n + 2, "readonly");
+    emit_attribute(c, f->function, f->kernel->params.n + 2, "noalias");
+    for (uint32_t i = 0; i < s->n_values; i++) {
+        LLVMValueRef at = frame_integer(c, i);
+        LLVMValueRef slot = LLVMBuildInBoundsGEP2(B, c->i64, from, &at, 1, "");
+        f->arguments[i] = LLVMBuildLoad2(B, c->i64, slot, "");
+    }
+}
 static struct frame open_frame(struct codegen *c, const struct loop_kernel *k,
                                LLVMValueRef function) {
     struct frame f = {.c = c, .kernel = k, .function = function};
@@ -226,6 +245,7 @@ static struct frame open_frame(struct codegen *c, const struct loop_kernel *k,
     }
     f.values[LOOP_N] = LLVMGetParam(function, k->params.n);
     f.is_natural[LOOP_N] = true;
+    load_arguments(&f);
     return f;
 }
 static void make_locals(struct frame *f) {
@@ -238,14 +258,22 @@ static void make_locals(struct frame *f) {
         f->buffers[f->kernel->params.n + i] = memory;
     }
 }
+// Buffers, n, what differs, begin and end of a part.
 static LLVMTypeRef *kernel_params(struct codegen *c,
-                                  const struct loop_kernel *k) { // buffers, n, begin, end
-    LLVMTypeRef *params = NEW_ARRAY(c->arena, k->params.n + 3, LLVMTypeRef);
-    for (uint32_t i = 0; i < k->params.n; i++)
+                                  const struct loop_kernel *k) {
+    uint32_t n = k->params.n;
+    LLVMTypeRef *params = NEW_ARRAY(c->arena, n + 4, LLVMTypeRef);
+    for (uint32_t i = 0; i < n; i++)
         params[i] = c->pointer;
-    for (uint32_t i = 0; i < 3; i++)
-        params[k->params.n + i] = c->i64;
+    params[n++] = c->i64;
+    if (k->sharing)
+        params[n++] = c->pointer;
+    params[n] = params[n + 1] = c->i64;
     return params;
+}
+// Without those of a part: buffers, n, what differs.
+static uint32_t count_params(const struct loop_kernel *k) {
+    return k->params.n + (k->sharing ? 2 : 1);
 }
 
 // What a debugger and a profile call it: `kernel.LeNet.conv_1.convolution_5`, the layer where it
@@ -260,33 +288,44 @@ static const char *kernel_symbol(struct codegen *c, const struct loop_kernel *k,
 static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k,
                               const struct loop_stmt *s) {
     const char *name = kernel_symbol(c, k, ".part");
-    LLVMValueRef function = emit_function(c, name, k->params.n + 3, kernel_params(c, k), true);
+    uint32_t n = count_params(k);
+    LLVMValueRef function = emit_function(c, name, n + 2, kernel_params(c, k), true);
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
     struct frame f = open_frame(c, k, function);
     make_locals(&f);
-    LLVMValueRef low = frame_bound(&f, &s->low, true), step = frame_integer(c, s->step);
-    LLVMValueRef begin = LLVMBuildNSWMul(B, LLVMGetParam(function, k->params.n + 1), step, "");
-    LLVMValueRef end = LLVMBuildNSWMul(B, LLVMGetParam(function, k->params.n + 2), step, "");
+    LLVMValueRef low = frame_bound(&f, &s->low, true), step = frame_number(&f, &s->step);
+    LLVMValueRef begin = LLVMBuildNSWMul(B, LLVMGetParam(function, n), step, "");
+    LLVMValueRef end = LLVMBuildNSWMul(B, LLVMGetParam(function, n + 1), step, "");
     emit_loop(&f, s, LLVMBuildNSWAdd(B, low, begin, ""), LLVMBuildNSWAdd(B, low, end, ""));
     LLVMBuildRetVoid(B);
     return function;
 }
-// void kernel.NAME.chunk(void *const *context, begin, end): the context holds the buffers, then n.
-static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k, LLVMValueRef part) {
-    LLVMTypeRef params[] = {c->pointer, c->i64, c->i64};
-    LLVMValueRef function = emit_function(c, kernel_symbol(c, k, ".chunk"), 3, params, true);
-    debug_enter(c, function, k->name, k->origins, k->origin);
-    uint32_t n = k->params.n;
-    LLVMValueRef *args = NEW_ARRAY(c->arena, n + 3, LLVMValueRef),
-                 context = LLVMGetParam(function, 0);
+// void chunk.N(void *const *context, begin, end): the context holds the part, then the other of its
+// parameters: N buffers, n, what differs.
+static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k) {
+    LLVMTypeRef params[] = {c->pointer, c->i64, c->i64}, *types = kernel_params(c, k);
+    uint32_t n = count_params(k);
+    const char *name =
+        arena_printf(c->arena, "chunk.%u%s", k->params.n, k->sharing ? ".shared" : "");
+    LLVMValueRef function = LLVMGetNamedFunction(c->module, name);
+    if (function)
+        return function;
+    function = emit_function(c, name, 3, params, true);
+    LLVMSetLinkage(function, LLVMInternalLinkage); // each part of the program has its own
+    LLVMSetVisibility(function, LLVMDefaultVisibility);
+    LLVMValueRef *args = NEW_ARRAY(c->arena, n + 2, LLVMValueRef), part = NULL;
     for (uint32_t i = 0; i <= n; i++) {
         LLVMValueRef at = frame_integer(c, i);
-        LLVMValueRef slot = LLVMBuildInBoundsGEP2(B, c->pointer, context, &at, 1, "");
-        args[i] = LLVMBuildLoad2(B, i < n ? c->pointer : c->i64, slot, "");
+        LLVMValueRef slot =
+            LLVMBuildInBoundsGEP2(B, c->pointer, LLVMGetParam(function, 0), &at, 1, "");
+        if (i == 0)
+            part = LLVMBuildLoad2(B, c->pointer, slot, "");
+        else
+            args[i - 1] = LLVMBuildLoad2(B, types[i - 1], slot, "");
     }
-    args[n + 1] = LLVMGetParam(function, 1);
-    args[n + 2] = LLVMGetParam(function, 2);
-    LLVMBuildCall2(B, LLVMGlobalGetValueType(part), part, args, n + 3, "");
+    args[n] = LLVMGetParam(function, 1);
+    args[n + 1] = LLVMGetParam(function, 2);
+    LLVMBuildCall2(B, LLVMFunctionType(c->nothing, types, n + 2, false), part, args, n + 2, "");
     LLVMBuildRetVoid(B);
     return function;
 }
@@ -300,27 +339,28 @@ static void emit_parallel(struct frame *f, const struct loop_stmt *s) {
     const struct loop_kernel *k = f->kernel;
     LLVMBasicBlockRef here = LLVMGetInsertBlock(B);
     LLVMMetadataRef place = LLVMGetCurrentDebugLocation2(B);
-    LLVMValueRef part = emit_part(c, k, s), chunk = emit_chunk(c, k, part);
+    LLVMValueRef part = emit_part(c, k, s), chunk = emit_chunk(c, k);
     LLVMPositionBuilderAtEnd(B, here);
     debug_resume(c, f->function, k->origins, k->origin);
     LLVMSetCurrentDebugLocation2(B, place);
-    uint32_t n = k->params.n;
+    uint32_t n = count_params(k);
     LLVMTypeRef array = LLVMArrayType2(c->pointer, n + 1);
     LLVMValueRef context = LLVMBuildAlloca(B, array, "context");
     for (uint32_t i = 0; i <= n; i++) {
         LLVMValueRef at = frame_integer(c, i);
         LLVMValueRef slot = LLVMBuildInBoundsGEP2(B, c->pointer, context, &at, 1, "");
-        LLVMBuildStore(B, i < n ? f->buffers[i] : f->values[LOOP_N], slot);
+        LLVMBuildStore(B, i ? LLVMGetParam(f->function, i - 1) : part, slot);
     }
-    LLVMValueRef low = frame_bound(f, &s->low, true), high = frame_bound(f, &s->high, false);
+    LLVMValueRef low = frame_bound(f, &s->low, true), high = frame_bound(f, &s->high, false),
+                 step = frame_number(f, &s->step);
     LLVMValueRef rounds =
-        LLVMBuildNSWAdd(B, LLVMBuildNSWSub(B, high, low, ""), frame_integer(c, s->step - 1), "");
-    rounds = frame_quotient(c, rounds, frame_integer(c, s->step));
+        LLVMBuildNSWAdd(B, LLVMBuildNSWSub(B, high, low, ""), LLVMBuildNSWSub(B, step, frame_integer(c, 1), ""), "");
+    rounds = frame_quotient(c, rounds, step);
     LLVMValueRef zero = frame_integer(c, 0);
     rounds = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntSGT, rounds, zero, ""), rounds, zero, "");
     LLVMTypeRef params[] = {c->pointer, c->pointer, c->i64, c->i64};
     LLVMValueRef run = emit_runtime_function(c, "nr_parallel", 4, params);
-    LLVMValueRef args[] = {chunk, context, rounds, frame_integer(c, s->chunk)};
+    LLVMValueRef args[] = {chunk, context, rounds, frame_number(f, &s->chunk)};
     LLVMBuildCall2(B, LLVMGlobalGetValueType(run), run, args, 4, "");
 }
 
@@ -330,27 +370,62 @@ static bool has_parallel(const struct loop_kernel *k) {
             return true;
     return false;
 }
+// An integer that is an argument in the shape of a kernel, and is none in its code, would be wrong.
+static void check_arguments(const struct loop_kernel *k) {
+    const struct loop_sharing *s = k->sharing;
+    for (uint32_t i = 0; s && i < s->n_places; i++)
+        CHECK(s->argument[i] >= s->n_values || s->asked[i],
+              "kernel `%s`: code leaves out an integer that differs", k->name);
+}
 static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k, bool is_here) {
     const char *name = kernel_symbol(c, k, "");
     LLVMTypeRef *params = kernel_params(c, k);
     if (!is_here)
-        return emit_declaration(c, name, k->params.n + 1, params, true);
-    LLVMValueRef function = emit_function(c, name, k->params.n + 1, params, true);
+        return emit_declaration(c, name, count_params(k), params, true);
+    LLVMValueRef function = emit_function(c, name, count_params(k), params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     struct frame f = open_frame(c, k, function);
     if (!has_parallel(k))
         make_locals(&f);
     emit_block(&f, &k->body);
     LLVMBuildRetVoid(B);
+    check_arguments(k);
     return function;
 }
 
+// The integers of one of the kernels that share code.
+static LLVMValueRef emit_numbers(struct codegen *c, const struct loop_kernel *k) {
+    const struct loop_sharing *s = k->sharing;
+    LLVMValueRef *values = NEW_ARRAY(c->arena, s->n_values, LLVMValueRef);
+    for (uint32_t i = 0; i < s->n_values; i++)
+        values[i] = frame_integer(c, s->values[i]);
+    LLVMValueRef all = LLVMConstArray2(c->i64, values, s->n_values),
+                 table = LLVMAddGlobal(c->module, LLVMTypeOf(all), kernel_symbol(c, k, ".numbers"));
+    LLVMSetInitializer(table, all);
+    LLVMSetGlobalConstant(table, true);
+    LLVMSetLinkage(table, LLVMInternalLinkage);
+    return table;
+}
+
+static bool is_shared(const struct loop_kernel *k) { return k->sharing && k->sharing->code != k; }
+
 void codegen_add_module(struct codegen *c, const struct loop_module *m) {
-    LLVMValueRef *kernels = NEW_ARRAY(c->arena, m->kernels.n, LLVMValueRef);
+    struct emitted_kernel *kernels = NEW_ARRAY(c->arena, m->kernels.n, struct emitted_kernel);
+    struct map code; // kernel -> its number
+    map_init(&code, c->arena);
     for (uint32_t i = 0; i < m->kernels.n; i++) {
+        const struct loop_kernel *k = m->kernels.at[i];
         bool is_here = !c->part_of || c->part_of[i] == c->part;
-        if (is_here || c->part == 0)
-            kernels[i] = emit_kernel(c, m->kernels.at[i], is_here);
+        if (is_shared(k)) {
+            uint32_t at = 0;
+            map_get(&code, MAP_PTR(k->sharing->code), &at);
+            kernels[i].function = kernels[at].function;
+        } else if (is_here || c->part == 0) {
+            kernels[i].function = emit_kernel(c, k, is_here);
+        }
+        if (k->sharing && c->part == 0)
+            kernels[i].numbers = emit_numbers(c, k);
+        map_set(&code, MAP_PTR(k), i);
     }
     for (uint32_t i = 0; c->part == 0 && i < m->entries.n; i++)
         emit_entry(c, m, m->entries.at[i], kernels);

@@ -205,7 +205,7 @@ static void ask_ahead(const struct access *x, bool for_store) {
     struct codegen *c = x->f->c;
     if (!x->stmt->ahead)
         return;
-    LLVMValueRef at = LLVMBuildAdd(B, x->at, frame_integer(c, x->stmt->ahead), ""),
+    LLVMValueRef at = LLVMBuildAdd(B, x->at, frame_number(x->f, &x->stmt->ahead), ""),
                  to = LLVMBuildGEP2(B, x->element, x->f->buffers[x->stmt->buffer], &at, 1, "");
     LLVMValueRef args[] = {to, LLVMConstInt(c->i32, for_store, false),
                            LLVMConstInt(c->i32, 3, false), LLVMConstInt(c->i32, 1, false)};

@@ -285,10 +285,10 @@ void emit_transpose_to_pairs(struct frame *f, const struct loop_stmt *s) {
     }
     LLVMValueRef args[N_PACK_PARAMS] = {
         [PACK_to] = tile_area(f, &s->areas[AREA_to], DTYPE_i32),
-        [PACK_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
+        [PACK_to_stride] = frame_number(f, &s->areas[AREA_to].stride),
         [PACK_from] = tile_area(f, &s->areas[AREA_a], DTYPE_f32),
-        [PACK_from_stride] = frame_integer(c, s->areas[AREA_a].stride),
-        [PACK_step] = frame_integer(c, s->stride),
+        [PACK_from_stride] = frame_number(f, &s->areas[AREA_a].stride),
+        [PACK_step] = frame_number(f, &s->stride),
         [PACK_apart] = frame_integer(c, s->apart),
         [PACK_rows] = frame_bound(f, &s->low, false),
         [PACK_columns] = frame_bound(f, &s->high, false),

@@ -24,12 +24,6 @@ struct part {
 };
 
 // ---- who makes what
-static uint32_t count_statements(const struct loop_block *b) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < b->stmts.n; i++)
-        n += 1 + count_statements(&b->stmts.at[i]->body);
-    return n;
-}
 struct load {
     uint32_t kernel, size;
 };
@@ -45,7 +39,9 @@ static const uint32_t *deal_out(struct arena *a, const struct loop_module *m, ui
     uint32_t *part_of = NEW_ARRAY(a, m->kernels.n + 1, uint32_t), total = 0,
              filled[CODEGEN_MAX_PARTS] = {0};
     for (uint32_t i = 0; i < m->kernels.n; i++) {
-        loads[i] = (struct load){i, count_statements(&m->kernels.at[i]->body)};
+        const struct loop_kernel *k = m->kernels.at[i];
+        bool is_shared = k->sharing && k->sharing->code != k;
+        loads[i] = (struct load){i, is_shared ? 0 : loop_count_statements(&k->body)};
         total += loads[i].size;
     }
     for (uint32_t i = 0; i < m->entries.n; i++)

@@ -221,10 +221,10 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
     LLVMValueRef args[N_TILE_PARAMS] = {
         [TILE_terms] = terms,
         [TILE_to] = tile_area(f, &s->areas[AREA_to], t),
-        [TILE_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
+        [TILE_to_stride] = frame_number(f, &s->areas[AREA_to].stride),
         [TILE_a] = tile_area(f, &s->areas[AREA_a], t),
         [TILE_b] = tile_area(f, &s->areas[AREA_b], t),
-        [TILE_b_stride] = frame_integer(c, s->areas[AREA_b].stride)};
+        [TILE_b_stride] = frame_number(f, &s->areas[AREA_b].stride)};
     if (s->is_placed)
         args[TILE_places] = tile_area(f, &s->areas[AREA_places], DTYPE_i64);
     if (s->is_copied)
@@ -394,10 +394,10 @@ void emit_transpose(struct frame *f, const struct loop_stmt *s) {
     LLVMValueRef function = turn_function(c, s);
     LLVMValueRef args[N_TURN_PARAMS] = {
         [TURN_to] = tile_area(f, &s->areas[AREA_to], t),
-        [TURN_to_stride] = frame_integer(c, s->areas[AREA_to].stride),
+        [TURN_to_stride] = frame_number(f, &s->areas[AREA_to].stride),
         [TURN_from] = tile_area(f, &s->areas[AREA_a], t),
-        [TURN_from_stride] = frame_integer(c, s->areas[AREA_a].stride),
-        [TURN_step] = frame_integer(c, s->stride),
+        [TURN_from_stride] = frame_number(f, &s->areas[AREA_a].stride),
+        [TURN_step] = frame_number(f, &s->stride),
         [TURN_rows] = frame_bound(f, &s->low, false),
         [TURN_columns] = frame_bound(f, &s->high, false)};
     LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, N_TURN_PARAMS, "");

@@ -272,9 +272,9 @@ static LLVMValueRef transform_function(struct codegen *c, const struct loop_stmt
 static void set_side(struct frame *f, const struct loop_stmt *s, int side, LLVMValueRef *args) {
     const struct loop_area *x = &s->areas[side];
     args[PATCH_at] = tile_area(f, x, s->type.dtype);
-    args[PATCH_stride] = frame_integer(f->c, x->stride);
-    args[PATCH_down] = frame_integer(f->c, s->patch[side].down);
-    args[PATCH_right] = frame_integer(f->c, s->patch[side].right);
+    args[PATCH_stride] = frame_number(f, &x->stride);
+    args[PATCH_down] = frame_number(f, &s->patch[side].down);
+    args[PATCH_right] = frame_number(f, &s->patch[side].right);
 }
 
 void emit_transform(struct frame *f, const struct loop_stmt *s) {

@@ -196,6 +196,8 @@ static struct codegen_options code_options(struct session *s) {
 static int generate(struct session *s, enum codegen_output kind, const char *path) {
     const char *error = NULL;
     struct codegen_options co = code_options(s);
+    if (s->o->optimize > 0)
+        loop_share(s->loops, LOOP_MANY_STATEMENTS);
     struct codegen *c = codegen_create(s->model, s->program->name, &s->target, &co, &error);
     if (!c)
         return environment(error, NULL);
@@ -214,6 +216,8 @@ static int link_to(struct session *s, const char *output) {
                            "run it from where it was built",
                            NULL);
     struct codegen_options co = code_options(s);
+    if (s->o->optimize > 0)
+        loop_share(s->loops, LOOP_MANY_STATEMENTS);
     struct codegen_job job = {s->program->name, &s->target, &co, s->loops, s->program};
     uint32_t n = codegen_write_objects(s->model, &job, objects, &error);
     if (!n)

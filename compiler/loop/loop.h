@@ -157,6 +157,9 @@ struct loop_stmt {
 enum loop_access { ACCESS_in, ACCESS_out, ACCESS_inout };
 struct loop_param { const char *name; enum dtype dtype; enum loop_access access; bool shared; };
 struct loop_local { const char *name; enum dtype dtype; int64_t count; };
+// Integers of a kernel's statements, in the order of its text.
+struct loop_numbers { const int64_t **at; uint32_t n, capacity; };
+struct loop_sharing;         // alike.c
 struct loop_kernel {
     const char *name;        // unique in the module: `contraction_3`
     const char *verdict;     // "contraction M=[n] N=120 K=400, tile 4x32"
@@ -166,6 +169,7 @@ struct loop_kernel {
     VEC(struct loop_local) locals;
     VEC(struct loop_type) values;   // [0] unused, [LOOP_N] is n
     struct loop_block body;
+    const struct loop_sharing *sharing;   // NULL: the code is this kernel's alone
 };
 
 // ---- entries
@@ -268,7 +272,27 @@ void loop_print(const struct loop_module *m, FILE *to);
 const char *loop_text(struct arena *a, const struct loop_module *m);
 // canonical: without names
 const char *loop_kernel_text(struct arena *a, const struct loop_kernel *k, bool canonical);
+// The text with `#` for integers that could be arguments, which are added to `open` in turn.
+const char *loop_kernel_shape(struct arena *a, const struct loop_kernel *k, struct loop_numbers *open);
 struct loop_module *loop_parse(struct arena *a, const char *text, size_t n, struct diags *d, file_id f);
+
+// ---- alike.c: kernels that differ in integers only share code
+struct loop_sharing {
+    const struct loop_kernel *code; // whose statements are compiled; it may be the kernel itself
+    const int64_t *values;          // of the arguments, for this kernel
+    uint32_t n_values;
+    // of `code`: where an argument stands for an integer: value + plus
+    const struct map *places;       // address of the integer -> index in the next two
+    const uint32_t *argument;
+    const int64_t *plus;
+    uint32_t n_places;
+    bool *asked;                    // code generation has found the argument of each
+};
+// Does nothing in a module of fewer than `least` statements. Locals of shared code become as large as in
+// any of the kernels.
+enum { LOOP_MANY_STATEMENTS = 6000 }; // LLVM takes seconds for more
+void loop_share(struct loop_module *m, uint32_t least);
+uint32_t loop_count_statements(const struct loop_block *b);
 
 // ---- verify.c: NULL if legal, else what is wrong (in `a`)
 const char *loop_verify(struct arena *a, const struct loop_module *m);

@@ -14,6 +14,9 @@
 //       call @map_1(x, t3)
 //       run nr_gemm_f32(0, 1, 0 + 1*n, &x, ..) "contraction .."
 //     }
+//
+// A kernel's shape is its text with `#` for each integer that code could as well be given: what is left
+// is what kernels have in common that differ in sizes only.
 #include <inttypes.h>
 #include <math.h>
 
@@ -23,6 +26,8 @@ struct printer {
     struct text t;
     const struct loop_kernel *k;
     bool canonical;
+    struct loop_numbers *open; // of a shape: what `#` stands for; NULL: a text
+    bool is_fixed;             // integers stand in the shape too
     uint32_t *number, last; // by value: as printed, 0 not yet
     const uint8_t *is_variable;
 };
@@ -37,43 +42,67 @@ static void value(struct printer *p, value_id v) {
     text_printf(&p->t, "%s%u", p->is_variable[v] ? "i" : "%", p->number[v]);
 }
 
-static void affine(struct printer *p, struct loop_affine x) {
-    for (uint32_t i = 0; i < x.n_terms; i++) {
-        int64_t c = x.terms[i].coefficient;
+// An integer without its sign.
+static void magnitude(struct printer *p, const int64_t *x) {
+    if (p->open && !p->is_fixed) {
+        VEC_PUSH(p->t.arena, p->open, x);
+        text_add_char(&p->t, '#');
+    } else {
+        text_printf(&p->t, "%" PRIu64, *x < 0 ? -(uint64_t)*x : (uint64_t)*x);
+    }
+}
+
+// 0 stands in the shape as well: there is less to compute.
+static void whole(struct printer *p, const int64_t *x) {
+    if (*x == 0) {
+        text_add_char(&p->t, '0');
+        return;
+    }
+    if (*x < 0)
+        text_add_char(&p->t, '-');
+    magnitude(p, x);
+}
+
+static void affine(struct printer *p, const struct loop_affine *x) {
+    for (uint32_t i = 0; i < x->n_terms; i++) {
+        int64_t c = x->terms[i].coefficient;
         if (i)
             text_add(&p->t, c < 0 ? " - " : " + ");
         else if (c < 0)
             text_add(&p->t, "-");
-        if (c != 1 && c != -1)
-            text_printf(&p->t, "%" PRId64 "*", c < 0 ? -c : c);
-        value(p, x.terms[i].variable);
+        if (c != 1 && c != -1) {
+            magnitude(p, &x->terms[i].coefficient);
+            text_add_char(&p->t, '*');
+        }
+        value(p, x->terms[i].variable);
     }
-    if (x.n_terms == 0)
-        text_printf(&p->t, "%" PRId64, x.constant);
-    else if (x.constant)
-        text_printf(&p->t, " %c %" PRId64, x.constant < 0 ? '-' : '+',
-                    x.constant < 0 ? -x.constant : x.constant);
+    if (x->n_terms == 0) {
+        whole(p, &x->constant);
+    } else if (x->constant) {
+        text_add(&p->t, x->constant < 0 ? " - " : " + ");
+        magnitude(p, &x->constant);
+    }
 }
 
-static void bound(struct printer *p, struct loop_bound b) {
-    if (b.multiple != 1)
-        text_printf(&p->t, "%" PRId64 " * ", b.multiple);
-    if (b.divisor != 1 || b.multiple != 1)
+static void bound(struct printer *p, const struct loop_bound *b) {
+    if (b->multiple != 1)
+        text_printf(&p->t, "%" PRId64 " * ", b->multiple);
+    if (b->divisor != 1 || b->multiple != 1)
         text_add(&p->t, "ceil(");
-    affine(p, b.at);
-    if (b.divisor != 1 || b.multiple != 1)
-        text_printf(&p->t, ", %" PRId64 ")", b.divisor);
+    affine(p, &b->at);
+    if (b->divisor != 1 || b->multiple != 1)
+        text_printf(&p->t, ", %" PRId64 ")", b->divisor);
 }
 
 static void bounds(struct printer *p, struct loop_bounds b, const char *of) {
     if (b.n == 1) {
-        bound(p, b.any[0]);
+        bound(p, &b.any[0]);
         return;
     }
     text_printf(&p->t, "%s(", of);
     for (uint32_t i = 0; i < b.n; i++) {
         text_add(&p->t, i ? "; " : "");
-        bound(p, b.any[i]);
+        bound(p, &b.any[i]);
     }
     text_add(&p->t, ")");
 }
@@ -93,7 +122,7 @@ static void buffer(struct printer *p, uint32_t b) {
 static void place(struct printer *p, const struct loop_stmt *s) {
     buffer(p, s->buffer);
     text_add(&p->t, "[");
-    affine(p, s->at);
+    affine(p, &s->at);
     if (s->offset) {
         text_add(&p->t, " + ");
         value(p, s->offset);
@@ -108,14 +137,17 @@ static void lanes_and_mask(struct printer *p, const struct loop_stmt *s) {
         text_add(&p->t, " mask ");
         value(p, s->mask);
     }
-    if (s->ahead)
-        text_printf(&p->t, " ahead %" PRId64, s->ahead);
+    if (s->ahead) {
+        text_add(&p->t, " ahead ");
+        whole(p, &s->ahead);
+    }
 }
 
 static void number(struct printer *p, const struct loop_stmt *s) {
-    if (!dtype_is_real(s->type.dtype))
-        text_printf(&p->t, " %" PRId64, s->whole);
-    else if (isfinite(s->number))
+    if (!dtype_is_real(s->type.dtype)) {
+        text_add_char(&p->t, ' ');
+        whole(p, &s->whole);
+    } else if (isfinite(s->number))
         text_printf(&p->t, " %.17g", s->number);
     else
         text_add(&p->t, isnan(s->number) ? " nan" : s->number > 0 ? " inf" : " -inf");
@@ -137,10 +169,10 @@ static void right_side(struct printer *p, const struct loop_stmt *s) {
     case LOOP_index:
     case LOOP_inside:
         text_add(&p->t, " ");
-        affine(p, s->at);
+        affine(p, &s->at);
         if (s->kind == LOOP_inside) {
             text_add(&p->t, " < ");
-            affine(p, s->bound);
+            affine(p, &s->bound);
         }
         lanes_and_mask(p, s);
         break;
@@ -197,16 +229,23 @@ static void control(struct printer *p, const struct loop_stmt *s, int depth) {
         text_add(&p->t, "if");
         arguments(p, s);
     } else {
-        if (s->chunk)
-            text_printf(&p->t, "parallel %" PRId64 " ", s->chunk);
+        if (s->chunk) {
+            text_add(&p->t, "parallel ");
+            whole(p, &s->chunk);
+            text_add_char(&p->t, ' ');
+        }
         text_add(&p->t, "for ");
         value(p, s->variable);
         text_add(&p->t, " = ");
+        p->is_fixed = s->unroll > 1; // only a loop of known length is unrolled
         bounds(p, s->low, "max");
         text_add(&p->t, "..");
         bounds(p, s->high, "min");
-        if (s->step != 1)
-            text_printf(&p->t, " step %" PRId64, s->step);
+        if (s->step != 1) {
+            text_add(&p->t, " step ");
+            whole(p, &s->step);
+        }
+        p->is_fixed = false;
         if (s->unroll)
             text_printf(&p->t, " unroll %u", s->unroll);
     }
@@ -227,16 +266,22 @@ static void control(struct printer *p, const struct loop_stmt *s, int depth) {
 static void area(struct printer *p, const struct loop_area *x, bool stride) {
     buffer(p, x->buffer);
     text_add(&p->t, "[");
-    affine(p, x->at);
+    affine(p, &x->at);
     text_add(&p->t, "]");
-    if (stride)
-        text_printf(&p->t, " stride %" PRId64, x->stride);
+    if (stride) {
+        text_add(&p->t, " stride ");
+        whole(p, &x->stride);
+    }
 }
 
 static void patches(struct printer *p, const struct loop_stmt *s, int side) {
     const struct loop_patch *x = &s->patch[side];
     area(p, &s->areas[side], true);
-    text_printf(&p->t, " patch %" PRId64 " %" PRId64 " %" PRId64, x->down, x->right, x->apart);
+    text_add(&p->t, " patch ");
+    whole(p, &x->down);
+    text_add_char(&p->t, ' ');
+    whole(p, &x->right);
+    text_printf(&p->t, " %" PRId64, x->apart);
 }
 
 static void transform(struct printer *p, const struct loop_stmt *s) {
@@ -352,22 +397,36 @@ static void kernel(struct printer *p) {
     if (!p->canonical)
         quoted(&p->t, k->verdict);
     text_add(&p->t, " {\n");
-    for (uint32_t i = 0; i < k->locals.n; i++)
-        text_printf(&p->t, "  local local%u: %s[%" PRId64 "]\n", i,
-                    dtype_name(k->locals.at[i].dtype), k->locals.at[i].count);
+    for (uint32_t i = 0; i < k->locals.n; i++) {
+        text_printf(&p->t, "  local local%u: %s[", i, dtype_name(k->locals.at[i].dtype));
+        if (p->open)
+            text_add_char(&p->t, '#');
+        else
+            text_printf(&p->t, "%" PRId64, k->locals.at[i].count);
+        text_add(&p->t, "]\n");
+    }
     block(p, &k->body, 1);
     text_add(&p->t, "}\n");
 }
 
+static const char *kernel_text(struct arena *a, struct printer *p) {
+    text_init(&p->t, a);
+    p->last = LOOP_N;
+    p->number = NEW_ARRAY(a, p->k->values.n, uint32_t);
+    uint8_t *is_variable = NEW_ARRAY(a, p->k->values.n, uint8_t);
+    mark_variables(&p->k->body, is_variable);
+    p->is_variable = is_variable;
+    kernel(p);
+    return text_string(&p->t);
+}
+
 const char *loop_kernel_text(struct arena *a, const struct loop_kernel *k, bool canonical) {
-    struct printer p = {.k = k, .canonical = canonical, .last = LOOP_N};
-    text_init(&p.t, a);
-    p.number = NEW_ARRAY(a, k->values.n, uint32_t);
-    uint8_t *is_variable = NEW_ARRAY(a, k->values.n, uint8_t);
-    mark_variables(&k->body, is_variable);
-    p.is_variable = is_variable;
-    kernel(&p);
-    return text_string(&p.t);
+    return kernel_text(a, &(struct printer){.k = k, .canonical = canonical});
+}
+
+const char *loop_kernel_shape(struct arena *a, const struct loop_kernel *k,
+                              struct loop_numbers *open) {
+    return kernel_text(a, &(struct printer){.k = k, .canonical = true, .open = open});
 }
 
 // ---- entries

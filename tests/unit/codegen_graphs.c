@@ -88,6 +88,8 @@ static int run_module(uint64_t first, int count, struct variant v, const char *r
         return 0;
     }
     struct loop_module *m = loop_lower(a, n, graphs, names, &target.loop);
+    if (v.level > 0)
+        loop_share(m, 0);
     struct compiled code = compiled_open(a, m, &target, v.level, runtime);
     const char *how =
         arena_printf(a, "%s, -O%d, %s", dtype_name(v.real), v.level, v.cpu ? v.cpu : "native");
