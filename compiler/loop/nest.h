@@ -82,6 +82,10 @@ struct nest_dots;
 struct nest_product {
     const struct nest_dots *dots;     // the lanes are terms (dots.c); NULL: they are columns
     struct nest_product *next;        // of the next class of residues
+    // > 0: this class and so many - 1 after it differ by a residue of the last axis alone. Their sums wait side
+    // by side, `sum_at` of each, and are finished together, as neighbours.
+    uint32_t zip;
+    int64_t sum_at;
     expr_id a, b;                     // the factors
     enum axis_role role[MAX_AXES];
     int64_t scale[MAX_AXES], shift[MAX_AXES];

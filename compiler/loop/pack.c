@@ -49,6 +49,14 @@ void pack_start(struct run *r, const struct nest_product *p) {
     }
 }
 
+// Another class, in the piece at hand.
+static void change_class(struct run *r, const struct nest_product *p) {
+    r->product = p;
+    for (uint32_t a = 0; a < MAX_AXES; a++)
+        r->origin[a] =
+            affine_shift(affine_scale(r->b->arena, r->index[a], p->scale[a]), p->shift[a]);
+}
+
 // Opens a loop over the pieces of an axis.
 void pack_open(struct run *r, uint32_t a) {
     const struct nest_product *p = r->product;
@@ -328,12 +336,12 @@ static void pack_whole(struct run *r, uint32_t buffer) {
 }
 
 // ---- tiles
-static void clear(struct run *r, uint32_t buffer, int64_t count) {
+static void clear(struct run *r, uint32_t buffer, int64_t from, int64_t count) {
     const struct nest_product *p = r->product;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     struct loop_stmt *s =
-        build_for(r->b, build_bound(r->b, affine_constant(0)),
-                  build_bound(r->b, affine_constant(count - p->lanes)), p->lanes, 0, NULL);
+        build_for(r->b, build_bound(r->b, affine_constant(from)),
+                  build_bound(r->b, affine_constant(from + count - p->lanes)), p->lanes, 0, NULL);
     struct loop_access_at at = {
         .buffer = buffer, .stride = 1, .at = affine_value(r->b->arena, s->variable)};
     build_store_lanes(r->b, p->lanes, at, build_number(r->b, (struct loop_type){t, p->lanes}, 0));
@@ -379,8 +387,9 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
     struct loop_stmt *s = build_for(b, low, rows, p->rows, 0, NULL);
     struct loop_affine row = affine_value(b->arena, s->variable), origin = affine_constant(0);
     int64_t to = p->sum_stride[p->row];
+    struct loop_affine sum = affine_add(b->arena, column, affine_scale(b->arena, row, to));
     struct loop_area areas[N_AREAS] = {
-        [AREA_to] = {r->sums, affine_add(b->arena, column, affine_scale(b->arena, row, to)), to},
+        [AREA_to] = {r->sums, affine_shift(sum, p->sum_at), to},
         [AREA_a] = {from->a, affine_add(b->arena, a, affine_scale(b->arena, row, p->a_stride)), 0},
         [AREA_b] = {placed ? from->b : from->strip, placed ? column : origin,
                     p->vectors * p->lanes},
@@ -434,7 +443,7 @@ static struct buffers add_buffers(struct run *r) {
         a = larger(a, p->a_whole ? 0 : p->a_count);
         b = larger(b, p->empty ? 0 : p->b_count);
         lines = larger(lines, p->empty ? 0 : p->line_count);
-        sums = larger(sums, p->sum_count);
+        sums = larger(sums, p->sum_at + p->sum_count);
         places = larger(places, p->empty || p->dots ? 0 : p->n_terms);
         strip = larger(strip, p->empty || !p->is_copied ? 0 : p->n_terms * p->vectors * p->lanes);
     }
@@ -447,25 +456,27 @@ static struct buffers add_buffers(struct run *r) {
     return made;
 }
 
-// What the loops over pieces of columns and rows have inside.
-static void emit_piece(struct run *r, const struct buffers *made, bool b_is_packed) {
+// The sums of a class, in a piece of columns and rows.
+static void emit_sums(struct run *r, const struct buffers *made, bool b_is_packed) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     uint32_t open[MAX_AXES], n_open = 0;
-    if (p->cut_terms || p->empty)
-        clear(r, r->sums, p->sum_count);
+    if (p->empty)
+        return;
+    if (p->cut_terms)
+        clear(r, r->sums, p->sum_at, p->sum_count);
     if (p->dots) {
-        clear(r, made->a, p->a_count);
-        clear(r, made->b, p->b_count);
+        clear(r, made->a, 0, p->a_count);
+        clear(r, made->b, 0, p->b_count);
     }
-    for (uint32_t a = n->rank; a < n->rank + n->n_red && !p->empty; a++)
+    for (uint32_t a = n->rank; a < n->rank + n->n_red; a++)
         if (product_is_cut(p, a)) {
             pack_open(r, a);
             open[n_open++] = a;
         }
     if (p->dots) {
         dots_emit(r, made->a, made->b);
-    } else if (!p->empty) {
+    } else {
         if (!b_is_packed)
             pack_b(r, made);
         if (!p->a_whole)
@@ -473,25 +484,40 @@ static void emit_piece(struct run *r, const struct buffers *made, bool b_is_pack
         emit_tiles(r, made);
     }
     pack_close(r, open, n_open);
-    run_walk(r, &p->finish, RUN_finish);
 }
 
-// The loop over pieces of the rows is the innermost, unless it is the one that threads share.
+static void emit_joined(struct run *r, const struct buffers *made) {
+    const struct nest_product *first = r->product, *p = first;
+    for (uint32_t k = 0; k < first->zip; k++, p = p->next) {
+        change_class(r, p);
+        if (!p->empty)
+            set_places(r, made);
+        emit_sums(r, made, false);
+    }
+    change_class(r, first);
+}
+
+// A class, or those that are joined with it. The loop over pieces of the rows is the innermost,
+// unless it is the one that threads share.
 static void emit_class(struct run *r, const struct buffers *made) {
     const struct nest_product *p = r->product;
     uint32_t open[MAX_AXES], n_open = pack_open_pieces(r, true, false, open, 0);
     bool cut = product_is_cut(p, p->row), inside = cut && n_open,
-         before = inside && !p->cut_terms && !p->empty && !p->dots;
+         before = inside && !p->cut_terms && !p->empty && !p->dots && !p->zip;
     if (cut && !inside)
         pack_open(r, p->row);
     n_open = pack_open_pieces(r, false, false, open, n_open);
-    if (!p->empty && !p->dots)
+    if (!p->empty && !p->dots && !p->zip)
         set_places(r, made);
     if (before)
         pack_b(r, made);
     if (inside)
         pack_open(r, p->row);
-    emit_piece(r, made, before);
+    if (p->zip)
+        emit_joined(r, made);
+    else
+        emit_sums(r, made, before);
+    run_walk(r, &p->finish, RUN_finish);
     if (cut)
         pack_close(r, &p->row, 1);
     pack_close(r, open, n_open);
@@ -509,8 +535,14 @@ void pack_emit(struct run *r) {
         pack_start(r, p);
         pack_whole(r, r->k->packed);
     }
+    uint32_t joined = 0; // classes that another one has brought along
     for (const struct nest_product *p = r->k->product; p; p = p->next) {
+        if (joined) {
+            joined--;
+            continue;
+        }
         pack_start(r, p);
         emit_class(r, &made);
+        joined = p->zip ? p->zip - 1 : 0;
     }
 }

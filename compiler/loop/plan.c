@@ -43,7 +43,7 @@ int64_t plan_extent(const struct analysis *s, uint32_t axis) {
 
 static int64_t scale_of(const struct analysis *s, uint32_t axis) {
     if (s->finish)
-        return s->finish->scale[axis];
+        return s->finish->zip && axis + 1 == s->p->n_out ? 1 : s->finish->scale[axis];
     if (s->p->zip > 1 && (int)axis == s->p->lane)
         return s->p->zip;
     for (uint32_t i = 0; i < s->p->n_residues; i++)
@@ -777,6 +777,11 @@ void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
         merge_range(s, 0, s->p->n_out);
         order_axes(s->p);
         choose_lane(s);
+        if (p->zip) {
+            s->p->lane = (int)s->p->n_out - 1;
+            s->p->lanes = loop_lanes(t, widest_real(s));
+            s->p->zip = p->zip;
+        }
         if (k->tallies)
             order_tallies(s);
     }

@@ -32,6 +32,8 @@ struct candidate {
     const struct expr *a, *b;
     int64_t most; // samples
     uint32_t n_axes, element;
+    bool joined;                     // with other classes: the last axis is whole ..
+    const struct nest_product *like; // .. and tiles and pieces are those of this one; NULL: any
 };
 
 static const struct machine *machine_of(const struct candidate *c) {
@@ -208,6 +210,20 @@ struct choice {
     int64_t part; // rows of a piece
 };
 
+// May so many elements of an axis be in a piece?
+static bool may_cut(const struct candidate *c, uint32_t a, int64_t by) {
+    int64_t extent = planned(c, a);
+    if (extent % by || (c->joined && a + 1 == c->n->rank && by < extent))
+        return false;
+    for (uint32_t x = 0; x < c->n->rank && c->like && a < c->n->rank; x++)
+        if (c->p->role[x] == AXIS_column && planned(c, x) > 1 &&
+            c->like->block[x] != (x < a    ? 1
+                                  : x == a ? by
+                                           : planned(c, x)))
+            return false;
+    return true;
+}
+
 static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *cuts) {
     uint32_t n = 0;
     int64_t inner = 1;
@@ -216,13 +232,13 @@ static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *
         if (c->p->role[a] != role || extent == 1)
             continue;
         for (int64_t by = 1; by <= extent && n < MOST_CUTS; by++)
-            if (extent % by == 0)
+            if (may_cut(c, a, by))
                 cuts[n++] = (struct cut){a, by, by * inner};
         inner *= extent;
         if (role == AXIS_term && is_dynamic(c, a))
             break; // what lies behind the last sample must not be added
     }
-    if (n == 0)
+    if (n == 0 && inner == 1)
         cuts[n++] = (struct cut){0, 1, 1};
     return n;
 }
@@ -325,13 +341,15 @@ static double block_cost(struct candidate *c, double tile, struct choice *is) {
     int64_t fit = (int64_t)(by_terms < by_sums ? by_terms : by_sums),
             pieces = fit > 0 ? (all + fit - 1) / fit : all,
             part = rounded((all + pieces - 1) / pieces, p->rows);
+    if (c->like)
+        part = c->like->block[p->row] < all ? c->like->block[p->row] : all;
     if (part >= LEAST_PART && part < all) {
         is->part = part;
         cost = piece_cost(c, &x, part);
     }
     bool fits = (double)(rounded(all, p->rows) * x.line) <= most &&
                 (p->a_whole || (double)all * (double)(terms->n + p->lanes) <= most);
-    double whole = fits ? piece_cost(c, &x, all) : 1e9;
+    double whole = fits && (!c->like || part == all) ? piece_cost(c, &x, all) : 1e9;
     if (whole <= cost) {
         is->part = all;
         cost = whole;
@@ -352,6 +370,10 @@ static void try_blocks(struct candidate *c, uint32_t rows, uint32_t vectors,
             if (is.cost < best->cost)
                 *best = is;
         }
+}
+
+static bool is_like(const struct candidate *c, uint32_t rows, uint32_t vectors) {
+    return !c->like || (rows == c->like->rows && vectors == c->like->vectors);
 }
 
 // Lines of packed b, the terms that slide left out.
@@ -381,7 +403,8 @@ static bool choose_blocks(struct candidate *c) {
              n_terms = list_cuts(c, AXIS_term, terms);
     for (uint32_t rows = 1; rows <= LOOP_MOST_ROWS; rows++)
         for (uint32_t vectors = 1; vectors <= 6; vectors++)
-            try_blocks(c, rows, vectors, columns, n_columns, terms, n_terms, &best);
+            if (is_like(c, rows, vectors))
+                try_blocks(c, rows, vectors, columns, n_columns, terms, n_terms, &best);
     if (best.cost >= 1e8)
         return false;
     for (uint32_t a = 0; a < c->n_axes; a++)
@@ -423,7 +446,7 @@ static void lay_out(struct candidate *c) {
         p->sum_stride[a] = p->role[a] == AXIS_row      ? sums * p->stride[a]
                            : p->role[a] == AXIS_column ? p->stride[a]
                                                        : 0;
-    p->sum_count = m * sums + p->lanes;
+    p->sum_count = p->empty ? 0 : m * sums + p->lanes;
 }
 
 // Which columns are read before they are transposed: whole axes from the last on, a part of the
@@ -460,6 +483,7 @@ static void choose_group(struct candidate *c) {
 }
 
 // ---- residues: an index (.. + u*o + v*r ..)/s is whole when o and r run in steps of s
+enum { MOST_CLASSES = 16 };
 struct split {
     uint32_t out, red;
     int64_t by;
@@ -605,10 +629,14 @@ bool product_is_cut(const struct nest_product *p, uint32_t a) {
                                   : p->whole[a].per_n || p->block[a] < p->whole[a].extent;
 }
 
+static double multiplies_of(const struct candidate *c) {
+    return c->p->empty ? 0
+                       : 2 * count_of(c, AXIS_batch) * count_of(c, AXIS_row) *
+                             count_of(c, AXIS_column) * count_of(c, AXIS_term);
+}
+
 // Threads share the outermost loop over pieces: of the rows if nothing else is cut.
-static void choose_chunk(struct candidate *c) {
-    double multiplies = 2 * count_of(c, AXIS_batch) * count_of(c, AXIS_row) *
-                        count_of(c, AXIS_column) * count_of(c, AXIS_term);
+static void choose_chunk(struct candidate *c, double multiplies) {
     struct nest_product *p = c->p;
     uint32_t outermost = MAX_AXES;
     for (uint32_t a = c->n_axes; a-- > 0;) {
@@ -622,13 +650,67 @@ static void choose_chunk(struct candidate *c) {
     p->chunk = rounds / 16 > 1 ? rounds / 16 : 1;
 }
 
-// A kernel's scratch memory belongs to its parallel loops, if there are any: all classes have them, or none.
+// A kernel's scratch memory belongs to its parallel loops, if there are any: all classes have them,
+// or none.
 static void agree_on_chunks(struct nest_product *first) {
     bool all = true;
     for (const struct nest_product *p = first; p; p = p->next)
         all &= p->chunk > 0;
     for (struct nest_product *p = first; p && !all; p = p->next)
         p->chunk = 0;
+}
+
+// ---- classes whose results are neighbours
+// dx[.., 2*i], dx[.., 2*i + 1]: vectors of one class are dealt out among those of the others before
+// what follows the sums. The pieces must be the same ones, with all of the last axis.
+static bool plan_like(struct arena *arena, struct candidate *c, struct nest_product *p,
+                      const struct nest_product *like) {
+    c->p = p;
+    c->like = like;
+    bool fits = plan_packed(arena, c);
+    c->like = NULL;
+    return fits && !p->winograd;
+}
+
+static bool may_join(const struct candidate *c, struct nest_product *const *classes, uint32_t n) {
+    uint32_t last = c->n->rank - 1;
+    const struct nest_axis *x = &classes[0]->whole[last];
+    if (n < 2 || n > MOST_ZIPPED || classes[0]->scale[last] != n ||
+        x->extent * n < classes[0]->lanes)
+        return false;
+    for (uint32_t k = 0; k < n; k++)
+        if (classes[k]->dots || classes[k]->winograd ||
+            classes[k]->whole[last].extent != x->extent || classes[k]->whole[last].per_n ||
+            classes[k]->shift[last] != k)
+            return false;
+    return true;
+}
+
+static void join_classes(struct arena *arena, struct candidate *c, struct nest_product **classes,
+                         uint32_t n) {
+    struct nest_product *made[MOST_ZIPPED], *leader = NULL;
+    double most = -1;
+    if (!may_join(c, classes, n))
+        return;
+    c->joined = true;
+    for (uint32_t k = 0; k < n; k++) {
+        made[k] = arena_copy(arena, classes[k], sizeof *made[k]);
+        c->p = made[k];
+        double terms = made[k]->empty ? 0 : count_of(c, AXIS_term);
+        if (terms > most)
+            leader = made[k];
+        most = terms > most ? terms : most;
+    }
+    bool fits = plan_like(arena, c, leader, NULL);
+    for (uint32_t k = 0; k < n && fits; k++)
+        fits = made[k] == leader || plan_like(arena, c, made[k], leader);
+    c->joined = false;
+    for (uint32_t k = 0; k < n && fits; k++) {
+        made[k]->next = classes[k]->next;
+        *classes[k] = *made[k];
+        classes[k]->zip = k == 0 ? n : 0;
+        classes[k]->sum_at = k == 0 ? 0 : classes[k - 1]->sum_at + classes[k - 1]->sum_count;
+    }
 }
 
 struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
@@ -645,20 +727,29 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
     struct split splits[2];
     uint32_t n_splits = find_splits(c, splits);
     int64_t residues[2] = {0}, offset = 0;
+    struct nest_product *classes[MOST_CLASSES];
+    uint32_t n_classes = 0;
+    double multiplies = 0;
     if (n_splits == UINT32_MAX)
         return NULL;
     int64_t rounds[2] = {n_splits > 0 ? splits[0].by : 1, n_splits > 1 ? splits[1].by : 1};
     for (residues[0] = 0; residues[0] < rounds[0]; residues[0]++)
         for (residues[1] = 0; residues[1] < rounds[1]; residues[1]++) {
-            c->p = arena_copy(a, roles, sizeof *roles);
+            c->p = classes[n_classes++] = arena_copy(a, roles, sizeof *roles);
             if (!plan_class(a, c, n_splits, splits, residues))
                 return NULL;
-            choose_chunk(c);
-            c->p->a_offset = offset;
-            offset += c->p->a_whole ? c->p->a_count : 0;
             *end = c->p;
             end = &c->p->next;
         }
+    for (uint32_t k = 0; k < n_classes; k += (uint32_t)rounds[n_splits == 2])
+        join_classes(a, c, classes + k, (uint32_t)rounds[n_splits == 2]);
+    for (c->p = first; c->p; c->p = c->p->next) {
+        multiplies += multiplies_of(c);
+        c->p->a_offset = offset;
+        offset += c->p->a_whole ? c->p->a_count : 0;
+    }
+    for (c->p = first; c->p; c->p = c->p->next)
+        choose_chunk(c, multiplies);
     agree_on_chunks(first);
     return first;
 }

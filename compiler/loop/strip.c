@@ -1,7 +1,8 @@
 // Loops around a nest that keep what is read again in a cache, and read the rest along memory:
 //
 //     for strips of an output axis:                 what is read for every row stays for all rows
-//         for parts of a reduction axis:            a few lines of a matrix at a time, from end to end
+//         for parts of a reduction axis:            a few lines of a matrix at a time, from end to
+//         end
 //             sums (+)= the terms of the part
 //         finish the sums                           epilogue maps, stores
 //
@@ -10,13 +11,32 @@
 #include "nest_run.h"
 
 // ---- sums that wait in memory (also those of packed sides)
+// Where several classes of residues stand side by side: which one element `e` of a tile belongs to.
+static uint32_t class_number(const struct run *r, uint32_t e) {
+    uint32_t i = r->p->n_order;
+    while (i-- > 0 && (int)r->p->order[i] != r->p->lane)
+        e /= r->at[r->p->order[i]].count;
+    return r->p->zip > 1 ? e % r->p->zip : 0;
+}
+
+static const struct nest_product *class_of(const struct run *r, uint32_t e) {
+    const struct nest_product *p = r->product;
+    for (uint32_t k = class_number(r, e); k > 0; k--)
+        p = p->next;
+    return p;
+}
+
 static struct loop_access_at sums_at(struct run *r, uint32_t e) {
     run_point(r, e, run_lane_is_output(r));
-    struct loop_access_at at = {.buffer = r->sums, .mask = r->body.mask, .at = affine_constant(0)};
+    int64_t begin = r->product ? class_of(r, e)->sum_at : 0;
+    struct loop_access_at at = {
+        .buffer = r->sums, .mask = r->body.mask, .at = affine_constant(begin)};
     for (uint32_t a = 0; a < r->p->n_out; a++) {
         int64_t stride = r->sum_stride[a], scale = r->at[a].scale;
         struct loop_affine from = affine_scale(r->b->arena, r->origin[a], -1);
         from = affine_add(r->b->arena, r->body.axis[a], from);
+        if ((int)a == r->p->lane)
+            from = affine_shift(from, -(int64_t)class_number(r, e));
         CHECK(affine_divide(r->b->arena, &from, scale), "an element between those of its class");
         at.at = affine_add(r->b->arena, at.at, affine_scale(r->b->arena, from, stride));
         at.stride += r->body.ramp[a] / scale * stride;
@@ -25,9 +45,12 @@ static struct loop_access_at sums_at(struct run *r, uint32_t e) {
 }
 
 void sums_take(struct run *r, uint32_t n, value_id *values) {
+    enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     for (uint32_t e = 0; e < n; e++) {
         struct loop_access_at at = sums_at(r, e);
-        values[e] = build_load(r->b, r->body.lanes, at);
+        bool none = r->product && class_of(r, e)->empty;
+        values[e] = none ? build_number(r->b, (struct loop_type){t, r->body.lanes}, 0)
+                         : build_load(r->b, r->body.lanes, at);
     }
 }
 

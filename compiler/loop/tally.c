@@ -201,6 +201,9 @@ void tally_collect(struct lower *l, struct nest *k) {
     enum { MOST_BUFFERS = 60 };
     struct nest_tallies *t = NEW(l->arena, struct nest_tallies);
     uint32_t count, buffers = 0;
+    for (const struct nest_product *p = k->product; p; p = p->next)
+        if (p->zip)
+            return; // a tile has elements of several classes
     for (uint32_t i = 0; i < k->n_members; i++) {
         group_operands(l, k->members[i].node, &count);
         buffers += count + 1;
