@@ -202,6 +202,7 @@ static void pack_b(struct run *r, const struct buffers *to) {
 }
 
 // ---- packing a: panels of `rows` rows, [terms][rows]
+enum { PANELS = 8 }; // that are packed side by side
 struct panel {
     struct run *r;
     const struct nest_product *p;
@@ -209,6 +210,8 @@ struct panel {
     bool whole; // all terms, not those of a piece
     uint32_t buffer;
     struct loop_affine to, row; // the first row
+    struct loop_affine end;     // of the rows that are packed
+    int64_t rows;               // of one panel, or of several
     uint32_t run;               // the last axis of terms
     int64_t length;             // with the axes merged into it
     uint64_t merged;
@@ -242,10 +245,45 @@ static void pack_run(struct panel *x) {
     }
 }
 
+// Rows that are neighbours in memory: a line of them for each term, dealt out to the panels, so
+// that what comes of it to a cache is used while it is there.
+static void pack_lines_of_rows(struct panel *x) {
+    struct build *b = x->r->b;
+    const struct nest_product *p = x->p;
+    const struct expr *read = graph_expr(x->r->k->g, p->a);
+    struct loop_bounds terms = build_bound(b, affine_constant(x->length)),
+                       rows = build_bound(b, affine_constant(x->rows));
+    struct loop_affine past = affine_scale(b->arena, x->row, -1),
+                       left = affine_add(b->arena, pack_end(x->r, p->row), past);
+    if (!x->whole)
+        pack_bound(x->r, x->run, &terms);
+    build_add_bound(b, &rows, left, 1, 1);
+    build_add_bound(b, &rows, affine_add(b->arena, x->end, past), 1, 1);
+    body_move(&x->r->body);
+    struct loop_access_at from = body_address(&x->r->body, read->node, read->n_args, read->args, 0),
+                          to = {.buffer = x->buffer, .stride = 1};
+    struct loop_stmt *s = build_for(b, build_bound(b, affine_constant(0)), terms, 1, 0, NULL);
+    struct loop_affine term = affine_value(b->arena, s->variable);
+    s = build_for(b, build_bound(b, affine_constant(0)), rows, p->rows, 0, NULL);
+    struct loop_affine row = affine_value(b->arena, s->variable);
+    from.stride = 1;
+    from.at = affine_add(b->arena, affine_add(b->arena, from.at, row),
+                         affine_scale(b->arena, term, p->a_step[x->run]));
+    to.at = affine_add(b->arena, affine_add(b->arena, x->to, affine_scale(b->arena, term, p->rows)),
+                       affine_scale(b->arena, row, p->a_stride));
+    from.mask = build_inside(b, p->lanes, row, 1, left);
+    build_store_lanes(b, p->lanes, to, build_load(b, p->lanes, from));
+    build_close(b, 0, NULL);
+    build_close(b, 0, NULL);
+}
+
 static void pack_terms(struct panel *x, uint32_t a) {
     struct run *r = x->r;
     if (a == x->n->rank + x->n->n_red) {
-        pack_run(x);
+        if (x->rows > x->p->rows)
+            pack_lines_of_rows(x);
+        else
+            pack_run(x);
         return;
     }
     if (a == x->run || (x->merged >> a & 1) || terms_of(x, a) == 1) {
@@ -286,36 +324,45 @@ static void merge_terms(struct panel *x) {
     }
 }
 
+static void pack_panels(struct panel *x) {
+    struct run *r = x->r;
+    extent extents[MAX_AXES];
+    x->p = r->product;
+    x->n = graph_node(r->k->g, r->k->members[0].node);
+    merge_terms(x);
+    pack_body(r, x->n, extents, x->p->lanes);
+    r->body.axis[x->p->row] = affine_shift(
+        affine_scale(r->b->arena, x->row, x->p->scale[x->p->row]), x->p->shift[x->p->row]);
+    pack_terms(x, x->n->rank);
+}
+
 void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct loop_affine row,
                 bool whole) {
-    const struct nest_product *p = r->product;
-    struct panel x = {.r = r,
-                      .p = p,
-                      .whole = whole,
-                      .buffer = buffer,
-                      .to = to,
-                      .row = row,
-                      .n = graph_node(r->k->g, r->k->members[0].node)};
-    extent extents[MAX_AXES];
-    merge_terms(&x);
-    pack_body(r, x.n, extents, p->lanes);
-    r->body.axis[p->row] =
-        affine_shift(affine_scale(r->b->arena, row, p->scale[p->row]), p->shift[p->row]);
-    pack_terms(&x, x.n->rank);
+    pack_panels(&(struct panel){
+        .r = r, .whole = whole, .buffer = buffer, .to = to, .row = row, .rows = r->product->rows});
 }
 
 static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool whole) {
     const struct nest_product *p = r->product;
     struct build *b = r->b;
-    bool outermost = build_is_outside(b);
+    bool outermost = build_is_outside(b),
+         neighbours = p->a_step[p->row] == 1 && p->rows <= p->lanes && !p->is_bf16;
+    int64_t by = neighbours ? p->rows * PANELS : p->rows;
     struct loop_stmt *s =
         build_for(b, build_bound(b, affine_constant(0)),
-                  whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r), p->rows, 0, NULL);
+                  whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r), by, 0, NULL);
     if (outermost && p->chunk)
-        build_parallel(b, 1 + p->n_rows / p->rows / 16);
-    struct loop_affine row = affine_value(b->arena, s->variable);
-    pack_panel(r, buffer, affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride)),
-               affine_add(b->arena, r->index[p->row], row), whole);
+        build_parallel(b, 1 + p->n_rows / by / 16);
+    struct loop_affine row = affine_value(b->arena, s->variable),
+                       end = affine_shift(r->index[p->row], p->block[p->row]);
+    pack_panels(
+        &(struct panel){.r = r,
+                        .whole = whole,
+                        .buffer = buffer,
+                        .to = affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride)),
+                        .row = affine_add(b->arena, r->index[p->row], row),
+                        .end = whole ? pack_end(r, p->row) : end,
+                        .rows = by});
     build_close(b, 0, NULL);
 }
 

@@ -23,6 +23,7 @@ static const struct loop_target targets[] = {
     {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true, .convolution = CONVOLUTION_f2},
     {.vector_bits = 128, .n_registers = 16, .no_blas = true, .convolution = CONVOLUTION_f4},
     {.vector_bits = 128, .n_registers = 16, .no_blas = true, .machine = &small},
+    {.vector_bits = 256, .n_registers = 16, .has_fma = true, .no_blas = true, .machine = &small},
 };
 
 static int64_t value_of(extent e, int64_t n) { return e >= 1 ? e : n; }
