@@ -104,11 +104,14 @@ static void arg_step(struct run *r, value_id *acc, enum dtype t, value_id term,
                      value_id condition) {
     value_id best = acc[0];
     bool max = r->node->reducer == RED_argmax;
-    value_id better = build_apply2(r->b, OP_lt, DTYPE_bool, max ? best : term, max ? term : best);
+    value_id better;
     if (dtype_is_real(t)) { // the first NaN wins
-        value_id nan = build_apply2(r->b, OP_ne, DTYPE_bool, term, term);
-        value_id sound = build_apply2(r->b, OP_eq, DTYPE_bool, best, best);
-        better = build_apply2(r->b, OP_or, DTYPE_bool, better, build_and(r->b, nan, sound));
+        value_id no_better =
+            build_apply2(r->b, OP_le, DTYPE_bool, max ? term : best, max ? best : term);
+        better = build_and(r->b, build_apply(r->b, OP_not, DTYPE_bool, 1, &no_better),
+                           build_apply2(r->b, OP_eq, DTYPE_bool, best, best));
+    } else {
+        better = build_apply2(r->b, OP_lt, DTYPE_bool, max ? best : term, max ? term : best);
     }
     better = build_and(r->b, better, condition);
     acc[0] = select_value(r, t, better, term, best);
