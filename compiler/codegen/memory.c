@@ -125,6 +125,58 @@ static LLVMValueRef spread_mask(const struct access *x, int64_t k) {
     return spread(x, mask_or_all(x), LLVMConstNull(LLVMVectorType(x->f->c->i1, x->lanes)), k);
 }
 
+// ---- bytes
+// Only processors with AVX-512 read and write some bytes of a vector. Where the mask is constant
+// and its lanes are neighbours, two pieces that overlap are all of them: numbers of 1, 2 or 4
+// bytes.
+struct bytes {
+    uint32_t at[2], n, size; // places of the pieces in the vector
+};
+static bool find_bytes(const struct access *x, struct bytes *is) {
+    uint32_t n = 0, end = 0;
+    *is = (struct bytes){.size = 1};
+    if (!x->mask || dtype_size(x->dtype) != 1 || x->lanes > 8 || !LLVMIsConstant(x->mask))
+        return false;
+    for (uint32_t i = 0; i < x->lanes; i++) {
+        LLVMValueRef lane = LLVMGetAggregateElement(x->mask, i);
+        if (!lane || !LLVMIsAConstantInt(lane))
+            return false;
+        if (!LLVMConstIntGetZExtValue(lane))
+            continue;
+        is->at[0] = n++ ? is->at[0] : i;
+        end = i + 1;
+    }
+    while (2 * is->size <= n)
+        is->size *= 2;
+    is->at[1] = end - is->size;
+    is->n = is->at[1] > is->at[0] ? 2 : 1;
+    return n > 0 && n == end - is->at[0];
+}
+static LLVMTypeRef bytes_type(const struct access *x, uint32_t n) {
+    return LLVMIntTypeInContext(x->f->c->context, 8 * n);
+}
+static LLVMValueRef read_bytes(const struct access *x, const struct bytes *is) {
+    struct codegen *c = x->f->c;
+    LLVMTypeRef whole = bytes_type(x, x->lanes);
+    LLVMValueRef result = NULL;
+    for (uint32_t k = 0; k < is->n; k++) {
+        LLVMValueRef v = read(x, bytes_type(x, is->size), address_after(x, is->at[k]));
+        v = LLVMBuildShl(B, LLVMBuildZExt(B, v, whole, ""),
+                         LLVMConstInt(whole, 8 * is->at[k], false), "");
+        result = result ? LLVMBuildOr(B, result, v, "") : v;
+    }
+    return LLVMBuildBitCast(B, result, x->vector, "");
+}
+static void write_bytes(const struct access *x, LLVMValueRef v, const struct bytes *is) {
+    struct codegen *c = x->f->c;
+    LLVMTypeRef whole = bytes_type(x, x->lanes);
+    v = LLVMBuildBitCast(B, v, whole, "");
+    for (uint32_t k = 0; k < is->n; k++) {
+        LLVMValueRef part = LLVMBuildLShr(B, v, LLVMConstInt(whole, 8 * is->at[k], false), "");
+        write(x, LLVMBuildTrunc(B, part, bytes_type(x, is->size), ""), address_after(x, is->at[k]));
+    }
+}
+
 // ---- small strides
 static bool is_small(const struct access *x) {
     return x->stride > 1 && x->stride <= MAX_STRIDE && x->stride <= x->lanes && !x->offset;
@@ -184,10 +236,13 @@ static LLVMValueRef load_same(const struct access *x) {
 }
 static LLVMValueRef load_vector(const struct access *x) {
     struct codegen *c = x->f->c;
+    struct bytes bytes;
     if (x->offset)
         return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
     if (x->stride == 1) {
         LLVMValueRef from = address(x, x->at);
+        if (find_bytes(x, &bytes))
+            return read_bytes(x, &bytes);
         return x->mask ? read_masked(x, "llvm.masked.load", from, x->mask)
                        : read(x, x->vector, from);
     }
@@ -236,10 +291,13 @@ static void store_scalar(const struct access *x, LLVMValueRef v) {
     LLVMPositionBuilderAtEnd(B, after);
 }
 static void store_vector(const struct access *x, LLVMValueRef v) {
+    struct bytes bytes;
     if (is_small(x)) {
         store_small_stride(x, v);
     } else if (x->offset || x->stride != 1) {
         write_masked(x, "llvm.masked.scatter", v, every_address(x), mask_or_all(x));
+    } else if (find_bytes(x, &bytes)) {
+        write_bytes(x, v, &bytes);
     } else if (x->mask) {
         write_masked(x, "llvm.masked.store", v, address(x, x->at), x->mask);
     } else {
