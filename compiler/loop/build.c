@@ -115,15 +115,54 @@ value_id build_index(struct build *b, struct loop_type t, struct loop_affine at,
                      (struct loop_stmt){.kind = LOOP_index, .type = t, .at = at, .stride = stride});
 }
 
+// What a loop's variable is at least or at most, as far as constant bounds tell.
+static bool variable_range(const struct build *b, value_id v, int64_t *least, int64_t *most) {
+    const struct loop_scope *s = b->scope;
+    bool is_low = false, is_high = false;
+    while (s && !(s->owner && s->owner->kind == LOOP_for && s->owner->variable == v))
+        s = s->outer;
+    for (uint32_t i = 0; s && i < s->owner->low.n; i++) {
+        const struct loop_bound *x = &s->owner->low.any[i];
+        int64_t low = (x->at.constant + x->divisor - 1) / x->divisor * x->multiple;
+        if (x->at.n_terms || x->at.constant < 0)
+            continue;
+        *least = is_low && *least > low ? *least : low;
+        is_low = true;
+    }
+    for (uint32_t i = 0; is_low && i < s->owner->high.n; i++) {
+        const struct loop_bound *x = &s->owner->high.any[i];
+        int64_t high = (x->at.constant + x->divisor - 1) / x->divisor * x->multiple - 1;
+        if (x->at.n_terms || x->at.constant < 0)
+            continue;
+        if (s->owner->low.n == 1) // it goes up from there
+            high = *least + (high - *least) / s->owner->step * s->owner->step;
+        *most = is_high && *most < high ? *most : high;
+        is_high = true;
+    }
+    return is_low && is_high && *least <= *most;
+}
+
+static bool affine_range(const struct build *b, struct loop_affine x, int64_t *least,
+                         int64_t *most) {
+    *least = *most = x.constant;
+    for (uint32_t i = 0; i < x.n_terms; i++) {
+        int64_t low = 0, high = 0, by = x.terms[i].coefficient;
+        if (!variable_range(b, x.terms[i].variable, &low, &high))
+            return false;
+        *least += by * (by > 0 ? low : high);
+        *most += by * (by > 0 ? high : low);
+    }
+    return true;
+}
+
 value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, int64_t stride,
                       struct loop_affine bound) {
     if (stride == 0)
         lanes = 1;
-    if (at.n_terms == 0 && bound.n_terms == 0) {
-        int64_t last = at.constant + stride * (lanes - 1);
-        if (at.constant >= 0 && last >= 0 && at.constant < bound.constant && last < bound.constant)
-            return 0;
-    }
+    int64_t least, most, last = stride * (lanes - 1);
+    if (bound.n_terms == 0 && affine_range(b, at, &least, &most) && least >= 0 &&
+        least + last >= 0 && most < bound.constant && most + last < bound.constant)
+        return 0;
     return add_value(b, (struct loop_stmt){.kind = LOOP_inside,
                                            .type = {DTYPE_bool, lanes},
                                            .at = at,

@@ -31,6 +31,7 @@ uint32_t build_param(struct build *b, const char *name, enum dtype t, enum loop_
 // also for integer and bool types
 value_id build_number(struct build *b, struct loop_type t, double number);
 value_id build_index(struct build *b, struct loop_type t, struct loop_affine at, int64_t stride);
+// 0: always true, as far as the bounds of the loops around tell
 value_id build_inside(struct build *b, uint32_t lanes, struct loop_affine at, int64_t stride, struct loop_affine bound);
 value_id build_apply(struct build *b, enum op op, enum dtype result, uint32_t n, const value_id *args);
 value_id build_apply2(struct build *b, enum op op, enum dtype result, value_id x, value_id y);

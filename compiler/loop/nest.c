@@ -268,6 +268,71 @@ static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
     }
 }
 
+// May elements be computed twice? Not where one of them could be read after it was written.
+static bool may_repeat(const struct run *r) {
+    bool may = r->mode == RUN_whole && r->p->zip == 1 && !r->p->rounds;
+    for (uint32_t i = 0; i < r->k->n_members; i++)
+        may &= graph_node(r->k->g, r->k->members[i].node)->reducer != RED_none;
+    return may;
+}
+
+// Narrows elements `from` to `to` of the lane axis to those where a guard holds, whatever the
+// terms; false: that is not known.
+static bool narrow(const struct run *r, uint32_t a, const struct guard *guard, int64_t *from,
+                   int64_t *to) {
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    const struct index *x = graph_index(r->k->g, guard->index);
+    int64_t by = 0, least = x->constant, most = x->constant, room = guard->bound * x->divisor - 1;
+    if (!(index_axes(r->k->g, guard->index) >> a & 1))
+        return true;
+    for (uint32_t t = 0; t < x->n_terms; t++) {
+        const struct term *term = &x->terms[t];
+        bool fixed =
+            term->kind == TERM_axis && term->ref >= n->rank && n->red[term->ref - n->rank] >= 1;
+        if (term->kind == TERM_axis && term->ref == a)
+            by = term->coefficient;
+        else if (!fixed)
+            return false;
+        else
+            *(term->coefficient < 0 ? &least : &most) +=
+                term->coefficient * (n->red[term->ref - n->rank] - 1);
+    }
+    if (by == 0 || guard->bound < 1)
+        return false;
+    int64_t low = by > 0 ? -least : most - room, high = by > 0 ? room - most : least;
+    by = by > 0 ? by : -by;
+    low = low > 0 ? (low + by - 1) / by : 0;
+    if (high < 0)
+        return false;
+    *from = low > *from ? low : *from;
+    *to = high / by + 1 < *to ? high / by + 1 : *to;
+    return true;
+}
+
+// Vectors at the ends of the lane axis, where guards fail in some lanes, stand apart from those
+// between, which have no masks.
+static void walk_full(struct run *r, uint32_t i, int64_t full, int64_t by) {
+    uint32_t a = r->p->order[i];
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    int64_t scale = r->at[a].scale, shift = r->at[a].shift, from = shift, to = r->p->axis[a].extent;
+    bool split = (int)a == r->p->lane && full > by && r->mode == RUN_whole && n->n_guards &&
+                 n->reducer != RED_none && !(build_is_outside(r->b) && r->p->chunk);
+    for (uint32_t k = 0; k < n->n_guards && split; k++)
+        split = narrow(r, a, &n->guards[k], &from, &to);
+    from = ((from - shift + scale - 1) / scale + by - 1) / by * by;
+    to = (to - shift - (r->p->zip > 1 ? scale - 1 : 0) - 1 + scale) / scale / by * by;
+    to = to < full ? to : full;
+    if (!split || from >= to || (from == 0 && to == full)) {
+        walk_block(r, i, 0, full, by);
+        return;
+    }
+    if (from > 0)
+        walk_block(r, i, 0, from, by);
+    walk_block(r, i, from, to, by);
+    if (to < full)
+        walk_block(r, i, to, full, by);
+}
+
 static void walk_fixed(struct run *r, uint32_t i, int64_t extent) {
     uint32_t a = r->p->order[i];
     bool lane = (int)a == r->p->lane;
@@ -277,11 +342,16 @@ static void walk_fixed(struct run *r, uint32_t i, int64_t extent) {
     full -= full == extent && short_by_one ? by : 0;
     r->at[a].count = r->p->axis[a].jam * zip;
     if (full > 0)
-        walk_block(r, i, 0, full, by);
+        walk_full(r, i, full, by);
     if (full == extent)
         return;
-    int64_t rest = extent - full;
-    r->at[a].count = (uint32_t)((rest + w - 1) / w) * zip;
+    int64_t rest = extent - full, padded = (rest + w - 1) / w * w;
+    r->at[a].count = (uint32_t)(padded / w) * zip;
+    if (w > 1 && padded <= extent &&
+        may_repeat(r)) { // some lanes again
+        walk_block(r, i, extent - padded, extent, padded);
+        return;
+    }
     if (w > 1)
         r->whole_lanes = short_by_one ? (rest - 1) % w + 1 : rest % w;
     if (zip > 1)
@@ -300,7 +370,7 @@ static void walk_samples(struct run *r, uint32_t i) {
     r->at[a].count = r->p->axis[a].jam;
     walk_loop(r, i, build_bound(r->b, affine_constant(0)),
               build_bound(r->b, affine_shift(end, 1 - by)), by);
-    if (by == 1)
+    if (by == 1 || (r->p->axis[a].per_n % by == 0 && r->p->axis[a].extent % by == 0))
         return;
     struct loop_bounds low = {0};
     build_add_bound(r->b, &low, affine_shift(end, 1 - by), by, by);

@@ -15,11 +15,9 @@ static const struct variant {
     enum loop_convolution method;
     const char *name;
 } variants[] = {
-    {NULL, CONVOLUTION_auto, "native"},
-    {NULL, CONVOLUTION_f2, "native, F(2)"},
-    {NULL, CONVOLUTION_f4, "native, F(4)"},
-    {"x86-64", CONVOLUTION_f4, "x86-64, F(4)"},
-    {"x86-64-v4", CONVOLUTION_f4, "x86-64-v4, F(4)"},
+    {NULL, CONVOLUTION_auto, "native"},         {"x86-64", CONVOLUTION_auto, "x86-64"},
+    {NULL, CONVOLUTION_f2, "native, F(2)"},     {NULL, CONVOLUTION_f4, "native, F(4)"},
+    {"x86-64", CONVOLUTION_f4, "x86-64, F(4)"}, {"x86-64-v4", CONVOLUTION_f4, "x86-64-v4, F(4)"},
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, MOST = 64 };
 
