@@ -193,12 +193,11 @@ void cost_of_plan(const struct nest *k, double *slots, double *per_sample) {
     const struct nest_plan *p = &k->plan;
     double lanes = k->product ? k->product->lanes : p->lanes > 0 ? p->lanes : 1;
     *slots = *per_sample = 0;
-    bool folds = k->tallies && !k->product;
-    if (folds)
+    if (k->folds)
         *slots = 2 * (double)k->tallies->count / lanes;
     else if (k->tallies)
         *slots = cost_of_tallies(k, lanes, per_sample);
-    for (uint32_t i = folds; i < k->n_members; i++) {
+    for (uint32_t i = k->folds; i < k->n_members; i++) {
         const struct node *x = graph_node(k->g, k->members[i].node);
         struct map seen;
         map_init(&seen, k->g->arena);

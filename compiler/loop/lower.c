@@ -372,7 +372,7 @@ static void use_operands(struct parameters *p, node_id n, node_id except) {
 static bool is_read_again(const struct nest *k, uint32_t i) {
     const struct nest_tallies *t = k->tallies;
     bool again = false;
-    for (uint32_t j = 0; t && k->product && i > 0 && j < t->n; j++)
+    for (uint32_t j = 0; t && !k->folds && i > 0 && j < t->n; j++)
         again |= t->at[j].spread && graph_expr(k->g, t->at[j].value)->node == k->members[i].node;
     return again;
 }
@@ -381,11 +381,11 @@ static void collect_parameters(struct parameters *p, const struct nest *k) {
     struct lower *l = p->l;
     const struct nest_tallies *t = k->tallies;
     for (uint32_t i = 0; i < k->n_members; i++) {
-        const struct nest_tally *folded = t && !k->product && i == 0 ? &t->at[k->tally] : NULL;
+        const struct nest_tally *folded = k->folds && i == 0 ? &t->at[k->tally] : NULL;
         if (!folded || folded->spread)
             use_operands(p, k->members[i].node, folded ? graph_expr(l->g, folded->value)->node : 0);
     }
-    for (uint32_t i = 0; t && k->product && i < t->n_sums; i++)
+    for (uint32_t i = 0; t && !k->folds && i < t->n_sums; i++)
         if (!t->at[t->sums[i].tally].spread)
             use_operands(p, t->sums[i].node, 0);
     for (uint32_t i = 0; i < k->n_members; i++)
@@ -412,9 +412,9 @@ static void add_store(struct lower *l, const struct nest_member *m, struct loop_
 static void add_work(struct lower *l, const struct nest *k, struct loop_step *s) {
     struct nest_member all[NEST_MEMBERS + MOST_TALLIES];
     const struct nest_tallies *t = k->tallies;
-    uint32_t first = t && !k->product, n = k->n_members - first;
+    uint32_t first = k->folds, n = k->n_members - first;
     memcpy(all, k->members + first, n * sizeof *all);
-    for (uint32_t i = 0; t && k->product && i < t->n_sums; i++)
+    for (uint32_t i = 0; t && !k->folds && i < t->n_sums; i++)
         all[n++] = (struct nest_member){.node = t->sums[i].node};
     cost_of_plan(k, &s->slots, &s->slots_per_sample);
     traffic_of_members(l->g, n, all, &s->bytes, &s->bytes_per_sample);
@@ -488,13 +488,13 @@ static void add_packed(struct parameters *p, struct nest *k) {
     use_parameter(p, l->entry->buffers.n - 1, ACCESS_inout);
 }
 
-// Memory for the parts of sums that a product's kernel takes along.
+// Memory for the parts of sums that a kernel takes along.
 static void add_tallies(struct parameters *p, struct nest *k) {
     struct lower *l = p->l;
     struct nest_tallies *t = k->tallies;
     if (!t)
         return;
-    if (k->product) {
+    if (!k->folds) {
         struct loop_buffer b = {.name = "parts",
                                 .dtype = graph_node(l->g, k->members[0].node)->dtype,
                                 .place = PLACE_arena,
@@ -507,24 +507,30 @@ static void add_tallies(struct parameters *p, struct nest *k) {
         }
     }
     k->tally_parameter = p->n;
-    use_parameter(p, t->buffer, k->product ? ACCESS_out : ACCESS_in);
+    use_parameter(p, t->buffer, k->folds ? ACCESS_in : ACCESS_out);
 }
 
 static void plan_group(struct lower *l, struct nest *k) {
     node_id n = k->members[0].node;
-    if (k->tallies) {
+    if (k->folds) {
         plan_fold(l->arena, l->target, k);
         return;
     }
     k->product = product_plan(l->arena, l->target, l->g, n);
-    if (k->product)
-        tally_collect(l, k);
-    if (l->target->scalar)
+    if (l->target->scalar) {
         plan_scalar(k);
-    else if (k->product)
+        return;
+    }
+    tally_collect(l, k);
+    if (k->product) {
         plan_finish(l->arena, l->target, k);
-    else
+        return;
+    }
+    plan_nest(l->arena, l->target, k);
+    if (k->tallies && !tally_fits(k)) {
+        k->tallies = NULL;
         plan_nest(l->arena, l->target, k);
+    }
 }
 
 static void lower_group(struct lower *l, node_id n) {
@@ -550,6 +556,7 @@ static void lower_group(struct lower *l, node_id n) {
     take_over_memory(l, &k);
     k.tallies = l->nodes[n].tallies;
     k.tally = l->nodes[n].tally;
+    k.folds = k.tallies != NULL;
     plan_group(l, &k);
     struct parameters p = {.l = l, .k = &k};
     struct build b;

@@ -83,8 +83,9 @@ void group_collect(struct lower *l, node_id first, struct nest *k);
 const struct operand *group_operands(struct lower *l, node_id n, uint32_t *count);
 bool group_reads(struct lower *l, node_id n, node_id what, bool *identity);
 
-// ---- tally.c: sums over the result of a product that its kernel takes along
-void tally_collect(struct lower *l, struct nest *k);   // k->product is there
+// ---- tally.c: sums over what a kernel computes that it takes along
+void tally_collect(struct lower *l, struct nest *k);   // k->product is there, if there is one
+bool tally_fits(const struct nest *k);                 // the plan of a nest can carry them
 void plan_fold(struct arena *a, const struct loop_target *t, struct nest *k);   // (plan.c)
 
 // ---- memplan.c

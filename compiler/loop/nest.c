@@ -142,7 +142,7 @@ static void store_elements(struct run *r, const struct nest_member *m, uint32_t 
 }
 
 // A vector of neighbours behind the axis' end.
-static bool is_absent(const struct run *r, uint32_t e) {
+bool run_is_absent(const struct run *r, uint32_t e) {
     uint32_t i = r->p->n_order;
     while (i-- > 0 && (int)r->p->order[i] != r->p->lane)
         e /= r->at[r->p->order[i]].count;
@@ -154,7 +154,7 @@ static bool is_absent(const struct run *r, uint32_t e) {
 // an element reads is read before it is overwritten in place.
 static void finish_element(struct run *r, uint32_t e, uint32_t n, value_id *values,
                            struct body_binding *bindings, extent *extents) {
-    if (is_absent(r, e))
+    if (run_is_absent(r, e))
         return;
     run_point(r, e, run_lane_is_output(r));
     for (uint32_t i = 0; i < r->k->n_members; i++) {
@@ -235,24 +235,34 @@ static void tile(struct run *r) {
 // ---- output loops
 static void walk(struct run *r, uint32_t i);
 
+// A loop around tiles carries the tallies under way.
+static struct loop_stmt *open_loop(struct run *r, struct loop_bounds low, struct loop_bounds high,
+                                   int64_t by) {
+    struct loop_carried carried[MOST_CARRIED];
+    for (uint32_t k = 0; k < r->n_carried; k++)
+        carried[k] = (struct loop_carried){.first = r->carried[k]};
+    struct loop_stmt *s = build_for(r->b, low, high, by, r->n_carried, carried);
+    for (uint32_t k = 0; k < r->n_carried; k++)
+        r->carried[k] = s->carried[k].inside;
+    return s;
+}
+
+static void close_loop(struct run *r, const struct loop_stmt *s) {
+    build_close(r->b, r->n_carried, r->carried);
+    for (uint32_t k = 0; k < r->n_carried; k++)
+        r->carried[k] = s->carried[k].result;
+}
+
 static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct loop_bounds high,
                       int64_t by) {
     uint32_t a = r->p->order[i];
-    uint32_t n = r->n_carried;
-    struct loop_carried carried[MOST_TALLIES * TALLY_JAM];
-    for (uint32_t k = 0; k < n; k++)
-        carried[k] = (struct loop_carried){.first = r->carried[k]};
     bool outermost = build_is_outside(r->b);
-    struct loop_stmt *s = build_for(r->b, low, high, by, n, carried);
+    struct loop_stmt *s = open_loop(r, low, high, by);
     if (outermost && r->p->chunk)
         build_parallel(r->b, r->p->chunk);
     run_set_base(r, a, affine_value(r->b->arena, s->variable));
-    for (uint32_t k = 0; k < n; k++)
-        r->carried[k] = carried[k].inside;
     walk(r, i + 1);
-    build_close(r->b, n, r->carried);
-    for (uint32_t k = 0; k < n; k++)
-        r->carried[k] = carried[k].result;
+    close_loop(r, s);
 }
 
 static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
@@ -375,7 +385,7 @@ static void walk_samples(struct run *r, uint32_t i) {
     struct loop_bounds low = {0};
     build_add_bound(r->b, &low, affine_shift(end, 1 - by), by, by);
     r->at[a].count = 1;
-    struct loop_stmt *s = build_for(r->b, low, build_bound(r->b, end), w, 0, NULL);
+    struct loop_stmt *s = open_loop(r, low, build_bound(r->b, end), w);
     r->at[a].base = affine_value(r->b->arena, s->variable);
     if (lane) {
         struct loop_affine left =
@@ -383,7 +393,7 @@ static void walk_samples(struct run *r, uint32_t i) {
         r->tail = run_lanes_below(r, affine_constant(0), left);
     }
     walk(r, i + 1);
-    build_close(r->b, 0, NULL);
+    close_loop(r, s);
     r->tail = lane ? 0 : r->tail;
 }
 
@@ -509,7 +519,8 @@ static void walk(struct run *r, uint32_t i) {
         walk_rounds(r);
         return;
     }
-    if (r->mode == RUN_finish && r->k->tallies && i == r->p->n_kept && !r->n_carried) {
+    if ((r->mode == RUN_finish || (r->mode == RUN_whole && !r->k->folds)) && r->k->tallies &&
+        i == r->p->n_kept && !r->n_carried) {
         tally_walk(r);
         return;
     }
@@ -541,7 +552,7 @@ void nest_emit(struct build *b, const struct nest *k, uint32_t (*buffer)(void *,
         r->at[r->p->lane].scale = r->p->zip;
     if (k->product)
         pack_emit(r);
-    else if (k->tallies)
+    else if (k->folds)
         run_walk(r, &k->plan, RUN_fold);
     else if (k->plan.strip || k->plan.part)
         strip_emit(r);

@@ -44,7 +44,7 @@ struct nest_plan {
     enum dtype accumulator;            // of real sums
     double lane_cost, tile_cost;       // vector operations for one element and one lane; tile_cost 0: no tile was looked for
     const char *why_scalar;            // NULL: it is not
-    uint32_t n_kept;                   // of a finish with tallies: they keep so many of the first axes in `order`
+    uint32_t n_kept;                   // with tallies: the loops over the axes in `order` from here on carry them
 };
 
 enum { WINOGRAD_TAPS = 3 }; // of a filter along an axis
@@ -123,9 +123,9 @@ struct nest_product {
     int64_t tally_offset, tally_step[MAX_AXES]; // partial sums of the class; from an element of an axis to the next
 };
 
-// Sums over what a product has just computed (tally.c): each piece of the product stores partial sums, and a
-// small kernel adds them up.
-enum { MOST_TALLIES = 8, TALLY_JAM = 2 };
+// Sums over what a kernel has just computed (tally.c): each piece of it stores partial sums, and a small kernel
+// adds them up.
+enum { MOST_TALLIES = 8, TALLY_JAM = 2, MOST_CARRIED = 32 };
 struct nest_tally {
     expr_id value;             // is added up; its axes are those of `node`
     node_id node;              // a sum that it belongs to
@@ -136,8 +136,10 @@ struct nest_tally {
 };
 struct nest_sum { node_id node; uint32_t tally; };
 struct nest_tallies {
+    // whose pieces they are: of a nest without one, an element of the axes before those that are carried
     const struct nest_product *product;
-    uint64_t kept;             // axes of the product that the sums have, too
+    uint64_t kept;             // axes of the kernel that the sums have, too
+    uint64_t carried;          // those that a piece adds up
     uint32_t n, n_sums, n_spreads;
     struct nest_tally at[MOST_TALLIES];
     struct nest_sum sums[MOST_TALLIES];
@@ -173,8 +175,9 @@ struct nest {
     struct nest_plan plan;
     struct nest_product *product;      // NULL: no packed sides
     uint32_t packed;                   // parameter with the sides that are packed once
-    // with a product: what is tallied of it; else the first member is added up from tally `tally`
+    // what is tallied of it; `folds`: the first member is added up from tally `tally`
     struct nest_tallies *tallies;      // NULL: neither
+    bool folds;
     uint32_t tally, tally_parameter;
 };
 

@@ -35,9 +35,9 @@ struct run {
     const int64_t *sum_stride;           // .. and where an element of an axis lies in it
     uint32_t waiting;                    // buffer of the accumulators between rounds
     const struct nest_product *product;  // the class of residues that is emitted
-    uint32_t n_carried;                  // tallies under way, TALLY_JAM vectors each: every loop carries them
+    uint32_t n_carried;                  // vectors of tallies under way: every loop carries them
     uint32_t spread;                     // the tally whose squares are added up
-    value_id carried[MOST_TALLIES * TALLY_JAM], mean[MOST_TALLIES * TALLY_JAM];
+    value_id carried[MOST_CARRIED], mean[MOST_CARRIED];
 };
 
 static inline bool run_lane_is_output(const struct run *r) {
@@ -56,6 +56,7 @@ void run_point(struct run *r, uint32_t e, bool vector);
 void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode);
 void run_loops(struct run *r, uint32_t i);                  // from the i-th axis of the order on
 void run_enter(struct run *r, node_id n, extent *extents);  // the body is that of n
+bool run_is_absent(const struct run *r, uint32_t e);        // element e of the tile is behind the axis' end
 struct loop_access_at run_place(struct run *r, const struct nest_member *m); // where it is stored
 // reduce.c: the sums (products, ..) of a tile's elements; of an arg reducer, `best` (if not NULL)
 // gets the values chosen

@@ -126,7 +126,7 @@ static void read_expr(struct analysis *s, expr_id e) {
         read_expr(s, x->args[i]);
 }
 
-// What the tallies of a product read besides, and where they go.
+// What the tallies read besides, and where they go.
 static void find_tallies(struct analysis *s) {
     const struct nest_tallies *t = s->k->tallies;
     uint32_t axis[MAX_AXES];
@@ -141,7 +141,7 @@ static void find_tallies(struct analysis *s) {
     s->axis = NULL;
     struct stream *x = add_stream(s);
     for (uint32_t a = 0; a < s->p->n_out; a++)
-        x->step[a] = t->kept >> a & 1 ? s->finish->tally_step[a] : 0;
+        x->step[a] = t->carried >> a & 1 ? 0 : t->product->tally_step[a];
 }
 
 static void find_streams(struct analysis *s) {
@@ -167,7 +167,7 @@ static void find_streams(struct analysis *s) {
         for (uint32_t d = 0; d < n->rank; d++)
             x->step[d] = s->k->members[i].stride[d] * scale_of(s, d);
     }
-    if (s->finish && s->k->tallies)
+    if (s->k->tallies && !s->k->folds)
         find_tallies(s);
 }
 
@@ -207,6 +207,9 @@ static void find_residues(struct analysis *s) {
 static bool can_merge(const struct analysis *s, uint32_t a, uint32_t b) {
     uint64_t both = (uint64_t)1 << a | (uint64_t)1 << b;
     if ((s->pinned & both) || s->p->axis[b].per_n)
+        return false;
+    uint64_t carried = s->k->tallies && !s->k->folds ? s->k->tallies->carried & both : 0;
+    if (carried && carried != both)
         return false;
     if (s->finish && (s->finish->limited[a] || s->finish->limited[b] || s->finish->scale[a] > 1 ||
                       s->finish->scale[b] > 1))
@@ -711,6 +714,19 @@ static void order_samples(struct analysis *s) {
         p->order[at] = (uint32_t)p->lane;
 }
 
+// The axes that tallies carry go inside.
+static void order_tallies(struct analysis *s) {
+    struct nest_plan *p = s->p;
+    uint32_t before[MAX_AXES], n = 0;
+    memcpy(before, p->order, p->n_order * sizeof *before);
+    for (int inside = 0; inside < 2; inside++) {
+        for (uint32_t i = 0; i < p->n_order; i++)
+            if ((s->k->tallies->carried >> before[i] & 1) == (uint64_t)inside)
+                p->order[n++] = before[i];
+        p->n_kept = inside ? p->n_kept : n;
+    }
+}
+
 void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     struct analysis *s = NEW(a, struct analysis);
     *s = (struct analysis){
@@ -730,6 +746,8 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
     widen_lanes(s);
     choose_order(s);
     order_samples(s);
+    if (k->tallies)
+        order_tallies(s);
     if (s->p->n_red) {
         choose_reduction_order(s);
         choose_rounds(s);
@@ -742,18 +760,11 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
 }
 
 // ---- what follows the sums of a product
-// The axes that tallies keep go outside; two vectors at a time, for an addition waits for the one
-// before, and a line of the cache is no less.
-static void order_tallies(struct analysis *s) {
+// Two vectors of a tally at a time, for an addition waits for the one before, and a line of the cache
+// is no less.
+static void jam_tallies(struct analysis *s) {
     struct nest_plan *p = s->p;
-    uint64_t kept = s->k->tallies->kept;
-    uint32_t n = 0;
-    for (int inside = 0; inside < 2; inside++) {
-        for (uint32_t a = 0; a < p->n_out; a++)
-            if (!p->axis[a].merged && (kept >> a & 1) == !inside)
-                p->order[n++] = a;
-        p->n_kept = inside ? p->n_kept : n;
-    }
+    order_tallies(s);
     if (p->lane >= 0 && plan_extent(s, (uint32_t)p->lane) >= 2 * TALLY_JAM * p->lanes)
         p->axis[p->lane].jam = TALLY_JAM;
 }
@@ -783,7 +794,7 @@ void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
             s->p->zip = p->zip;
         }
         if (k->tallies)
-            order_tallies(s);
+            jam_tallies(s);
     }
 }
 
@@ -815,7 +826,7 @@ const char *plan_text(struct arena *a, const struct nest *k) {
     const struct nest_plan *p = &k->plan;
     if (k->product)
         return product_text(a, k->product);
-    if (k->tallies)
+    if (k->folds)
         return arena_printf(a, "added up from parts, %u lanes", p->lanes);
     struct text t;
     text_init(&t, a);

@@ -1,4 +1,4 @@
-// Sums over what a product has just computed, tallied while a piece of it is in a cache:
+// Sums over what a kernel has just computed, tallied while a piece of it is in a cache:
 //
 //     %1[n, k, i, j] = a product, %2 = max(%1, 0)                       the kernel of a product, in
 //     pieces %3[k] = sum[n, i, j] %2[n, k, i, j]*x[n, k, i, j] %5[k] = sum[n, i, j] (%1[n, k, i, j]
@@ -143,7 +143,7 @@ static bool keeps(const struct nest_tallies *t, const struct question *q) {
     uint64_t kept = 0;
     for (uint32_t d = 0; d < q->product->rank; d++)
         kept |= q->axis[d] < q->sum->rank ? (uint64_t)1 << d : 0;
-    for (const struct nest_product *p = q->k->product; p; p = p->next)
+    for (const struct nest_product *p = t->product; p; p = p->next)
         for (uint32_t d = 0; d < q->product->rank; d++)
             if (kept >> d & 1 && (p->scale[d] != 1 || p->shift[d] != 0))
                 return false;
@@ -156,7 +156,7 @@ static bool add_sum(struct lower *l, struct nest *k, struct nest_tallies *t, nod
     if (x->kind != NODE_comp || x->reducer != RED_sum || x->n_guards || x->dtype != of->dtype ||
         x->rank + x->n_red != of->rank || !l->nodes[n].needed || l->nodes[n].done)
         return false;
-    expr_id addend = spread_addend(&q, x);
+    expr_id addend = k->product ? spread_addend(&q, x) : 0;
     double factor;
     expr_id value = addend ? addend_read(l->g, addend, &factor) : x->body;
     if (!is_ready(&q, value) || !q.known || !keeps(t, &q) ||
@@ -197,13 +197,66 @@ static int64_t lay_out(const struct nest_tallies *t, struct nest_product *p, uin
     return n;
 }
 
+// A nest that is as long as the sums' own kernels would be.
+static bool is_large(const struct graph *g, node_id n) {
+    enum { LEAST = 1 << 14 };
+    const struct node *x = graph_node(g, n);
+    double elements = 1;
+    for (uint32_t d = 0; d < x->rank; d++)
+        elements *= (double)graph_extent_max(g, x->shape[d]);
+    return elements >= LEAST && dtype_is_real(x->dtype) && !scatter_is(g, n);
+}
+
+// Without a product, a piece is one element of the axes before the last that is kept.
+static struct nest_product *pieces_of_nest(struct lower *l, const struct nest *k, uint64_t kept) {
+    struct nest_product *p = NEW(l->arena, struct nest_product);
+    const struct node *x = graph_node(l->g, k->members[0].node);
+    bool carried = true;
+    for (uint32_t a = x->rank; a-- > 0;) {
+        carried &= !(kept >> a & 1);
+        p->role[a] = AXIS_column;
+        p->scale[a] = p->block[a] = 1;
+        p->whole[a] = (struct nest_axis){.extent = x->shape[a] < 1 ? 0 : x->shape[a],
+                                         .per_n = x->shape[a] < 1};
+        if (carried) {
+            p->whole[a] = (struct nest_axis){.extent = graph_extent_max(l->g, x->shape[a])};
+            p->block[a] = p->whole[a].extent;
+        }
+    }
+    return p;
+}
+
+bool tally_fits(const struct nest *k) {
+    enum { LEAST_ADDED = 32 };
+    const struct nest_plan *p = &k->plan;
+    const struct nest_tallies *t = k->tallies;
+    double added = 1;
+    uint32_t width = p->zip;
+    for (uint32_t a = 0; a < p->n_out; a++)
+        added *= t->carried >> a & 1 ? (double)t->product->whole[a].extent : 1;
+    bool is_outside = !p->chunk; // threads share a loop that carries nothing
+    for (uint32_t i = 0; i < p->n_order; i++) {
+        const struct nest_axis *x = &p->axis[p->order[i]];
+        int64_t by = x->jam * ((int)p->order[i] == p->lane ? (int64_t)p->lanes : 1);
+        width *= x->jam;
+        is_outside |= i < p->n_kept && (x->per_n || x->extent > by);
+    }
+    bool lanes_kept = p->lane >= 0 && !(t->carried >> p->lane & 1);
+    return p->n_kept > 0 && is_outside && added >= LEAST_ADDED && width * t->n <= MOST_CARRIED &&
+           p->lane < (int)p->n_out && !p->rounds && !p->strip && !p->part &&
+           (!lanes_kept || (t->product->tally_step[p->lane] == 1 && p->zip == 1));
+}
+
 void tally_collect(struct lower *l, struct nest *k) {
     enum { MOST_BUFFERS = 60 };
     struct nest_tallies *t = NEW(l->arena, struct nest_tallies);
-    uint32_t count, buffers = 0;
+    uint32_t count, buffers = 0, rank = graph_node(l->g, k->members[0].node)->rank;
     for (const struct nest_product *p = k->product; p; p = p->next)
         if (p->zip)
             return; // a tile has elements of several classes
+    if (!k->product && !is_large(l->g, k->members[0].node))
+        return;
+    t->product = k->product;
     for (uint32_t i = 0; i < k->n_members; i++) {
         group_operands(l, k->members[i].node, &count);
         buffers += count + 1;
@@ -217,21 +270,42 @@ void tally_collect(struct lower *l, struct nest *k) {
     if (t->n_sums == 0)
         return;
     int64_t most = l->g->symbols.n ? l->g->symbols.at[0].max : 1;
-    for (struct nest_product *p = k->product; p; p = p->next) {
+    struct nest_product *first = k->product ? k->product : pieces_of_nest(l, k, t->kept);
+    t->product = first;
+    for (struct nest_product *p = first; p; p = p->next) {
         p->tally_offset = t->count;
-        t->count += lay_out(t, p, graph_node(l->g, k->members[0].node)->rank, most);
+        t->count += lay_out(t, p, rank, most);
     }
-    t->product = k->product;
+    for (uint32_t a = 0; a < rank; a++)
+        t->carried |=
+            !(t->kept >> a & 1) && (k->product || !is_cut(first, a)) ? (uint64_t)1 << a : 0;
     k->tallies = t;
 }
 
 // ---- loops that carry tallies
 static bool is_kept(const struct run *r, uint32_t a) { return r->k->tallies->kept >> a & 1; }
 static bool has_kept_lanes(const struct run *r) {
-    return r->p->lane < 0 || is_kept(r, (uint32_t)r->p->lane);
+    return r->p->lane >= 0 && !(r->k->tallies->carried >> r->p->lane & 1);
 }
-static uint32_t width(const struct run *r) {
-    return r->p->lane < 0 ? 1 : r->p->axis[r->p->lane].jam;
+// Elements of a tile along the axes order[from..to): those that are there, or that its plan has at
+// most.
+static uint32_t elements(const struct run *r, uint32_t from, uint32_t to, bool planned) {
+    uint32_t n = 1;
+    for (uint32_t i = from; i < to; i++) {
+        uint32_t a = r->p->order[i], zip = (int)a == r->p->lane ? r->p->zip : 1;
+        n *= planned ? r->p->axis[a].jam * zip : r->at[a].count;
+    }
+    return n;
+}
+static uint32_t width(const struct run *r) { return elements(r, 0, r->p->n_order, true); }
+// A tile's elements of one sum lie side by side.
+static uint32_t of_a_sum(const struct run *r, bool planned) {
+    return elements(r, r->p->n_kept, r->p->n_order, planned);
+}
+// The accumulator of element e, among those of a tally.
+static uint32_t accumulator(const struct run *r, uint32_t e) {
+    uint32_t n = of_a_sum(r, false);
+    return e / n * of_a_sum(r, true) + e % n;
 }
 
 static value_id number(struct run *r, enum dtype t, uint32_t lanes, double x) {
@@ -247,13 +321,15 @@ static void start(struct run *r, uint32_t n) {
 
 // Where the part of a sum at element e of the tile lies, this piece's.
 static struct loop_access_at place(struct run *r, uint32_t e, uint32_t tally) {
-    const struct nest_product *p = r->product;
     const struct nest_tallies *t = r->k->tallies;
+    const struct nest_product *p = r->product ? r->product : t->product;
     struct loop_affine at = affine_constant(tally * t->count + p->tally_offset);
-    run_point(r, e, has_kept_lanes(r) && r->p->lane >= 0);
+    run_point(r, e, has_kept_lanes(r));
     struct loop_access_at to = {.buffer = r->k->tally_parameter, .mask = r->body.mask};
     for (uint32_t a = 0; a < r->p->n_out; a++) {
-        struct loop_affine x = is_kept(r, a) ? r->body.axis[a] : r->index[a];
+        struct loop_affine x = is_kept(r, a) || !r->product ? r->body.axis[a] : r->index[a];
+        if (r->k->tallies->carried >> a & 1 && !r->product)
+            continue;
         at = affine_add(r->b->arena, at, affine_scale(r->b->arena, x, p->tally_step[a]));
         to.stride += is_kept(r, a) ? r->body.ramp[a] * p->tally_step[a] : 0;
     }
@@ -261,15 +337,19 @@ static struct loop_access_at place(struct run *r, uint32_t e, uint32_t tally) {
     return to;
 }
 
-// The sum that the accumulators of a tally hold, at element e; lanes and neighbours together,
-// unless they are of different sums.
-static value_id gather(struct run *r, uint32_t first, uint32_t e) {
-    value_id sum = r->carried[first + e];
-    if (has_kept_lanes(r))
-        return sum;
-    for (uint32_t i = 1; i < width(r); i++)
-        sum = build_apply2(r->b, OP_add, build_type(r->b, sum).dtype, sum, r->carried[first + i]);
-    return build_fold(r->b, OP_add, sum);
+// What the accumulators of a tally hold of the u-th sum of a tile: its elements and lanes together.
+static value_id gather(struct run *r, uint32_t first, uint32_t u) {
+    uint32_t n = of_a_sum(r, true);
+    value_id sum = r->carried[first + u * n];
+    for (uint32_t i = 1; i < n; i++)
+        sum = build_apply2(r->b, OP_add, build_type(r->b, sum).dtype, sum,
+                           r->carried[first + u * n + i]);
+    return has_kept_lanes(r) ? sum : build_fold(r->b, OP_add, sum);
+}
+
+static void store(struct run *r, uint32_t u, uint32_t tally, value_id sum) {
+    build_store_lanes(r->b, build_type(r->b, sum).lanes, place(r, u * of_a_sum(r, false), tally),
+                      sum);
 }
 
 static value_id count_in(struct run *r, struct loop_affine x) {
@@ -301,37 +381,38 @@ static value_id part_of_count(struct run *r, enum dtype t) {
     return build_cast(r->b, t, left ? build_plain(r->b, LOOP_divide, part, left, 0) : part);
 }
 
+// Squares of the distances from the mean of the sums in hand.
+static void walk_spread(struct run *r, uint32_t tally, const value_id *sums, uint32_t n) {
+    enum dtype type = graph_node(r->k->g, r->k->members[0].node)->dtype;
+    value_id part = part_of_count(r, type);
+    r->spread = tally;
+    for (uint32_t u = 0; u < n; u++)
+        r->mean[u] = build_apply2(r->b, OP_mul, type, sums[u], part);
+    start(r, 1);
+    run_loops(r, r->p->n_kept);
+    for (uint32_t u = 0; u < n; u++)
+        store(r, u, tally, gather(r, 0, u));
+}
+
 void tally_walk(struct run *r) {
     const struct nest_tallies *t = r->k->tallies;
-    uint32_t w = width(r), n = has_kept_lanes(r) && r->p->lane >= 0 ? r->at[r->p->lane].count : 1,
-             k = 0;
-    enum dtype type = graph_node(r->k->g, r->k->members[0].node)->dtype;
+    uint32_t n = elements(r, 0, r->p->n_kept, false), k = 0;
+    value_id sums[MOST_CARRIED];
     start(r, t->n - t->n_spreads);
     run_loops(r, r->p->n_kept);
     for (uint32_t i = 0; i < t->n; i++) {
-        for (uint32_t e = 0; e < n && !t->at[i].spread; e++) {
-            value_id sum = gather(r, k * w, e);
-            build_store_lanes(r->b, build_type(r->b, sum).lanes, place(r, e, i), sum);
-            r->mean[i * w + e] = sum;
-        }
-        k += !t->at[i].spread;
-    }
-    r->mode = RUN_spread;
-    for (uint32_t i = 0; i < t->n; i++) {
-        if (!t->at[i].spread)
+        if (t->at[i].spread)
             continue;
-        value_id part = part_of_count(r, type);
-        r->spread = i;
-        for (uint32_t e = 0; e < n; e++)
-            r->mean[e] = build_apply2(r->b, OP_mul, type, r->mean[t->at[i].of * w + e], part);
-        start(r, 1);
-        run_loops(r, r->p->n_kept);
-        for (uint32_t e = 0; e < n; e++) {
-            value_id sum = gather(r, 0, e);
-            build_store_lanes(r->b, build_type(r->b, sum).lanes, place(r, e, i), sum);
-        }
+        for (uint32_t u = 0; u < n; u++)
+            store(r, u, i, sums[i * n + u] = gather(r, k * width(r), u));
+        k++;
     }
-    r->mode = RUN_finish;
+    enum run_mode mode = r->mode;
+    r->mode = RUN_spread;
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->at[i].spread)
+            walk_spread(r, i, sums + t->at[i].of * n, n);
+    r->mode = mode;
     r->n_carried = 0;
 }
 
@@ -379,10 +460,12 @@ void tally_add(struct run *r, uint32_t n, const value_id *values) {
     r->body.n_bindings = r->k->n_members;
     for (uint32_t i = 0; i < t->n; i++) {
         for (uint32_t e = 0; e < n && !t->at[i].spread; e++) {
+            if (run_is_absent(r, e))
+                continue;
             for (uint32_t m = 0; m < r->k->n_members; m++)
                 bindings[m] = (struct body_binding){r->k->members[m].node, values[m * n + e]};
             enter(r, &t->at[i], e, extents);
-            value_id *sum = &r->carried[k * width(r) + e];
+            value_id *sum = &r->carried[k * width(r) + accumulator(r, e)];
             r->body.bound = t->at[i].axis;
             *sum = added(r, &t->at[i], *sum);
             r->body.bound = NULL;
@@ -414,9 +497,10 @@ void tally_spread(struct run *r, uint32_t n) {
     for (uint32_t e = 0; e < n; e++) {
         run_point(r, e, run_lane_is_output(r));
         value_id minus = build_apply2(r->b, OP_mul, t, number(r, t, 1, -1),
-                                      r->mean[has_kept_lanes(r) ? e : 0]),
+                                      r->mean[e / of_a_sum(r, false)]),
                  x = masked(r, r->body.mask, build_apply2(r->b, OP_add, t, values[e], minus));
-        r->carried[e] = build_plain(r->b, LOOP_fma, x, x, r->carried[e]);
+        value_id *sum = &r->carried[accumulator(r, e)];
+        *sum = build_plain(r->b, LOOP_fma, x, x, *sum);
     }
 }
 
