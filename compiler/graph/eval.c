@@ -61,6 +61,9 @@ static bool index_value(struct evaluation *v, index_id i, int64_t *value) {
     int64_t sum = x->constant;
     for (uint32_t k = 0; k < x->n_terms; k++)
         sum += x->terms[k].coefficient * term_value(v, &x->terms[k]);
+    *value = sum;
+    if (x->divisor == 1)
+        return true;
     *value = sum / x->divisor;
     return sum % x->divisor == 0;
 }

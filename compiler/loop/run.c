@@ -57,32 +57,38 @@ static enum dtype buffer_dtype(const struct executor *m, uint32_t b) {
 }
 
 // ---- whole areas
-static double get(const struct executor *m, const struct loop_area *x, int64_t row,
-                  int64_t column) {
-    int64_t at = affine(m, x->at) + row * x->stride + column;
-    const void *p = m->buffers[x->buffer];
-    return buffer_dtype(m, x->buffer) == DTYPE_f32 ? (double)((const float *)p)[at]
-                                                   : ((const double *)p)[at];
+// Where an area begins: worked out once for all of its elements.
+struct side {
+    void *at;
+    bool is_f32;
+    int64_t stride;
+};
+
+static struct side open_side(const struct executor *m, const struct loop_area *x) {
+    enum dtype t = buffer_dtype(m, x->buffer);
+    char *base = m->buffers[x->buffer];
+    return (struct side){base + affine(m, x->at) * dtype_size(t), t == DTYPE_f32, x->stride};
 }
 
-static void put(struct executor *m, const struct loop_area *x, int64_t row, int64_t column,
-                double value) {
-    int64_t at = affine(m, x->at) + row * x->stride + column;
-    void *p = m->buffers[x->buffer];
-    if (buffer_dtype(m, x->buffer) == DTYPE_f32)
-        ((float *)p)[at] = (float)value;
+static double get(const struct side *x, int64_t row, int64_t column) {
+    int64_t at = row * x->stride + column;
+    return x->is_f32 ? (double)((const float *)x->at)[at] : ((const double *)x->at)[at];
+}
+
+static void put(const struct side *x, int64_t row, int64_t column, double value) {
+    int64_t at = row * x->stride + column;
+    if (x->is_f32)
+        ((float *)x->at)[at] = (float)value;
     else
-        ((double *)p)[at] = value;
+        ((double *)x->at)[at] = value;
 }
 
-static int32_t get_word(const struct executor *m, const struct loop_area *x, int64_t row,
-                        int64_t column) {
-    return ((const int32_t *)m->buffers[x->buffer])[affine(m, x->at) + row * x->stride + column];
+static int32_t get_word(const struct side *x, int64_t row, int64_t column) {
+    return ((const int32_t *)x->at)[row * x->stride + column];
 }
 
-static void put_word(struct executor *m, const struct loop_area *x, int64_t row, int64_t column,
-                     int32_t value) {
-    ((int32_t *)m->buffers[x->buffer])[affine(m, x->at) + row * x->stride + column] = value;
+static void put_word(const struct side *x, int64_t row, int64_t column, int32_t value) {
+    ((int32_t *)x->at)[row * x->stride + column] = value;
 }
 
 static void load_lane(struct executor *m, const struct loop_stmt *s, uint32_t i, int64_t at) {
@@ -126,6 +132,7 @@ static void store_lane(struct executor *m, const struct loop_stmt *s, uint32_t i
 }
 
 static void access_memory(struct executor *m, const struct loop_stmt *s) {
+    int64_t first = affine(m, s->at);
     for (uint32_t i = 0; i < s->type.lanes; i++) {
         if (s->mask && !whole(m, s->mask, i)) {
             if (s->kind == LOOP_load) {
@@ -134,7 +141,7 @@ static void access_memory(struct executor *m, const struct loop_stmt *s) {
             }
             continue;
         }
-        int64_t at = affine(m, s->at) + s->stride * i + (s->offset ? whole(m, s->offset, i) : 0);
+        int64_t at = first + s->stride * i + (s->offset ? whole(m, s->offset, i) : 0);
         if (s->kind == LOOP_load)
             load_lane(m, s, i, at);
         else
@@ -279,10 +286,12 @@ static void compute(struct executor *m, const struct loop_stmt *s) {
         fold(m, s);
         return;
     }
+    bool is_place = s->kind == LOOP_index || s->kind == LOOP_inside;
+    int64_t first = is_place ? affine(m, s->at) : 0,
+            end = s->kind == LOOP_inside ? affine(m, s->bound) : 0;
     for (uint32_t i = 0; i < s->type.lanes; i++) {
-        int64_t dealt = s->kind == LOOP_zip ? s->whole * s->type.lanes + i : 0;
-        int64_t at =
-            s->kind == LOOP_index || s->kind == LOOP_inside ? affine(m, s->at) + s->stride * i : 0;
+        int64_t dealt = s->kind == LOOP_zip ? s->whole * s->type.lanes + i : 0,
+                at = first + s->stride * i;
         if (s->kind == LOOP_constant && !dtype_is_real(s->type.dtype))
             set_whole(m, s->result, i, s->whole);
         else if (s->kind == LOOP_constant)
@@ -292,7 +301,7 @@ static void compute(struct executor *m, const struct loop_stmt *s) {
         else if (s->kind == LOOP_index)
             set(m, s->result, i, (double)at);
         else if (s->kind == LOOP_inside)
-            set_whole(m, s->result, i, at >= 0 && at < affine(m, s->bound));
+            set_whole(m, s->result, i, at >= 0 && at < end);
         else if (s->kind == LOOP_zip && dtype_is_real(s->type.dtype))
             set(m, s->result, i,
                 real(m, s->args[dealt % s->n_args], (uint32_t)(dealt / s->n_args)));
@@ -323,75 +332,74 @@ static int64_t bound(const struct executor *m, struct loop_bounds b, bool low) {
     return best;
 }
 
-// The element of b, of whatever type: its area's row and column.
-static struct loop_area tile_place(const struct executor *m, const struct loop_stmt *s, int64_t k,
-                                   int64_t *row) {
-    const struct loop_area *places = &s->areas[AREA_places];
-    struct loop_area b = s->areas[AREA_b];
-    *row = s->is_placed ? 1 : k;
-    if (s->is_placed)
-        b.stride = ((const int64_t *)m->buffers[places->buffer])[affine(m, places->at) + k];
-    return b;
+// The sides of a tile; rows of b lie at places, if there are some.
+struct tile_sides {
+    struct side to, a, b;
+    const int64_t *places; // NULL: b's rows are its stride apart
+};
+
+static struct tile_sides open_tile(const struct executor *m, const struct loop_stmt *s) {
+    struct tile_sides x = {open_side(m, &s->areas[AREA_to]), open_side(m, &s->areas[AREA_a]),
+                           open_side(m, &s->areas[AREA_b]), NULL};
+    x.a.stride = s->rows;
+    if (s->is_placed) {
+        const struct loop_area *places = &s->areas[AREA_places];
+        x.places = (const int64_t *)m->buffers[places->buffer] + affine(m, places->at);
+        x.b.stride = 1;
+    }
+    return x;
 }
 
-static int32_t tile_word(const struct executor *m, const struct loop_stmt *s, int64_t k,
-                         int64_t l) {
-    int64_t row;
-    struct loop_area b = tile_place(m, s, k, &row);
-    return get_word(m, &b, row, l);
+static int64_t row_of_b(const struct tile_sides *x, int64_t k) {
+    return x->places ? x->places[k] : k;
 }
 
-static double tile_column(const struct executor *m, const struct loop_stmt *s, int64_t k,
-                          int64_t l) {
-    int64_t row;
-    struct loop_area b = tile_place(m, s, k, &row);
-    return get(m, &b, row, l);
-}
-
-static void copy_strip(struct executor *m, const struct loop_stmt *s) {
-    struct loop_area strip = s->areas[AREA_strip];
+static void copy_strip(struct executor *m, const struct loop_stmt *s, const struct tile_sides *x) {
+    struct side strip = open_side(m, &s->areas[AREA_strip]);
     strip.stride = s->vectors * s->type.lanes;
     for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
         for (int64_t l = 0; l < strip.stride; l++)
             if (s->is_paired)
-                put_word(m, &strip, k, l, tile_word(m, s, k, l));
+                put_word(&strip, k, l, get_word(&x->b, row_of_b(x, k), l));
             else
-                put(m, &strip, k, l, tile_column(m, s, k, l));
+                put(&strip, k, l, get(&x->b, row_of_b(x, k), l));
 }
 
 static void tile(struct executor *m, const struct loop_stmt *s) {
-    struct loop_area a = s->areas[AREA_a];
+    struct tile_sides x = open_tile(m, s);
     bool f32 = s->type.dtype == DTYPE_f32;
-    a.stride = s->rows;
+    int64_t n = bound(m, s->high, false);
     for (int64_t r = 0; r < s->rows; r++)
         for (int64_t l = 0; l < s->vectors * s->type.lanes; l++) {
-            double sum = 0, from = s->accumulate ? get(m, &s->areas[AREA_to], r, l) : 0;
-            for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++) {
+            double sum = 0, from = s->accumulate ? get(&x.to, r, l) : 0;
+            for (int64_t k = 0; k < n; k++) {
+                int64_t row = row_of_b(&x, k);
                 if (s->is_paired) {
-                    sum = add_pair((float)sum, (uint32_t)get_word(m, &a, k, r),
-                                   (uint32_t)tile_word(m, s, k, l));
+                    sum = add_pair((float)sum, (uint32_t)get_word(&x.a, k, r),
+                                   (uint32_t)get_word(&x.b, row, l));
                     continue;
                 }
-                double x = get(m, &a, k, r), y = tile_column(m, s, k, l);
-                sum = f32 ? fmaf((float)x, (float)y, (float)sum) : fma(x, y, sum);
+                double left = get(&x.a, k, r), right = get(&x.b, row, l);
+                sum = f32 ? fmaf((float)left, (float)right, (float)sum) : fma(left, right, sum);
             }
-            put(m, &s->areas[AREA_to], r, l, s->accumulate ? from + sum : sum);
+            put(&x.to, r, l, s->accumulate ? from + sum : sum);
         }
     if (s->is_copied)
-        copy_strip(m, s);
+        copy_strip(m, s, &x);
 }
 
 static double rounded_sum(bool f32, double x, double y) {
     return f32 ? (double)((float)x + (float)y) : x + y;
 }
 
-static double dot_of(const struct executor *m, const struct loop_stmt *s, int64_t r, int64_t v) {
+static double dot_of(const struct loop_stmt *s, const struct side *a, const struct side *b,
+                     int64_t n, int64_t r, int64_t v) {
     double lanes[MAX_LANES] = {0};
     bool f32 = s->type.dtype == DTYPE_f32;
     uint32_t w = s->type.lanes;
-    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k += w)
+    for (int64_t k = 0; k < n; k += w)
         for (uint32_t l = 0; l < w; l++) {
-            double x = get(m, &s->areas[AREA_a], r, k + l), y = get(m, &s->areas[AREA_b], v, k + l);
+            double x = get(a, r, k + l), y = get(b, v, k + l);
             lanes[l] =
                 f32 ? (double)fmaf((float)x, (float)y, (float)lanes[l]) : fma(x, y, lanes[l]);
         }
@@ -402,36 +410,30 @@ static double dot_of(const struct executor *m, const struct loop_stmt *s, int64_
 }
 
 static void dot(struct executor *m, const struct loop_stmt *s) {
+    struct side to = open_side(m, &s->areas[AREA_to]), a = open_side(m, &s->areas[AREA_a]),
+                b = open_side(m, &s->areas[AREA_b]);
+    int64_t n = bound(m, s->high, false);
     for (int64_t r = 0; r < s->rows; r++)
         for (int64_t v = 0; v < s->vectors; v++) {
-            double sum = dot_of(m, s, r, v);
+            double sum = dot_of(s, &a, &b, n, r, v);
             if (s->accumulate)
-                sum = rounded_sum(s->type.dtype == DTYPE_f32,
-                                  get(m, &s->areas[AREA_to], r, v * s->stride), sum);
-            put(m, &s->areas[AREA_to], r, v * s->stride, sum);
-        }
-}
-
-static void transpose_to_pairs(struct executor *m, const struct loop_stmt *s) {
-    int64_t second = bound(m, s->second, false);
-    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
-        for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++) {
-            const struct loop_area *from = &s->areas[AREA_a];
-            double x = get(m, from, l, k * s->stride),
-                   y = k < second ? get(m, from, l, k * s->stride + s->apart) : 0;
-            put_word(m, &s->areas[AREA_to], k, l, pair(x, y));
+                sum = rounded_sum(s->type.dtype == DTYPE_f32, get(&to, r, v * s->stride), sum);
+            put(&to, r, v * s->stride, sum);
         }
 }
 
 static void transpose(struct executor *m, const struct loop_stmt *s) {
-    if (s->is_paired) {
-        transpose_to_pairs(m, s);
-        return;
-    }
-    for (int64_t k = 0, n = bound(m, s->high, false); k < n; k++)
-        for (int64_t l = 0, rows = bound(m, s->low, false); l < rows; l++) {
-            double x = get(m, &s->areas[AREA_a], l, k * s->stride);
-            put(m, &s->areas[AREA_to], k, l, s->rounds ? round_bf16(x) : x);
+    struct side to = open_side(m, &s->areas[AREA_to]), from = open_side(m, &s->areas[AREA_a]);
+    int64_t n = bound(m, s->high, false), rows = bound(m, s->low, false),
+            second = s->is_paired ? bound(m, s->second, false) : 0;
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t l = 0; l < rows; l++) {
+            double x = get(&from, l, k * s->stride);
+            if (s->is_paired)
+                put_word(&to, k, l,
+                         pair(x, k < second ? get(&from, l, k * s->stride + s->apart) : 0));
+            else
+                put(&to, k, l, s->rounds ? round_bf16(x) : x);
         }
 }
 
@@ -439,14 +441,15 @@ static int64_t in_patch(const struct loop_patch *x, int64_t l, int64_t i, int64_
     return l * x->apart + i * x->down + j * x->right;
 }
 
-static void transform_patch(struct executor *m, const struct loop_stmt *s, int64_t row, int64_t l) {
+static void transform_patch(const struct loop_stmt *s, const struct side *to,
+                            const struct side *from, int64_t row, int64_t l) {
     const struct loop_transform *t = &transform_table[s->matrix];
     uint32_t rows = t->n_rows, columns = t->n_columns;
     double x[TRANSFORM_SIDE * TRANSFORM_SIDE], half[TRANSFORM_SIDE * TRANSFORM_SIDE];
     for (uint32_t i = 0; i < columns; i++)
         for (uint32_t j = 0; j < columns; j++)
             x[i * columns + j] =
-                get(m, &s->areas[AREA_a], row, in_patch(&s->patch[AREA_a], l, i, j));
+                get(from, row, in_patch(&s->patch[AREA_a], l, i, j));
     for (uint32_t i = 0; i < columns; i++)
         for (uint32_t j = 0; j < rows; j++) {
             double sum = 0;
@@ -459,14 +462,15 @@ static void transform_patch(struct executor *m, const struct loop_stmt *s, int64
             double sum = 0;
             for (uint32_t k = 0; k < columns; k++)
                 sum += t->at[i * columns + k] * half[k * rows + j];
-            put(m, &s->areas[AREA_to], row, in_patch(&s->patch[AREA_to], l, i, j), sum);
+            put(to, row, in_patch(&s->patch[AREA_to], l, i, j), sum);
         }
 }
 
 static void transform(struct executor *m, const struct loop_stmt *s) {
+    struct side to = open_side(m, &s->areas[AREA_to]), from = open_side(m, &s->areas[AREA_a]);
     for (int64_t row = 0, rows = bound(m, s->low, false); row < rows; row++)
         for (int64_t l = 0, n = bound(m, s->high, false); l < n; l++)
-            transform_patch(m, s, row, l);
+            transform_patch(s, &to, &from, row, l);
 }
 
 // ---- control
@@ -504,7 +508,8 @@ static void loop(struct executor *m, const struct loop_stmt *s) {
         go_round(m, s);
     }
     for (uint32_t i = 0; i < s->n_carried; i++)
-        m->values[s->carried[i].result] = m->values[s->carried[i].inside];
+        copy_lanes(&m->values[s->carried[i].result], &m->values[s->carried[i].inside],
+                   type_of(m, s->carried[i].inside).lanes);
 }
 
 static void branch(struct executor *m, const struct loop_stmt *s) {
