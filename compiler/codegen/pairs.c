@@ -17,8 +17,7 @@ static bool has_instruction(const struct codegen *c, unsigned lanes) {
 // Calls `llvm.x86.avx512bf16.NAME.BITS`, whose types differ between versions of LLVM.
 static LLVMValueRef instruction(struct codegen *c, const char *name, unsigned lanes, unsigned n,
                                 LLVMValueRef *args) {
-    const char *full =
-        arena_printf(c->arena, "llvm.x86.avx512bf16.%s.%u", name, lanes * 32);
+    const char *full = arena_printf(c->arena, "llvm.x86.avx512bf16.%s.%u", name, lanes * 32);
     unsigned id = LLVMLookupIntrinsicID(full, strlen(full));
     CHECK(id, "LLVM has no `%s`", full);
     LLVMTypeRef type = LLVMIntrinsicGetType(c->context, id, NULL, 0), params[3];
@@ -172,11 +171,10 @@ static void store_rows(struct tile *t, LLVMValueRef k, LLVMValueRef *v) {
 // beside: the halves of a word are neighbours; else words are.
 static void pack_squares(struct tile *t, bool beside) {
     struct codegen *c = t->c;
-    LLVMValueRef from[64], v[64], columns = tile_param(t, PACK_columns),
-                                  second = tile_param(t, PACK_second),
-                                  last = less(c, tile_param(t, PACK_rows), frame_integer(c, 1)),
-                                  apart = beside ? frame_integer(c, t->lanes)
-                                                 : tile_param(t, PACK_apart);
+    LLVMValueRef from[64], v[64],
+        columns = tile_param(t, PACK_columns), second = tile_param(t, PACK_second),
+        last = less(c, tile_param(t, PACK_rows), frame_integer(c, 1)),
+        apart = beside ? frame_integer(c, t->lanes) : tile_param(t, PACK_apart);
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef row = frame_integer(c, l),
                      is_there = LLVMBuildICmp(B, LLVMIntSLT, row, last, "");
@@ -187,7 +185,8 @@ static void pack_squares(struct tile *t, bool beside) {
     LLVMValueRef at = beside ? LLVMBuildNSWAdd(B, k.k, k.k, "") : k.k,
                  all = beside ? LLVMBuildNSWAdd(B, columns, second, "") : NULL,
                  left = less(c, beside ? all : columns, at),
-                 more = less(c, beside ? all : second, beside ? LLVMBuildNSWAdd(B, at, apart, "") : at),
+                 more = less(c, beside ? all : second,
+                             beside ? LLVMBuildNSWAdd(B, at, apart, "") : at),
                  mask = first_lanes(t, left), other = first_lanes(t, more);
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef place = tile_moved(t, from[l], at), x = load_lanes(t, place, mask),
@@ -248,11 +247,11 @@ static void pack(struct tile *t) {
     struct codegen *c = t->c;
     LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(c->context, t->function, "");
     for (int way = 0; way < 4; way++) {
-        LLVMValueRef fits =
-            way == 0   ? is_number(t, PACK_from_stride, 1)
-            : way == 1 ? LLVMBuildAnd(B, is_number(t, PACK_step, 2), is_number(t, PACK_apart, 1), "")
-            : way == 2 ? is_number(t, PACK_step, 1)
-                       : LLVMConstInt(c->i1, 1, false);
+        LLVMValueRef fits = way == 0   ? is_number(t, PACK_from_stride, 1)
+                            : way == 1 ? LLVMBuildAnd(B, is_number(t, PACK_step, 2),
+                                                      is_number(t, PACK_apart, 1), "")
+                            : way == 2 ? is_number(t, PACK_step, 1)
+                                       : LLVMConstInt(c->i1, 1, false);
         LLVMBasicBlockRef here = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                           next = LLVMAppendBasicBlockInContext(c->context, t->function, "");
         LLVMBuildCondBr(B, fits, here, next);

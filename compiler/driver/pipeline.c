@@ -158,6 +158,7 @@ static int find_target(struct session *s) {
     }
     s->target.loop.machine = s->machine;
     s->target.loop.bf16 = has_bf16(s->o);
+    s->target.loop.bf16_pairs = s->target.loop.bf16 && s->target.has_bf16;
     s->target.loop.scalar |= s->o->optimize == 0;
     while (strcmp(methods[s->target.loop.convolution], s->o->conv) != 0)
         s->target.loop.convolution++;

@@ -343,6 +343,7 @@ bool dots_plan(struct arena *a, const struct loop_target *t, const struct graph 
     if (best->cost >= before)
         return false;
     best->dots = lines;
+    best->pair = 0;
     lay_out_sums(&x, best);
     *p = *best;
     return true;

@@ -25,21 +25,16 @@ struct filling {
     struct guard guards[MAX_AXES];
     uint32_t buffer;
     struct loop_affine to;
-    bool outside; // zeros are due
+    bool outside;  // zeros are due
+    uint32_t pair; // the outer axis two of whose elements are in a word; n_axes: none
+    bool second;   // the second of the word at hand is there
 };
 
 // One vector of a line: elements `at` on of the run, in the lanes that `exist` (0: all); inside: no
 // guard on the run fails.
-static void fill_vector(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
+static value_id fill_load(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
     struct run *r = f->r;
     struct body *c = &r->body;
-    struct loop_access_at to = {
-        .buffer = f->buffer, .stride = 1, .at = affine_add(r->b->arena, f->to, at)};
-    if (f->outside) {
-        struct loop_type t = {f->n->dtype, f->p->lanes};
-        build_store_lanes(r->b, f->p->lanes, to, build_number(r->b, t, 0));
-        return;
-    }
     int64_t scale = f->p->scale[f->run];
     c->axis[f->run] =
         affine_add(r->b->arena, r->origin[f->run], affine_scale(r->b->arena, at, scale));
@@ -49,11 +44,39 @@ static void fill_vector(struct filling *f, struct loop_affine at, value_id exist
     for (uint32_t i = 0; i < f->n_guards; i++)
         if (!inside || !(index_axes(r->k->g, f->guards[i].index) >> f->run & 1))
             mask = body_and(c, mask, body_guard(c, f->guards[i], mask));
-    value_id v = build_load(r->b, f->p->lanes,
-                            body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
-    if (f->p->is_bf16)
-        v = build_plain(r->b, LOOP_bf16, v, 0, 0);
-    build_store_lanes(r->b, f->p->lanes, to, v);
+    return build_load(r->b, f->p->lanes,
+                      body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
+}
+
+// Between the elements of a word.
+static void move_pair(struct filling *f, int64_t by) {
+    struct loop_affine *at = &f->r->body.axis[f->pair];
+    *at = affine_shift(*at, by * f->p->scale[f->pair]);
+}
+
+static value_id load_pair(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
+    struct loop_type t = {f->n->dtype, f->p->lanes};
+    value_id low = fill_load(f, at, exist, inside), high = build_number(f->r->b, t, 0);
+    if (f->second) {
+        move_pair(f, 1);
+        high = fill_load(f, at, exist, inside);
+        move_pair(f, -1);
+    }
+    return build_pair(f->r->b, low, high);
+}
+
+static void fill_vector(struct filling *f, struct loop_affine at, value_id exist, bool inside) {
+    struct build *b = f->r->b;
+    struct loop_access_at to = {
+        .buffer = f->buffer, .stride = 1, .at = affine_add(b->arena, f->to, at)};
+    bool pairs = f->pair < f->n_axes;
+    struct loop_type t = {pairs ? DTYPE_i32 : f->n->dtype, f->p->lanes};
+    value_id v = f->outside ? build_number(b, t, 0)
+                 : pairs    ? load_pair(f, at, exist, inside)
+                            : fill_load(f, at, exist, inside);
+    if (f->p->is_bf16 && !f->p->pair && !f->outside)
+        v = build_plain(b, LOOP_bf16, v, 0, 0);
+    build_store_lanes(b, f->p->lanes, to, v);
 }
 
 static value_id lanes_left(struct filling *f, struct loop_affine left) {
@@ -67,7 +90,7 @@ static void fill_from(struct filling *f, int64_t at, bool inside) {
 }
 
 // Are the guards on the run true for all its elements from..to-1?
-static bool is_inside(const struct filling *f, int64_t from, int64_t to) {
+static bool half_is_inside(const struct filling *f, int64_t from, int64_t to) {
     for (uint32_t i = 0; i < f->n_guards; i++) {
         const struct index *x = graph_index(f->r->k->g, f->guards[i].index);
         int64_t low = x->constant, high = x->constant, at;
@@ -87,6 +110,16 @@ static bool is_inside(const struct filling *f, int64_t from, int64_t to) {
             return false;
     }
     return true;
+}
+
+static bool is_inside(struct filling *f, int64_t from, int64_t to) {
+    bool inside = half_is_inside(f, from, to);
+    if (f->pair < f->n_axes && f->second) {
+        move_pair(f, 1);
+        inside &= half_is_inside(f, from, to);
+        move_pair(f, -1);
+    }
+    return inside;
 }
 
 // The run for one tap: the first and the last vectors, where guards may fail, and a loop between
@@ -136,11 +169,14 @@ static void fill_line(struct filling *f) {
     struct run *r = f->r;
     struct loop_affine to = f->to;
     int64_t taps = f->tap < f->n_axes ? f->count[f->tap] : 1;
-    for (int64_t t = 0; t < taps; t++) {
+    bool pairs = f->tap < f->n_axes && f->tap == f->pair;
+    for (int64_t t = 0; t < taps; t += pairs ? 2 : 1) {
         if (f->tap < f->n_axes) {
             r->body.axis[f->tap] = affine_shift(r->origin[f->tap], t * f->p->scale[f->tap]);
-            f->to = affine_shift(to, t * f->stride[f->tap]);
+            f->to = affine_shift(to, (pairs ? t / 2 : t) * f->stride[f->tap]);
         }
+        if (pairs)
+            f->second = t + 1 < taps;
         if (f->outside)
             fill_zeros(f);
         else
@@ -159,7 +195,8 @@ static void fill_loop(struct filling *f, uint32_t k, struct loop_bounds low,
     struct loop_stmt *s = build_for(r->b, low, high, 1, 0, NULL);
     struct loop_affine v = affine_value(r->b->arena, s->variable);
     r->body.axis[a] =
-        affine_add(r->b->arena, r->origin[a], affine_scale(r->b->arena, v, f->p->scale[a]));
+        affine_add(r->b->arena, r->origin[a],
+                   affine_scale(r->b->arena, v, (a == f->pair ? 2 : 1) * f->p->scale[a]));
     f->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, f->stride[a]));
     fill_axis(f, k + 1);
     build_close(r->b, 0, NULL);
@@ -176,7 +213,8 @@ static int line_guard(const struct filling *f, uint32_t a, int64_t *by, struct l
         *rest = affine_constant(x->constant);
         for (uint32_t t = 0; t < x->n_terms && fits; t++) {
             const struct term *m = &x->terms[t];
-            fits = m->kind == TERM_axis && m->ref != f->run && m->ref != f->tap;
+            fits =
+                m->kind == TERM_axis && m->ref != f->run && m->ref != f->tap && m->ref != f->pair;
             if (!fits)
                 break;
             if (m->ref == a) {
@@ -228,6 +266,24 @@ static void fill_lines(struct filling *f, uint32_t k) {
     f->guards[known] = g;
 }
 
+// Whole words, then the one whose second element is not there, if there is one.
+static void fill_pairs(struct filling *f, uint32_t k) {
+    struct build *b = f->r->b;
+    uint32_t a = f->pair;
+    bool limited = f->p->limited[a];
+    struct loop_affine left = limited ? pack_left(f->r, a) : affine_constant(f->count[a]);
+    struct loop_bounds whole = build_bound(b, affine_constant(f->count[a] / 2)),
+                       all = build_bound(b, affine_constant((f->count[a] + 1) / 2)), from = {0};
+    build_add_bound(b, &from, affine_shift(left, -1), 2, 1);
+    build_add_bound(b, &whole, affine_shift(left, -1), 2, 1);
+    build_add_bound(b, &all, left, 2, 1);
+    f->second = true;
+    fill_loop(f, k, build_bound(b, affine_constant(0)), whole);
+    f->second = false;
+    if (limited || f->count[a] % 2)
+        fill_loop(f, k, from, all);
+}
+
 static bool is_guarded(const struct filling *f, uint32_t a) {
     for (uint32_t i = 0; i < f->n_guards; i++)
         if (index_axes(f->r->k->g, f->guards[i].index) >> a & 1)
@@ -248,6 +304,8 @@ static void fill_axis(struct filling *f, uint32_t k) {
         f->p->slides[a] || (f->merged >> a & 1) ||
         (f->count[a] == 1 && !(inner && is_guarded(f, a)))) {
         fill_axis(f, k + 1);
+    } else if (a == f->pair) {
+        fill_pairs(f, k);
     } else if (inner) {
         fill_lines(f, k);
     } else {
@@ -282,7 +340,8 @@ static void find_tap(struct filling *f) {
             continue;
         for (uint32_t t = 0; t < 2; t++)
             if (x->terms[t].ref == f->run && f->p->role[x->terms[1 - t].ref] == f->outer &&
-                f->count[x->terms[1 - t].ref] <= MOST_TAPS)
+                f->count[x->terms[1 - t].ref] <= MOST_TAPS &&
+                (x->terms[1 - t].ref != f->pair || !f->p->limited[f->pair]))
                 f->tap = x->terms[1 - t].ref;
     }
 }
@@ -322,6 +381,7 @@ void pack_lines(struct run *r, const struct pack_lines *l) {
         memcpy(f.guards, n->guards, n->n_guards * sizeof *f.guards);
     memcpy(f.count, l->count, sizeof f.count);
     memcpy(f.stride, l->stride, sizeof f.stride);
+    f.pair = l->is_paired ? r->product->pair - 1 : f.n_axes;
     find_tap(&f);
     merge_run(&f);
     pack_body(r, n, extents, r->product->lanes);

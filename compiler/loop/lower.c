@@ -478,11 +478,11 @@ static void lower_scatter(struct lower *l, struct nest *k, const char *text) {
 static void add_packed(struct parameters *p, struct nest *k) {
     struct lower *l = p->l;
     struct loop_buffer b = {.name = "packed",
-                            .dtype = graph_node(l->g, k->members[0].node)->dtype,
                             .place = PLACE_arena,
                             .count = product_packed(k->product)};
     if (!b.count)
         return;
+    b.dtype = product_dtype(k->product, graph_node(l->g, k->members[0].node)->dtype);
     VEC_PUSH(l->arena, &l->entry->buffers, b);
     k->packed = p->n;
     use_parameter(p, l->entry->buffers.n - 1, ACCESS_inout);

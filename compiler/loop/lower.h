@@ -50,6 +50,8 @@ void plan_scalar(struct nest *k);
 void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k);   // k->product is there
 // ---- product.c: a sum by way of packed sides; NULL: it gains nothing or cannot be
 struct nest_product *product_plan(struct arena *a, const struct loop_target *t, const struct graph *g, node_id n);
+enum dtype product_dtype(const struct nest_product *p, enum dtype t); // of packed sides, for factors of type t
+int64_t product_words(const struct nest_product *p, uint32_t axis, int64_t n); // that n elements of the axis are
 int64_t product_packed(const struct nest_product *p);   // elements that are packed once, in the arena
 // dots.c: a product by lanes along the terms, if that is cheaper than p->cost; p has roles, extents and steps
 bool dots_plan(struct arena *a, const struct loop_target *t, const struct graph *g, const struct node *n, int64_t most,

@@ -100,6 +100,9 @@ struct nest_product {
     uint32_t lanes, rows, vectors;    // of the tile
     int64_t n_rows, n_columns, n_terms; // of a block; rows: all, as planned
     bool is_bf16;                     // both sides are rounded to it while they are packed
+    // 1 + the axis of terms two of which are in a word (struct loop_target, bf16_pairs); 0: none. Strides, counts
+    // and extents of packed sides are in words then, blocks of the axis in elements, an even number or all.
+    uint32_t pair;
     bool empty;                       // there are no terms
     bool cut_terms;                   // more than one block of them
     bool a_whole;                     // a is packed once, for all blocks of columns

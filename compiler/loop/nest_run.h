@@ -95,6 +95,7 @@ struct loop_bounds pack_piece(struct run *r, enum axis_role role, int64_t n);
 // role `outer`, then over those of the run's role.
 struct pack_lines {
     expr_id side;
+    bool is_paired; // words of two terms (struct nest_product, pair)
     uint32_t run;
     enum axis_role outer;
     int64_t count[MAX_AXES], stride[MAX_AXES]; // elements of an axis, and their places in the buffer

@@ -61,11 +61,15 @@ static void change_class(struct run *r, const struct nest_product *p) {
 void pack_open(struct run *r, uint32_t a) {
     const struct nest_product *p = r->product;
     bool outermost = build_is_outside(r->b);
-    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)),
-                                    build_bound(r->b, pack_end(r, a)), p->block[a], 0, NULL);
+    struct loop_bounds end = {0};
+    build_add_bound(r->b, &end, pack_end(r, a), p->pair == 1 + a ? 2 : 1, 1); // in words
+    struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)), end,
+                                    product_words(p, a, p->block[a]), 0, NULL);
     if (outermost && p->chunk)
         build_parallel(r->b, p->chunk);
-    pack_move(r, a, affine_value(r->b->arena, s->variable));
+    pack_move(r, a,
+              affine_scale(r->b->arena, affine_value(r->b->arena, s->variable),
+                           p->pair == 1 + a ? 2 : 1));
 }
 
 uint32_t pack_open_pieces(struct run *r, bool several, bool rows, uint32_t *open, uint32_t n) {
@@ -107,7 +111,9 @@ struct loop_bounds pack_piece(struct run *r, enum axis_role role, int64_t n) {
     for (uint32_t a = 0; a < MAX_AXES; a++) {
         if (p->role[a] != role)
             continue;
-        if (p->limited[a])
+        if (p->limited[a] && p->pair == 1 + a)
+            build_add_bound(r->b, &high, pack_left(r, a), 2, p->stride[a]);
+        else if (p->limited[a])
             build_add_bound(r->b, &high, affine_scale(r->b->arena, pack_left(r, a), p->stride[a]),
                             1, 1);
         if (p->block[a] > 1)
@@ -122,7 +128,9 @@ static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     bool terms = p->role[p->run] == AXIS_term;
+    int64_t halves = terms && p->pair ? 2 : 1; // lines have the halves of words side by side
     struct pack_lines l = {.side = p->b,
+                           .is_paired = p->pair && !terms,
                            .run = p->run,
                            .outer = terms ? AXIS_column : AXIS_term,
                            .buffer = buffer,
@@ -132,9 +140,10 @@ static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
                                                            : a == p->group ? p->n_group
                                                                            : p->block[a])
                                                         : p->block[a];
-        l.stride[a] = p->role[a] == p->role[p->run] ? p->stride[a]
-                      : terms                       ? p->stride[a] * p->line_stride
-                                                    : p->b_line[a];
+        l.stride[a] = p->pair == 1 + a && terms       ? 1
+                      : p->role[a] == p->role[p->run] ? p->stride[a] * halves
+                      : terms                         ? p->stride[a] * p->line_stride
+                                                      : p->b_line[a];
     }
     for (uint32_t a = 0; a < n->rank + n->n_red; a++)
         if (p->slides[a])
@@ -162,8 +171,12 @@ static void transpose_lines(struct run *r, const struct buffers *to, struct loop
     struct loop_bounds rows = build_bound(r->b, affine_constant(w));
     if (lines % w)
         build_add_bound(r->b, &rows, affine_shift(affine_scale(r->b->arena, l, -1), lines), 1, 1);
-    build_transpose(r->b, (struct loop_type){n->dtype, p->lanes}, into, from, 1, rows,
-                    pack_piece(r, AXIS_term, p->n_terms), false);
+    struct loop_bounds columns = pack_piece(r, AXIS_term, p->n_terms);
+    struct loop_type type = {n->dtype, p->lanes};
+    if (p->pair) // where an axis is odd, lines have a zero
+        build_transpose_to_pairs(r->b, type, into, from, 2, 1, rows, columns, columns);
+    else
+        build_transpose(r->b, type, into, from, 1, rows, columns, false);
     build_close(r->b, 0, NULL);
 }
 
@@ -215,10 +228,31 @@ struct panel {
     uint32_t run;               // the last axis of terms
     int64_t length;             // with the axes merged into it
     uint64_t merged;
+    struct loop_bounds second; // of the words of a run, if its halves lie in two runs
 };
 
 static int64_t terms_of(const struct panel *x, uint32_t a) {
     return x->whole ? x->p->whole[a].extent : x->p->block[a];
+}
+
+// Words of a run, or of two that go together.
+static void pack_run_of_pairs(struct panel *x, struct loop_area into, struct loop_area from,
+                              struct loop_bounds rows, struct loop_bounds terms) {
+    struct build *b = x->r->b;
+    const struct nest_product *p = x->p;
+    struct loop_type type = {x->n->dtype, p->lanes};
+    int64_t step = p->a_step[x->run];
+    if (p->pair != 1 + x->run) {
+        build_transpose_to_pairs(b, type, into, from, step, p->a_step[p->pair - 1], rows, terms,
+                                 x->second);
+        return;
+    }
+    struct loop_bounds words = {0}, second = {0};
+    for (uint32_t i = 0; i < terms.n; i++) {
+        build_add_bound(b, &words, terms.any[i].at, 2, 1);
+        build_add_bound(b, &second, affine_shift(terms.any[i].at, -1), 2, 1);
+    }
+    build_transpose_to_pairs(b, type, into, from, 2 * step, step, rows, words, second);
 }
 
 // The run of terms, of so many rows at a time as a vector has lanes.
@@ -240,8 +274,11 @@ static void pack_run(struct panel *x) {
             pack_bound(x->r, x->run, &terms);
         struct loop_area into = {x->buffer, affine_shift(x->to, i), p->rows},
                          area = {from.buffer, affine_shift(from.at, i * step), step};
-        build_transpose(b, (struct loop_type){x->n->dtype, p->lanes}, into, area, p->a_step[x->run],
-                        rows, terms, p->is_bf16);
+        if (p->pair)
+            pack_run_of_pairs(x, into, area, rows, terms);
+        else
+            build_transpose(b, (struct loop_type){x->n->dtype, p->lanes}, into, area,
+                            p->a_step[x->run], rows, terms, p->is_bf16);
     }
 }
 
@@ -277,6 +314,21 @@ static void pack_lines_of_rows(struct panel *x) {
     build_close(b, 0, NULL);
 }
 
+// Word v has a second half if element 2v + 1 is there: then for all of a run.
+static void limit_second(struct panel *x, uint32_t a, struct loop_affine v) {
+    struct build *b = x->r->b;
+    struct loop_affine odd = affine_shift(affine_scale(b->arena, v, -2), -1);
+    x->second = build_bound(b, affine_constant(x->length));
+    build_add_bound(b, &x->second,
+                    affine_scale(b->arena, affine_shift(odd, terms_of(x, a)), x->length), 1, 1);
+    if (!x->whole && x->p->limited[a])
+        build_add_bound(
+            b, &x->second,
+            affine_scale(b->arena, affine_add(b->arena, odd, pack_left(x->r, a)), x->length), 1, 1);
+    if (!x->whole && x->p->limited[x->run])
+        pack_bound(x->r, x->run, &x->second);
+}
+
 static void pack_terms(struct panel *x, uint32_t a) {
     struct run *r = x->r;
     if (a == x->n->rank + x->n->n_red) {
@@ -290,13 +342,17 @@ static void pack_terms(struct panel *x, uint32_t a) {
         pack_terms(x, a + 1);
         return;
     }
-    struct loop_bounds high = build_bound(r->b, affine_constant(terms_of(x, a)));
-    if (!x->whole)
-        pack_bound(r, a, &high);
+    int64_t by = x->p->pair == 1 + a ? 2 : 1;
+    struct loop_bounds high = {0};
+    build_add_bound(r->b, &high, affine_constant(terms_of(x, a)), by, 1);
+    if (!x->whole && x->p->limited[a])
+        build_add_bound(r->b, &high, pack_left(r, a), by, 1);
     struct loop_stmt *s = build_for(r->b, build_bound(r->b, affine_constant(0)), high, 1, 0, NULL);
     struct loop_affine v = affine_value(r->b->arena, s->variable), to = x->to;
     r->body.axis[a] =
-        affine_add(r->b->arena, r->origin[a], affine_scale(r->b->arena, v, x->p->scale[a]));
+        affine_add(r->b->arena, r->origin[a], affine_scale(r->b->arena, v, by * x->p->scale[a]));
+    if (by == 2)
+        limit_second(x, a, v);
     x->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, x->p->stride[a] * x->p->rows));
     pack_terms(x, a + 1);
     build_close(r->b, 0, NULL);
@@ -312,12 +368,13 @@ static void merge_terms(struct panel *x) {
             break;
         }
     x->length = terms_of(x, x->run);
-    if (!x->whole && p->limited[x->run])
+    if ((!x->whole && p->limited[x->run]) || (p->pair == 1 + x->run && x->length % 2))
         return;
     for (uint32_t a = x->run; a-- > x->n->rank;) {
         if (terms_of(x, a) == 1 && p->whole[a].extent == 1)
             continue;
-        if ((!x->whole && p->limited[a]) || p->a_step[a] != p->a_step[x->run] * x->length)
+        if ((!x->whole && p->limited[a]) || p->pair == 1 + a ||
+            p->a_step[a] != p->a_step[x->run] * x->length)
             return;
         x->length *= terms_of(x, a);
         x->merged |= (uint64_t)1 << a;
@@ -405,9 +462,9 @@ static void set_places(struct run *r, const struct buffers *to) {
     for (uint32_t a = n->rank; a < n->rank + n->n_red; a++) {
         if (p->block[a] == 1)
             continue;
-        struct loop_stmt *s =
-            build_for(r->b, build_bound(r->b, affine_constant(0)),
-                      build_bound(r->b, affine_constant(p->block[a])), 1, 0, NULL);
+        struct loop_stmt *s = build_for(
+            r->b, build_bound(r->b, affine_constant(0)),
+            build_bound(r->b, affine_constant(product_words(p, a, p->block[a]))), 1, 0, NULL);
         struct loop_affine v = affine_value(arena, s->variable);
         place = affine_add(arena, place, affine_scale(arena, v, p->b_line[a]));
         at = affine_add(arena, at, affine_scale(arena, v, p->stride[a]));
@@ -442,8 +499,9 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
                     p->vectors * p->lanes},
         [AREA_places] = {from->places, origin, 0},
         [AREA_strip] = {from->strip, origin, 0}};
-    build_tile(b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
-               pack_piece(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
+    (p->pair ? build_tile_of_pairs : build_tile)(
+        b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
+        pack_piece(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
     build_close(b, 0, NULL);
 }
 
@@ -454,13 +512,17 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
     struct arena *arena = b->arena;
     struct loop_bounds zero = build_bound(b, affine_constant(0));
     struct loop_affine a = affine_constant(p->a_whole ? p->a_offset : 0);
-    for (uint32_t x = 0; x < n->rank + n->n_red && p->a_whole; x++)
+    for (uint32_t x = 0; x < n->rank + n->n_red && p->a_whole; x++) {
+        struct loop_affine at = r->index[x];
+        CHECK(p->pair != 1 + x || affine_divide(arena, &at, 2),
+              "a piece that begins within a word");
         a = affine_add(arena, a,
-                       affine_scale(arena, r->index[x],
+                       affine_scale(arena, at,
                                     p->role[x] == AXIS_batch  ? p->a_batch[x]
                                     : p->role[x] == AXIS_row  ? p->a_stride
                                     : p->role[x] == AXIS_term ? p->stride[x] * p->rows
                                                               : 0));
+    }
     struct loop_stmt *s = build_for(b, zero, pack_piece(r, AXIS_column, p->n_columns),
                                     p->vectors * p->lanes, 0, NULL);
     struct loop_affine column = affine_value(arena, s->variable);
@@ -483,7 +545,7 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static struct buffers add_buffers(struct run *r) {
     const struct nest_product *p = r->k->product;
-    enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
+    enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype, packed = product_dtype(p, t);
     int64_t a = 0, b = 0, lines = 0, sums = 0, places = 0, strip = 0;
     struct buffers made;
     for (; p; p = p->next) {
@@ -494,11 +556,11 @@ static struct buffers add_buffers(struct run *r) {
         places = larger(places, p->empty || p->dots ? 0 : p->n_terms);
         strip = larger(strip, p->empty || !p->is_copied ? 0 : p->n_terms * p->vectors * p->lanes);
     }
-    made.a = a ? pack_local(r->b, "rows", t, a) : r->k->packed;
-    made.b = pack_local(r->b, "columns", t, b);
+    made.a = a ? pack_local(r->b, "rows", packed, a) : r->k->packed;
+    made.b = pack_local(r->b, "columns", packed, b);
     made.lines = pack_local(r->b, "lines", t, lines);
     made.places = pack_local(r->b, "places", DTYPE_i64, places);
-    made.strip = pack_local(r->b, "strip", t, strip);
+    made.strip = pack_local(r->b, "strip", packed, strip);
     r->sums = pack_local(r->b, "sums", t, sums);
     return made;
 }

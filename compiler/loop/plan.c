@@ -818,7 +818,11 @@ static const char *product_text(struct arena *a, const struct nest_product *p) {
                             p->vectors, p->lanes, p->is_bf16 ? " of bf16" : "",
                             (long long)p->n_columns, (long long)p->n_terms);
     return arena_printf(a, "packed tile %ux%ux%u%s, pieces of %lld columns, %lld terms", p->rows,
-                        p->vectors, p->lanes, p->is_bf16 ? " of bf16" : "", (long long)p->n_columns,
+                        p->vectors, p->lanes,
+                        p->pair      ? " of bf16 pairs"
+                        : p->is_bf16 ? " of bf16"
+                                     : "",
+                        (long long)p->n_columns,
                         (long long)p->n_terms);
 }
 

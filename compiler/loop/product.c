@@ -23,6 +23,9 @@ enum { LEAST_TILES = 10 };
 // Rows of a piece, where they are cut.
 enum { LEAST_PART = 48 };
 static const double LEAST_MULTIPLIES = 100e3;
+// A number for all lanes is no operand of a multiply-add of pairs: what loads take more of it.
+// Packing a word of two terms takes so much of the time of a number.
+static const double PAIRED_LOADS = 2.6, PAIRED_PACKING = 1.5;
 
 struct candidate {
     const struct loop_target *target;
@@ -63,8 +66,21 @@ double product_count(const struct nest_product *p, int64_t most, uint32_t n_axes
 static int64_t planned(const struct candidate *c, uint32_t a) {
     return product_planned(c->p, c->most, a);
 }
+
+int64_t product_words(const struct nest_product *p, uint32_t a, int64_t n) {
+    return p->pair == 1 + a ? (n + 1) / 2 : n;
+}
+
+// The same as it lies in packed sides.
+static int64_t packed(const struct candidate *c, uint32_t a) {
+    return product_words(c->p, a, planned(c, a));
+}
+
 static double count_of(const struct candidate *c, enum axis_role role) {
-    return product_count(c->p, c->most, c->n_axes, role);
+    double n = 1;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        n *= c->p->role[a] == role ? (double)packed(c, a) : 1;
+    return n;
 }
 
 // ---- roles
@@ -156,21 +172,62 @@ static bool find_run(struct candidate *c) {
     return true;
 }
 
+static bool meets_run(const struct candidate *c, uint32_t a) {
+    bool meets = false;
+    for (uint32_t d = 0; d < c->b->n_args; d++) {
+        uint64_t axes = index_axes(c->g, c->b->args[d]);
+        meets |= (axes >> a & 1) && (axes >> c->p->run & 1);
+    }
+    return meets;
+}
+
+// Terms of which axis are two by two in a word: least zeros where the extent is odd; rather one
+// that no guard looks at, so that both halves are there or none, else one whose taps are written
+// out.
+static void choose_pair(struct candidate *c) {
+    struct nest_product *p = c->p;
+    double least = 1e9;
+    p->pair = 0;
+    if (!p->is_bf16 || !c->target->bf16_pairs)
+        return;
+    for (uint32_t a = c->n->rank; a < c->n_axes; a++) {
+        double n = (double)planned(c, a), cost = (double)((planned(c, a) + 1) / 2) / n;
+        for (uint32_t i = 0; i < c->n->n_guards; i++)
+            if (index_axes(c->g, c->n->guards[i].index) >> a & 1)
+                cost += meets_run(c, a) ? 0.025 : 0.035;
+        cost += is_dynamic(c, a) ? 0.01 : 0;
+        if (cost < least) {
+            least = cost;
+            p->pair = 1 + a;
+        }
+    }
+    if (p->role[p->run] == AXIS_term)
+        p->pair = 1 + p->run;
+}
+
 // ---- the tile
+static double multiply_cycles(const struct candidate *c) {
+    const struct machine *x = machine_of(c);
+    bool is_wide = c->p->lanes * c->element > 32;
+    return c->p->pair ? (is_wide ? x->multiply_pairs : x->multiply_pairs / 2)
+           : is_wide  ? x->multiply_512
+                      : x->multiply;
+}
+
 // Cycles of one term over its multiply-adds, and the rows that are computed in vain:
 // multiplications and loads go on side by side, the next addition to an accumulator waits for the
 // one before.
 static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vectors) {
     const struct machine *x = machine_of(c);
-    double n = rows * vectors, bytes = (double)(c->p->lanes * c->element);
+    double n = rows * vectors, latency = c->p->pair ? x->latency_pairs : x->latency;
     int64_t m = planned(c, c->p->row), tiles = (m + rows - 1) / rows;
     if (n + vectors + 1 > c->target->n_registers ||
         !(rows <= c->p->lanes || rows % c->p->lanes == 0))
         return 1e9;
-    double cycles = n * (bytes > 32 ? x->multiply_512 : x->multiply),
-           loads = x->load * (rows + vectors);
+    double cycles = n * multiply_cycles(c),
+           loads = x->load * (rows + vectors) * (c->p->pair ? PAIRED_LOADS : 1);
     cycles = cycles > loads ? cycles : loads;
-    cycles = 0.5 + 0.1 * vectors + (cycles > x->latency ? cycles : x->latency);
+    cycles = 0.5 + 0.1 * vectors + (cycles > latency ? cycles : latency);
     cycles += x->packed_load * rows;
     return cycles / n * (double)(tiles * rows) / (double)m;
 }
@@ -191,9 +248,10 @@ static int64_t set_blocks(struct candidate *c, enum axis_role role, uint32_t cut
     for (uint32_t a = c->n_axes; a-- > 0;) {
         if (c->p->role[a] != role)
             continue;
-        c->p->block[a] = a > cut ? planned(c, a) : a == cut ? by : 1;
-        c->p->limited[a] = c->p->block[a] > 1 && c->p->whole[a].per_n;
-        n *= c->p->block[a];
+        int64_t all = planned(c, a), least = c->p->pair == 1 + a && all > 1 ? 2 : 1;
+        c->p->block[a] = a > cut ? all : a == cut ? by : least;
+        c->p->limited[a] = c->p->block[a] > 1 && (c->p->whole[a].per_n || all % c->p->block[a]);
+        n *= product_words(c->p, a, c->p->block[a]);
     }
     return n;
 }
@@ -213,7 +271,8 @@ struct choice {
 // May so many elements of an axis be in a piece?
 static bool may_cut(const struct candidate *c, uint32_t a, int64_t by) {
     int64_t extent = planned(c, a);
-    if (extent % by || (c->joined && a + 1 == c->n->rank && by < extent))
+    if (extent % by || (c->p->pair == 1 + a && by % 2 && by < extent) ||
+        (c->joined && a + 1 == c->n->rank && by < extent))
         return false;
     for (uint32_t x = 0; x < c->n->rank && c->like && a < c->n->rank; x++)
         if (c->p->role[x] == AXIS_column && planned(c, x) > 1 &&
@@ -233,8 +292,8 @@ static uint32_t list_cuts(struct candidate *c, enum axis_role role, struct cut *
             continue;
         for (int64_t by = 1; by <= extent && n < MOST_CUTS; by++)
             if (may_cut(c, a, by))
-                cuts[n++] = (struct cut){a, by, by * inner};
-        inner *= extent;
+                cuts[n++] = (struct cut){a, by, product_words(c->p, a, by) * inner};
+        inner *= packed(c, a);
         if (role == AXIS_term && is_dynamic(c, a))
             break; // what lies behind the last sample must not be added
     }
@@ -257,8 +316,8 @@ static void find_slides(struct candidate *c, const struct cut *columns, const st
         for (uint32_t t = 0; t < 2; t++) {
             const struct term *line = &x->terms[t], *tap = &x->terms[1 - t];
             if (line->ref != columns->axis || p->role[tap->ref] != AXIS_term ||
-                is_dynamic(c, line->ref) || tap->coefficient % line->coefficient ||
-                tap->ref < terms->axis ||
+                is_dynamic(c, line->ref) || p->pair == 1 + tap->ref ||
+                tap->coefficient % line->coefficient || tap->ref < terms->axis ||
                 (tap->ref == terms->axis && terms->by < planned(c, tap->ref)))
                 continue;
             int64_t by = tap->coefficient / line->coefficient,
@@ -304,12 +363,13 @@ static double piece_cost(const struct candidate *c, const struct piece *x, int64
            blocks = all_columns / columns * count_of(c, AXIS_batch);
     bool cut = terms < all_terms, again = (cut || blocks < 2) && by_row < all_rows,
          turned = p->role[p->run] == AXIS_term;
+    double halves = p->pair ? PAIRED_PACKING : 1;
     double vector = bytes * p->lanes * m->beyond; // cycles of one that comes from afar
     double cost = x->tile * (1 + (cut ? 8.0 : 5.0) / terms) * (double)x->padded / columns;
     cost += m->strip / by_row;
-    cost += (turned ? m->turning : m->packing) * m->multiply * x->b_elements /
+    cost += (turned ? m->turning : m->packing) * m->multiply * halves * x->b_elements /
             ((again ? by_row : all_rows) * columns * terms);
-    cost += m->turning * m->multiply / (p->a_whole ? all_columns : columns);
+    cost += m->turning * m->multiply * halves / (p->a_whole ? all_columns : columns);
     if (by_row * terms * bytes > half_bytes(c))
         cost += m->beyond * bytes / p->vectors;
     if (x->b_elements * bytes > half_bytes(c) / 2)
@@ -391,7 +451,7 @@ static void lay_out_lines(struct candidate *c, int64_t length) {
             continue;
         }
         p->b_line[a] = lines * p->b_stride;
-        lines *= p->block[a];
+        lines *= product_words(p, a, p->block[a]);
     }
     p->b_count = rounded(lines, p->lanes) * p->b_stride + p->lanes + width;
 }
@@ -409,7 +469,9 @@ static bool choose_blocks(struct candidate *c) {
         return false;
     for (uint32_t a = 0; a < c->n_axes; a++)
         c->p->block[a] = 1;
-    c->p->cost = best.cost;
+    c->p->cost = best.cost; // of a term; a word has two, where there are two
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        c->p->cost *= (double)packed(c, a) / (double)planned(c, a);
     c->p->rows = best.rows;
     c->p->vectors = best.vectors;
     c->p->block[c->p->row] = best.part;
@@ -429,7 +491,7 @@ static void lay_out(struct candidate *c) {
     int64_t among[4] = {1, 1, 1, 1}, width = p->vectors * p->lanes;
     for (uint32_t a = c->n_axes; a-- > 0;) {
         p->stride[a] = among[p->role[a]];
-        among[p->role[a]] *= planned(c, a);
+        among[p->role[a]] *= packed(c, a);
     }
     p->n_rows = planned(c, p->row);
     int64_t padded = rounded(p->n_columns, width), m = rounded(p->block[p->row], p->rows),
@@ -457,7 +519,8 @@ static void choose_group(struct candidate *c) {
     p->group = MAX_AXES;
     if (p->role[p->run] != AXIS_term)
         return;
-    p->line_stride = product_line(rounded(p->n_terms, p->lanes), p->lanes, c->element);
+    p->line_stride = product_line(rounded(p->pair ? 2 * p->n_terms : p->n_terms, p->lanes),
+                                  p->lanes, c->element);
     most = (int64_t)near_bytes(c) / (p->line_stride * c->element);
     most = most < p->lanes ? p->lanes : most > 64 ? 64 : most;
     for (uint32_t a = c->n_axes; a-- > 0;) {
@@ -564,7 +627,10 @@ static bool plan_packed(struct arena *arena, struct candidate *c) {
     p->a_whole = true;
     for (uint32_t a = 0; a < c->n_axes; a++)
         p->a_whole &= p->role[a] == AXIS_column || !is_dynamic(c, a);
-    if (!find_run(c) || !choose_blocks(c))
+    if (!find_run(c))
+        return false;
+    choose_pair(c);
+    if (!choose_blocks(c))
         return false;
     lay_out(c);
     choose_group(c);
@@ -752,6 +818,12 @@ struct nest_product *product_plan(struct arena *a, const struct loop_target *t,
         choose_chunk(c, multiplies);
     agree_on_chunks(first);
     return first;
+}
+
+enum dtype product_dtype(const struct nest_product *p, enum dtype t) {
+    while (p->empty && p->next)
+        p = p->next;
+    return p->pair ? DTYPE_i32 : t;
 }
 
 int64_t product_packed(const struct nest_product *p) {

@@ -23,7 +23,8 @@ bool compiled_can_run(const struct codegen_target *t) {
     const char *error;
     struct arena *a = arena_create("host");
     bool can = codegen_find_target(a, NULL, 2, &host, &error) &&
-               host.loop.vector_bits >= t->loop.vector_bits && host.loop.has_fma >= t->loop.has_fma;
+               host.loop.vector_bits >= t->loop.vector_bits && host.loop.has_fma >= t->loop.has_fma &&
+               host.has_bf16 >= t->has_bf16;
     arena_destroy(a);
     return can;
 }

@@ -142,15 +142,15 @@ struct packing {
     int64_t rows, columns, second, from_stride, step, apart;
 };
 static const struct packing packings[] = {
-    {W, 2 * W, 2 * W, 1, W, 3 * W * W},        // rows are neighbours
-    {W - 3, W + 1, W, 1, 40, 20},              // .. some are not there, nor is the last second
-    {W, 2 * W, 2 * W, 97, 2, 1},               // halves are neighbours
-    {W, W + 3, W + 2, 97, 2, 1},               // .. an odd number
-    {2, 1, 0, 97, 2, 1},                       // .. one
-    {W, 2 * W, 2 * W, 97, 1, 40},              // words are neighbours
-    {W - 1, W + 5, 0, 97, 1, 40},              // .. no seconds
-    {W, 9, 9, 31, 1, 9},                       // .. a filter of 3 x 3
-    {W, 5, 4, 200, 7, 3},                      // nothing is
+    {W, 2 * W, 2 * W, 1, W, 3 * W *W}, // rows are neighbours
+    {W - 3, W + 1, W, 1, 40, 20},      // .. some are not there, nor is the last second
+    {W, 2 * W, 2 * W, 97, 2, 1},       // halves are neighbours
+    {W, W + 3, W + 2, 97, 2, 1},       // .. an odd number
+    {2, 1, 0, 97, 2, 1},               // .. one
+    {W, 2 * W, 2 * W, 97, 1, 40},      // words are neighbours
+    {W - 1, W + 5, 0, 97, 1, 40},      // .. no seconds
+    {W, 9, 9, 31, 1, 9},               // .. a filter of 3 x 3
+    {W, 5, 4, 200, 7, 3},              // nothing is
 };
 enum { N_PACKINGS = sizeof packings / sizeof *packings, LINE = W + 3, LONG = 2 * W * LINE };
 
@@ -342,7 +342,8 @@ static void test_text(void **state) {
     struct arena *a = arena_create("test");
     struct sources *sources = sources_create(a);
     struct loop_module *modules[] = {make(a), make_packings(a), make_tiles(a)};
-    const char *words[] = {"transpose f32x8 bf16", "transpose f32x8 pairs", "tile f32x8 3 x 2 pairs"};
+    const char *words[] = {"transpose f32x8 bf16", "transpose f32x8 pairs",
+                           "tile f32x8 3 x 2 pairs"};
     for (int i = 0; i < 3; i++) {
         const char *text = loop_text(a, modules[i]);
         struct loop_module *again = loop_parse(a, text, strlen(text), diags_create(a, sources),
@@ -356,9 +357,8 @@ static void test_text(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding),
-                                       cmocka_unit_test(test_words),
-                                       cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_text)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rounding), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,12 @@
 // The graphs of tests/loop as machine code against the interpreter, and the convolutions among them
 // with each method and each width of vectors: what tests/unit/loop.c shows of the loops, here of
-// what LLVM makes of them.
+// what LLVM makes of them. Products of pairs of bf16 run on any machine, with its instructions for
+// them where it has some.
 #include "../support/random_graph.h"
 #include "../support/trial.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +16,16 @@ static const struct variant {
     const char *cpu; // NULL: the machine at hand
     enum loop_convolution method;
     const char *name, *only; // the files with this in their names
+    bool pairs;              // of bf16, in products
 } variants[] = {
-    {NULL, CONVOLUTION_auto, "native", ""},
-    {"x86-64", CONVOLUTION_auto, "x86-64", "pool"},
-    {NULL, CONVOLUTION_f2, "native, F(2)", "winograd"},
-    {NULL, CONVOLUTION_f4, "native, F(4)", "winograd"},
-    {"x86-64", CONVOLUTION_f4, "x86-64, F(4)", "winograd"},
-    {"x86-64-v4", CONVOLUTION_f4, "x86-64-v4, F(4)", "winograd"},
+    {NULL, CONVOLUTION_auto, "native", "", false},
+    {"x86-64", CONVOLUTION_auto, "x86-64", "pool", false},
+    {NULL, CONVOLUTION_f2, "native, F(2)", "winograd", false},
+    {NULL, CONVOLUTION_f4, "native, F(4)", "winograd", false},
+    {NULL, CONVOLUTION_direct, "native, pairs", "product-", true},
+    {"x86-64", CONVOLUTION_f4, "x86-64, F(4)", "winograd", false},
+    {"x86-64-v4", CONVOLUTION_f4, "x86-64-v4, F(4)", "winograd", false},
+    {"znver4", CONVOLUTION_direct, "znver4, pairs", "product-", true},
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants, MOST = 64 };
 
@@ -37,11 +42,12 @@ static struct graph *read(struct arena *a, const char *path) {
     return graph_parse(a, text, n, &used, d, source_add(s, path, text, n));
 }
 
-// f32 programs read numbers that f32 can hold.
-static void round_inputs(struct trial *t) {
+// f32 programs read numbers that f32 can hold; factors of bf16 products, what bf16 can.
+static void round_inputs(struct trial *t, bool pairs) {
     for (uint32_t i = 0; i < t->graph->inputs.n; i++)
         for (int64_t k = 0; k < t->inputs[i].count; k++)
-            t->inputs[i].data[k] = (double)(float)t->inputs[i].data[k];
+            t->inputs[i].data[k] =
+                pairs ? round(t->inputs[i].data[k] * 32) / 32 : (double)(float)t->inputs[i].data[k];
 }
 
 struct graphs {
@@ -50,11 +56,13 @@ struct graphs {
     const char *path[MOST], *name[MOST];
 };
 
-static struct graphs read_all(struct arena *a, const char *only) {
+// Those of pairs: products whose factors are inputs, not sums that would be rounded.
+static struct graphs read_all(struct arena *a, const char *only, bool pairs) {
     struct graphs all = {0};
     DIR *dir = opendir("tests/loop");
     for (struct dirent *f; dir && (f = readdir(dir));) {
-        if (!strstr(f->d_name, ".tg") || !strstr(f->d_name, only) || all.n == MOST)
+        if (!strstr(f->d_name, ".tg") || !strstr(f->d_name, only) || all.n == MOST ||
+            (pairs && strstr(f->d_name, "contractions")))
             continue;
         all.path[all.n] = arena_printf(a, "tests/loop/%s", f->d_name);
         all.name[all.n] = arena_printf(a, "graph%u", all.n);
@@ -69,7 +77,7 @@ static struct graphs read_all(struct arena *a, const char *only) {
 
 // How many outputs' graphs differ with n samples.
 static int run_graphs(struct arena *a, const struct graphs *all, struct compiled code,
-                      const struct loop_module *m, int64_t n, const char *how) {
+                      const struct loop_module *m, int64_t n, const struct variant *v) {
     int wrong = 0;
     for (uint32_t i = 0; i < all->n; i++) {
         struct trial t = {
@@ -78,11 +86,11 @@ static int run_graphs(struct arena *a, const struct graphs *all, struct compiled
         if (n > (t.graph->symbols.n ? t.graph->symbols.at[0].max : 1))
             continue;
         t.inputs = random_inputs(a, t.graph, t.symbols, 3);
-        round_inputs(&t);
+        round_inputs(&t, v->pairs);
         t.expected = NEW_ARRAY(a, t.graph->outputs.n, struct tensor);
         if (!graph_eval(a, t.graph, t.symbols, t.inputs, t.expected, NULL, &error))
             exit(1);
-        wrong += !trial_run(&t, code, m, i, 1e-4, arena_printf(a, "%s, n = %d", how, (int)n));
+        wrong += !trial_run(&t, code, m, i, 1e-4, arena_printf(a, "%s, n = %d", v->name, (int)n));
     }
     return wrong;
 }
@@ -92,17 +100,19 @@ int main(int argc, char **argv) {
     int wrong = 0, n_run = 0;
     for (int i = 0; i < N_VARIANTS; i++) {
         struct arena *a = arena_create("graphs");
-        struct graphs all = read_all(a, *variants[i].only ? variants[i].only : only);
+        const struct variant *v = &variants[i];
+        struct graphs all = read_all(a, *v->only ? v->only : only, v->pairs);
         struct codegen_target target;
-        if (!codegen_find_target(a, variants[i].cpu, 2, &target, &error))
+        if (!codegen_find_target(a, v->cpu, 2, &target, &error))
             exit(1);
-        if (!variants[i].cpu || compiled_can_run(&target)) {
+        if (!v->cpu || compiled_can_run(&target)) {
             target.loop.no_blas = true;
-            target.loop.convolution = variants[i].method;
+            target.loop.convolution = v->method;
+            target.loop.bf16 = target.loop.bf16_pairs = v->pairs;
             struct loop_module *m = loop_lower(a, all.n, all.graph, all.name, &target.loop);
             struct compiled code = compiled_open(a, m, &target, 2, runtime);
-            wrong += run_graphs(a, &all, code, m, 1, variants[i].name);
-            wrong += run_graphs(a, &all, code, m, 3, variants[i].name);
+            wrong += run_graphs(a, &all, code, m, 1, v);
+            wrong += run_graphs(a, &all, code, m, 3, v);
             compiled_close(code);
             n_run += (int)all.n;
         }

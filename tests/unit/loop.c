@@ -24,6 +24,9 @@ static const struct loop_target targets[] = {
     {.vector_bits = 128, .n_registers = 16, .no_blas = true, .convolution = CONVOLUTION_f4},
     {.vector_bits = 128, .n_registers = 16, .no_blas = true, .machine = &small},
     {.vector_bits = 256, .n_registers = 16, .has_fma = true, .no_blas = true, .machine = &small},
+    {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true, .bf16 = true, .bf16_pairs = true},
+    {.vector_bits = 512, .n_registers = 32, .has_fma = true, .no_blas = true, .bf16 = true, .bf16_pairs = true, .machine = &small},
+    {.vector_bits = 128, .n_registers = 32, .has_fma = true, .no_blas = true, .bf16 = true, .bf16_pairs = true},
 };
 
 static int64_t value_of(extent e, int64_t n) { return e >= 1 ? e : n; }
@@ -125,6 +128,8 @@ static struct run prepare(struct arena *a, const struct graph *g, const struct l
 
 static void compare(const char *path, const struct graph *g, const struct run *r, int64_t n,
                     const struct loop_target *t) {
+    // In bf16 what is random here is exact, what is a factor after it was a sum is not.
+    double tolerance = t->bf16 && strstr(path, "contractions") ? 0.02 : 2e-5;
     for (uint32_t i = 0; i < g->outputs.n; i++) {
         const struct tensor *want = &r->outputs[i];
         double scale = 1;
@@ -133,7 +138,7 @@ static void compare(const char *path, const struct graph *g, const struct run *r
         for (int64_t k = 0; k < want->count; k++) {
             double is =
                 get(r->slots[g->inputs.n + i], graph_node(g, g->outputs.at[i].node)->dtype, k);
-            if (!(fabs(is - want->data[k]) <= 2e-5 * scale) &&
+            if (!(fabs(is - want->data[k]) <= tolerance * scale) &&
                 !(isnan(is) && isnan(want->data[k])) && is != want->data[k])
                 fail_msg("%s: `%s`[%lld] is %g instead of %g (n = %lld, %u bits%s)", path,
                          g->outputs.at[i].name, (long long)k, is, want->data[k], (long long)n,
@@ -170,7 +175,8 @@ static void check_text(struct arena *a, const char *path, const struct loop_modu
 static void check_graph(struct arena *a, const char *path, struct graph *g) {
     struct tensor *meaning[3] = {NULL}; // by count; for one target as for another
     for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
-        if (targets[t].machine && !strstr(path, "strips") && !strstr(path, "pieces"))
+        if (targets[t].machine && !strstr(path, targets[t].bf16 ? "product" : "strips") &&
+            !strstr(path, "pieces"))
             continue; // the other graphs are too small for it
         struct loop_module *m = loop_lower(a, 1, &g, NULL, &targets[t]);
         const char *error = loop_verify(a, m);
@@ -227,7 +233,7 @@ static void random_graphs_mean_what_eval_says(void **state) {
         const char *name = arena_printf(a, "random graph %llu", (unsigned long long)seed), *error;
         struct random draw = {seed};
         int64_t n = random_between(&draw, 1, g->symbols.n ? g->symbols.at[0].max : 1);
-        for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+        for (size_t t = 0; t < sizeof targets / sizeof *targets && !targets[t].bf16; t++) {
             struct loop_module *m = loop_lower(a, 1, &g, NULL, &targets[t]);
             if ((error = loop_verify(a, m)))
                 fail_msg("%s: %s", name, error);
