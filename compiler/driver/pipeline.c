@@ -56,11 +56,18 @@ static int environment(const char *what, const char *why) {
 
 static bool has_bf16(const struct netc_options *o) { return strcmp(o->precision, "bf16") == 0; }
 
+// Does the target multiply numbers of bf16? One that is not known gets its message later.
+static bool target_has_bf16(struct session *s) {
+    struct codegen_target t;
+    const char *error;
+    return codegen_find_target(s->source, s->o->target_cpu, s->o->optimize, &t, &error) && t.has_bf16;
+}
+
 // What the options bring, before all else: the file of `--machine`, a note.
 static int read_options(struct session *s) {
     file_id f;
     size_t n;
-    if (has_bf16(s->o))
+    if (has_bf16(s->o) && !target_has_bf16(s))
         diag_bf16_rounds(s->diags, (struct span){0});
     if (!s->o->machine)
         return EXIT_done;
