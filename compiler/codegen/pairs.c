@@ -150,9 +150,11 @@ static void store_rows(struct tile *t, LLVMValueRef k, LLVMValueRef *v) {
                     part);
     for (int rest = 0; rest < 2; rest++) {
         LLVMPositionBuilderAtEnd(B, rest ? part : whole);
+        LLVMValueRef to = row_of(t, k);
         for (uint32_t l = 0; l < t->lanes; l++) {
-            LLVMValueRef number = frame_integer(c, l),
-                         to = row_of(t, LLVMBuildNSWAdd(B, k, number, ""));
+            LLVMValueRef number = frame_integer(c, l);
+            if (l)
+                to = tile_moved(t, to, tile_param(t, PACK_to_stride));
             if (!rest) {
                 tile_store(c, v[l], to, DTYPE_i32);
                 continue;
