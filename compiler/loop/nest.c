@@ -278,9 +278,10 @@ static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
     }
 }
 
-// May elements be computed twice? Not where one of them could be read after it was written.
+// May elements be computed twice? Not where one of them could be read after it was written, or is
+// tallied.
 static bool may_repeat(const struct run *r) {
-    bool may = r->mode == RUN_whole && r->p->zip == 1 && !r->p->rounds;
+    bool may = r->mode == RUN_whole && r->p->zip == 1 && !r->p->rounds && !r->k->tallies;
     for (uint32_t i = 0; i < r->k->n_members; i++)
         may &= graph_node(r->k->g, r->k->members[i].node)->reducer != RED_none;
     return may;
