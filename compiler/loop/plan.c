@@ -765,7 +765,8 @@ void plan_nest(struct arena *a, const struct loop_target *t, struct nest *k) {
 static void jam_tallies(struct analysis *s) {
     struct nest_plan *p = s->p;
     order_tallies(s);
-    if (p->lane >= 0 && plan_extent(s, (uint32_t)p->lane) >= 2 * TALLY_JAM * p->lanes)
+    if (p->lane >= 0 && p->zip == 1 &&
+        plan_extent(s, (uint32_t)p->lane) >= 2 * TALLY_JAM * p->lanes)
         p->axis[p->lane].jam = TALLY_JAM;
 }
 

@@ -156,7 +156,10 @@ static bool add_sum(struct lower *l, struct nest *k, struct nest_tallies *t, nod
     if (x->kind != NODE_comp || x->reducer != RED_sum || x->n_guards || x->dtype != of->dtype ||
         x->rank + x->n_red != of->rank || !l->nodes[n].needed || l->nodes[n].done)
         return false;
-    expr_id addend = k->product ? spread_addend(&q, x) : 0;
+    bool spreads = k->product != NULL; // a piece counts the elements of one class of residues
+    for (const struct nest_product *p = k->product; p; p = p->next)
+        spreads &= !p->zip;
+    expr_id addend = spreads ? spread_addend(&q, x) : 0;
     double factor;
     expr_id value = addend ? addend_read(l->g, addend, &factor) : x->body;
     if (!is_ready(&q, value) || !q.known || !keeps(t, &q) ||
@@ -171,6 +174,14 @@ static bool add_sum(struct lower *l, struct nest *k, struct nest_tallies *t, nod
 }
 
 // ---- where the parts of sums lie
+// The next class that is finished by itself, behind those that are finished with this one.
+static struct nest_product *next_finished(const struct nest_product *p) {
+    struct nest_product *next = p->next;
+    for (uint32_t i = 1; i < p->zip; i++)
+        next = next->next;
+    return next;
+}
+
 static bool is_cut(const struct nest_product *p, uint32_t a) {
     return product_is_cut(p, a) || (p->role[a] == AXIS_row && p->block[a] < p->n_rows);
 }
@@ -251,9 +262,6 @@ void tally_collect(struct lower *l, struct nest *k) {
     enum { MOST_BUFFERS = 60 };
     struct nest_tallies *t = NEW(l->arena, struct nest_tallies);
     uint32_t count, buffers = 0, rank = graph_node(l->g, k->members[0].node)->rank;
-    for (const struct nest_product *p = k->product; p; p = p->next)
-        if (p->zip)
-            return; // a tile has elements of several classes
     if (!k->product && !is_large(l->g, k->members[0].node))
         return;
     t->product = k->product;
@@ -272,7 +280,7 @@ void tally_collect(struct lower *l, struct nest *k) {
     int64_t most = l->g->symbols.n ? l->g->symbols.at[0].max : 1;
     struct nest_product *first = k->product ? k->product : pieces_of_nest(l, k, t->kept);
     t->product = first;
-    for (struct nest_product *p = first; p; p = p->next) {
+    for (struct nest_product *p = first; p; p = next_finished(p)) {
         p->tally_offset = t->count;
         t->count += lay_out(t, p, rank, most);
     }
@@ -600,7 +608,7 @@ static value_id fold_element(struct run *r, uint32_t e) {
     if (tally->spread)
         set_rest(&f);
     value_id sum = number(r, DTYPE_f64, r->body.lanes, 0);
-    for (f.p = t->product; f.p; f.p = f.p->next) {
+    for (f.p = t->product; f.p; f.p = next_finished(f.p)) {
         f.count = 1;
         f.there = 0;
         f.at = (struct loop_access_at){.buffer = r->k->tally_parameter,
