@@ -60,6 +60,8 @@ int64_t product_line(int64_t n, int64_t lanes, int64_t element);     // elements
 // Elements of an axis with `most` samples; of all axes of a role.
 int64_t product_planned(const struct nest_product *p, int64_t most, uint32_t axis);
 double product_count(const struct nest_product *p, int64_t most, uint32_t n_axes, enum axis_role role);
+enum { PRODUCT_PANELS = 8 };
+bool product_packs_lines(const struct nest_product *p);              // rows of so many panels of `a` at a time
 bool product_is_cut(const struct nest_product *p, uint32_t axis);   // there is a loop over pieces of the axis
 
 // ---- winograd.c: makes the product one of transformed patches, if that is possible and faster

@@ -215,7 +215,6 @@ static void pack_b(struct run *r, const struct buffers *to) {
 }
 
 // ---- packing a: panels of `rows` rows, [terms][rows]
-enum { PANELS = 8 }; // that are packed side by side
 struct panel {
     struct run *r;
     const struct nest_product *p;
@@ -223,7 +222,8 @@ struct panel {
     bool whole; // all terms, not those of a piece
     uint32_t buffer;
     struct loop_affine to, row; // the first row
-    struct loop_affine end;     // of the rows that are packed
+    struct loop_affine left;    // rows from there on
+    bool full;                  // so many that whole vectors of them can be read
     int64_t rows;               // of one panel, or of several
     uint32_t run;               // the last axis of terms
     int64_t length;             // with the axes merged into it
@@ -282,35 +282,47 @@ static void pack_run(struct panel *x) {
     }
 }
 
-// Rows that are neighbours in memory: a line of them for each term, dealt out to the panels, so
-// that what comes of it to a cache is used while it is there.
+// A vector of rows that are neighbours in memory, from `row` on, to the panel that they are in.
+static void copy_rows(struct panel *x, struct loop_access_at from, struct loop_affine term,
+                      struct loop_affine row) {
+    struct build *b = x->r->b;
+    const struct nest_product *p = x->p;
+    struct loop_affine to =
+        affine_add(b->arena, affine_add(b->arena, x->to, affine_scale(b->arena, term, p->rows)),
+                   affine_scale(b->arena, row, p->a_stride));
+    from.stride = 1;
+    from.at = affine_add(b->arena, affine_add(b->arena, from.at, row),
+                         affine_scale(b->arena, term, p->a_step[x->run]));
+    if (!x->full)
+        from.mask = build_inside(b, p->lanes, row, 1, x->left);
+    build_store_lanes(b, p->lanes,
+                      (struct loop_access_at){.buffer = x->buffer, .at = to, .stride = 1},
+                      build_load(b, p->lanes, from));
+}
+
+// A line of rows for each term, dealt out to the panels, so that what comes of it to a cache is
+// used while it is there.
 static void pack_lines_of_rows(struct panel *x) {
     struct build *b = x->r->b;
     const struct nest_product *p = x->p;
     const struct expr *read = graph_expr(x->r->k->g, p->a);
     struct loop_bounds terms = build_bound(b, affine_constant(x->length)),
                        rows = build_bound(b, affine_constant(x->rows));
-    struct loop_affine past = affine_scale(b->arena, x->row, -1),
-                       left = affine_add(b->arena, pack_end(x->r, p->row), past);
     if (!x->whole)
         pack_bound(x->r, x->run, &terms);
-    build_add_bound(b, &rows, left, 1, 1);
-    build_add_bound(b, &rows, affine_add(b->arena, x->end, past), 1, 1);
     body_move(&x->r->body);
-    struct loop_access_at from = body_address(&x->r->body, read->node, read->n_args, read->args, 0),
-                          to = {.buffer = x->buffer, .stride = 1};
+    struct loop_access_at from = body_address(&x->r->body, read->node, read->n_args, read->args, 0);
     struct loop_stmt *s = build_for(b, build_bound(b, affine_constant(0)), terms, 1, 0, NULL);
     struct loop_affine term = affine_value(b->arena, s->variable);
-    s = build_for(b, build_bound(b, affine_constant(0)), rows, p->rows, 0, NULL);
-    struct loop_affine row = affine_value(b->arena, s->variable);
-    from.stride = 1;
-    from.at = affine_add(b->arena, affine_add(b->arena, from.at, row),
-                         affine_scale(b->arena, term, p->a_step[x->run]));
-    to.at = affine_add(b->arena, affine_add(b->arena, x->to, affine_scale(b->arena, term, p->rows)),
-                       affine_scale(b->arena, row, p->a_stride));
-    from.mask = build_inside(b, p->lanes, row, 1, left);
-    build_store_lanes(b, p->lanes, to, build_load(b, p->lanes, from));
-    build_close(b, 0, NULL);
+    if (x->full) {
+        for (int64_t row = 0; row < x->rows; row += p->rows)
+            copy_rows(x, from, term, affine_constant(row));
+    } else {
+        build_add_bound(b, &rows, x->left, 1, 1);
+        s = build_for(b, build_bound(b, affine_constant(0)), rows, p->rows, 0, NULL);
+        copy_rows(x, from, term, affine_value(b->arena, s->variable));
+        build_close(b, 0, NULL);
+    }
     build_close(b, 0, NULL);
 }
 
@@ -399,28 +411,46 @@ void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct lo
         .r = r, .whole = whole, .buffer = buffer, .to = to, .row = row, .rows = r->product->rows});
 }
 
+// Panels of rows low..high-1, so many rows at a time.
+static void pack_rows(struct run *r, struct panel x, struct loop_bounds low,
+                      struct loop_bounds high) {
+    const struct nest_product *p = r->product;
+    struct build *b = r->b;
+    bool outermost = build_is_outside(b);
+    struct loop_affine to = x.to;
+    struct loop_stmt *s = build_for(b, low, high, x.rows, 0, NULL);
+    if (outermost && p->chunk)
+        build_parallel(b, 1 + p->n_rows / x.rows / 16);
+    struct loop_affine row = affine_value(b->arena, s->variable),
+                       past =
+                           affine_scale(b->arena, affine_add(b->arena, r->index[p->row], row), -1);
+    x.to = affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride));
+    x.row = affine_add(b->arena, r->index[p->row], row);
+    x.left = affine_add(b->arena, pack_end(r, p->row), past);
+    pack_panels(&x);
+    build_close(b, 0, NULL);
+}
+
 static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool whole) {
     const struct nest_product *p = r->product;
     struct build *b = r->b;
-    bool outermost = build_is_outside(b),
-         neighbours = p->a_step[p->row] == 1 && p->rows <= p->lanes && !p->is_bf16;
-    int64_t by = neighbours ? p->rows * PANELS : p->rows;
-    struct loop_stmt *s =
-        build_for(b, build_bound(b, affine_constant(0)),
-                  whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r), by, 0, NULL);
-    if (outermost && p->chunk)
-        build_parallel(b, 1 + p->n_rows / by / 16);
-    struct loop_affine row = affine_value(b->arena, s->variable),
-                       end = affine_shift(r->index[p->row], p->block[p->row]);
-    pack_panels(
-        &(struct panel){.r = r,
-                        .whole = whole,
-                        .buffer = buffer,
-                        .to = affine_add(b->arena, to, affine_scale(b->arena, row, p->a_stride)),
-                        .row = affine_add(b->arena, r->index[p->row], row),
-                        .end = whole ? pack_end(r, p->row) : end,
-                        .rows = by});
-    build_close(b, 0, NULL);
+    struct loop_bounds zero = build_bound(b, affine_constant(0)),
+                       low = build_bound(b, affine_constant(0)),
+                       high = whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r),
+                       full = whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r);
+    struct panel x = {.r = r, .whole = whole, .buffer = buffer, .to = to, .rows = p->rows};
+    if (!product_packs_lines(p)) {
+        pack_rows(r, x, zero, high);
+        return;
+    }
+    x.rows *= PRODUCT_PANELS;
+    struct loop_affine end = affine_shift(pack_left(r, p->row), 1 - x.rows + p->rows - p->lanes);
+    build_add_bound(b, &full, end, 1, 1);
+    build_add_bound(b, &low, end, x.rows, x.rows);
+    x.full = true;
+    pack_rows(r, x, zero, full);
+    x.full = false;
+    pack_rows(r, x, low, high);
 }
 
 // All of a, at the top of the kernel: [batch][rows / R][terms][R]

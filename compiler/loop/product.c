@@ -400,7 +400,8 @@ static double block_cost(struct candidate *c, double tile, struct choice *is) {
            by_sums = most / (double)x.line;
     int64_t fit = (int64_t)(by_terms < by_sums ? by_terms : by_sums),
             pieces = fit > 0 ? (all + fit - 1) / fit : all,
-            part = rounded((all + pieces - 1) / pieces, p->rows);
+            part = rounded((all + pieces - 1) / pieces,
+                           p->rows * (product_packs_lines(p) ? PRODUCT_PANELS : 1));
     if (c->like)
         part = c->like->block[p->row] < all ? c->like->block[p->row] : all;
     if (part >= LEAST_PART && part < all) {
@@ -688,6 +689,10 @@ static bool needs_no_packing(const struct candidate *c) {
         window |= graph_index(c->g, c->b->args[d])->n_terms > 1;
     return (column < MAX_AXES && is_dynamic(c, column) && terms <= MOST_UNPACKED) ||
            (window && term < MAX_AXES && is_dynamic(c, term));
+}
+
+bool product_packs_lines(const struct nest_product *p) {
+    return p->a_step[p->row] == 1 && p->rows <= p->lanes && !p->is_bf16;
 }
 
 bool product_is_cut(const struct nest_product *p, uint32_t a) {
