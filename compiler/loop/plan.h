@@ -29,7 +29,10 @@ struct analysis {
     const uint32_t *axis;              // of the nest, for each axis of what is read; NULL: the same
 };
 
+// ---- streams.c
+void streams_find(struct analysis *s);
 // ---- plan.c
+int64_t plan_scale(const struct analysis *s, uint32_t axis);  // elements of an axis from a number of it to the next
 int64_t plan_extent(const struct analysis *s, uint32_t axis); // as planned
 double plan_volume(const struct analysis *s, uint32_t from, uint32_t to); // points of the axes from..to-1
 double plan_bytes(const struct analysis *s, const struct stream *x); // of the whole array
