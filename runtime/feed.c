@@ -137,7 +137,7 @@ static void start_workers(struct feed *f) {
     sigfillset(&all);
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, 4 << 20);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     for (int64_t i = 0; i < f->n_workers; i++) {
         pthread_t thread;

@@ -213,7 +213,8 @@ static void need_arena(struct model *m, int depth, int64_t bytes) {
 
 int64_t model_bytes(int64_t n) {
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params);
-    int64_t bytes = count * real * (2 + P.n_rule_states) + arena_for(n, false);
+    int64_t bytes = count * real * (2 + P.n_rule_states) + arena_for(n, false) +
+                    P.scratch * pool_threads();
     if (has_graph(NR_objective))
         bytes += arena_for(n, true);
     return bytes + model_set_bytes(n);

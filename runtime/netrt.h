@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define NR_VERSION 4
+#define NR_VERSION 5
 
 typedef void nr_entry(void *const *slot, int64_t n);
 
@@ -113,6 +113,7 @@ struct nr_program {
     int64_t real;              // NR_f32 or NR_f64
     int64_t bf16;              // the factors of large products are rounded to it
     int64_t batch, batch_all;  // the most of all stages; whether one has all samples in a step
+    int64_t scratch;           // bytes that a thread needs for any kernel
     int64_t n_stages; const struct nr_stage *stages;
     int64_t n_hypers; const struct nr_hyper *hypers;
     int64_t n_readers; const struct nr_reader *readers;
@@ -136,6 +137,9 @@ extern const struct nr_program nr_program;   // in the compiled object; main() i
 // Runs body(context, begin, end) over [0, n) in chunks of `chunk`, on the pool's threads; chunk borders never depend on the thread count.
 typedef void nr_body(void *const *context, int64_t begin, int64_t end);
 void nr_parallel(nr_body *body, void *const *context, int64_t n, int64_t chunk);
+// From byte `at` on of the calling thread's own scratch, which has `bytes` bytes at least; 64-byte
+// aligned. What a kernel left there is of no value to the next.
+void *nr_scratch(int64_t at, int64_t bytes);
 // C[m,n] = A * B (+ C if accumulate), row-major with row strides; trans: 0 as stored, 1 transposed. Rows in fixed chunks of >= 16, padded.
 void nr_gemm_f32(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                  const float *b, int64_t ldb, float *c, int64_t ldc, int64_t accumulate);

@@ -6,6 +6,9 @@
 // A job is published by raising `ticket`; a worker takes part by counting itself into `inside` and
 // checking that the ticket is still the one it saw, so that the caller may return as soon as all
 // chunks are done and nobody is inside.
+//
+// Kernels' pieces lie in a scratch of the thread, megabytes in wide nets, made when it first runs a
+// kernel with such pieces; stacks stay small.
 #include "runtime.h"
 
 #include <errno.h>
@@ -14,8 +17,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,8 +29,7 @@
 #define RELAX() atomic_signal_fence(memory_order_seq_cst)
 #endif
 
-// Kernels keep their pieces on the stack: up to some 6 MB (compiler/loop/winograd.c).
-enum { SPINS = 20000, MAX_THREADS = 1024, STACK_BYTES = 16 << 20 };
+enum { SPINS = 20000, MAX_THREADS = 1024, STACK_BYTES = 1 << 20 };
 static int spins = SPINS; // none where there are more threads than cores
 
 static struct {
@@ -40,6 +42,10 @@ static struct {
 } job;
 static int64_t n_threads = 1;
 static _Thread_local bool busy;
+static _Thread_local struct {
+    char *at;
+    int64_t bytes;
+} scratch;
 
 // Denormals are kept and rounding is to nearest in every thread, whatever some library set
 // (TRUST.md section 2).
@@ -54,6 +60,15 @@ int64_t pool_cores(void) {
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 int64_t pool_threads(void) { return n_threads; }
+
+void *nr_scratch(int64_t at, int64_t bytes) {
+    if (scratch.bytes < bytes) {
+        free(scratch.at);
+        scratch.at = memory_room(bytes, 1);
+        scratch.bytes = bytes;
+    }
+    return scratch.at + at;
+}
 
 static void run_chunks(void) {
     int64_t chunk = job.chunk, n = job.n;
@@ -130,17 +145,7 @@ void nr_parallel(nr_body *body, void *const *context, int64_t n, int64_t chunk) 
     busy = false;
 }
 
-// The first thread takes part too; its stack may grow up to a limit that is set outside.
-static void allow_stack(void) {
-    struct rlimit r;
-    if (getrlimit(RLIMIT_STACK, &r) != 0 || r.rlim_cur >= STACK_BYTES)
-        return;
-    r.rlim_cur = r.rlim_max < STACK_BYTES ? r.rlim_max : STACK_BYTES;
-    setrlimit(RLIMIT_STACK, &r);
-}
-
 void pool_start(int64_t threads) {
-    allow_stack();
     n_threads = threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads;
     spins = n_threads > pool_cores() ? 0 : SPINS;
     pthread_attr_t attributes;

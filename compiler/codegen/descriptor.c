@@ -313,6 +313,7 @@ void codegen_add_program(struct codegen *c, const struct program *p, const struc
     put_int(&r, c->target.loop.bf16);
     put_int(&r, p->batch);
     put_int(&r, p->batch_all);
+    put_int(&r, loop_scratch(m));
     put_stages(&r, p);
     put_hypers(&r, p);
     put_readers(&r, p);

@@ -248,14 +248,30 @@ static struct frame open_frame(struct codegen *c, const struct loop_kernel *k,
     load_arguments(&f);
     return f;
 }
+// nr_scratch(at, all): what is the thread's own, from byte `at` on.
+static LLVMValueRef scratch_at(struct codegen *c, int64_t at) {
+    LLVMTypeRef params[] = {c->i64, c->i64}, type = LLVMFunctionType(c->pointer, params, 2, false);
+    LLVMValueRef function = LLVMGetNamedFunction(c->module, "nr_scratch");
+    if (!function) {
+        function = LLVMAddFunction(c->module, "nr_scratch", type);
+        emit_attribute(c, function, LLVMAttributeReturnIndex, "noalias");
+        emit_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "nounwind");
+    }
+    LLVMValueRef args[] = {frame_integer(c, at), frame_integer(c, c->scratch)};
+    return LLVMBuildCall2(B, type, function, args, 2, "");
+}
 static void make_locals(struct frame *f) {
     struct codegen *c = f->c;
+    bool is_large = loop_scratch_of(f->kernel) > 0;
+    int64_t at = 0;
     for (uint32_t i = 0; i < f->kernel->locals.n; i++) {
         const struct loop_local *l = &f->kernel->locals.at[i];
         LLVMTypeRef type = LLVMArrayType2(emit_memory_type(c, l->dtype), (uint64_t)l->count);
-        LLVMValueRef memory = LLVMBuildAlloca(B, type, l->name);
-        LLVMSetAlignment(memory, 64);
+        LLVMValueRef memory = is_large ? scratch_at(c, at) : LLVMBuildAlloca(B, type, l->name);
+        if (!is_large)
+            LLVMSetAlignment(memory, 64);
         f->buffers[f->kernel->params.n + i] = memory;
+        at += (l->count * dtype_size(l->dtype) + 63) / 64 * 64;
     }
 }
 // Buffers, n, what differs, begin and end of a part.
@@ -413,6 +429,7 @@ void codegen_add_module(struct codegen *c, const struct loop_module *m) {
     struct emitted_kernel *kernels = NEW_ARRAY(c->arena, m->kernels.n, struct emitted_kernel);
     struct map code; // kernel -> its number
     map_init(&code, c->arena);
+    c->scratch = loop_scratch(m);
     for (uint32_t i = 0; i < m->kernels.n; i++) {
         const struct loop_kernel *k = m->kernels.at[i];
         bool is_here = !c->part_of || c->part_of[i] == c->part;

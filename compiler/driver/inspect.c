@@ -142,6 +142,7 @@ struct inspect_costs inspect_costs(const struct program *p, const struct loop_mo
         if (p->graphs.at[i].kind == GRAPH_gradient || p->graphs.at[i].kind == GRAPH_update)
             c.work += e->flops + e->flops_per_sample * (double)p->batch;
     }
+    c.arena += (double)loop_scratch(m);
     c.params = (double)c.n_params * real;
     c.optimizer = state_count(p) * real;
     c.batch = batch_bytes(p);

@@ -26,8 +26,8 @@
 //  * A parallel loop stands at a kernel's top level, carries nothing and uses no value but `n` from
 //    outside; the iterations are independent. nr_parallel runs chunks of `chunk` iterations of it:
 //    [begin, end) are values of (v - low) / step.
-//  * Locals are scratch on the stack (of the thread that runs the chunk), 64-byte aligned,
-//    undefined at the start of the kernel or chunk. Only the loop that is parallel, or the kernel
+//  * Locals are scratch of the thread that runs the chunk, 64-byte aligned, on its stack or (many
+//    bytes) in memory that is the thread's own; they are undefined at the start of the kernel or chunk. Only the loop that is parallel, or the kernel
 //    without one, uses them.
 //  * tile: a product of matrices on registers. to[r][l] (=, += if accumulate) the sum over k < high
 //    of a[k][r] * b[k][l], for r < rows and l < vectors * lanes; a's rows are `rows` elements apart.
@@ -293,6 +293,10 @@ struct loop_sharing {
 enum { LOOP_MANY_STATEMENTS = 6000 }; // LLVM takes seconds for more
 void loop_share(struct loop_module *m, uint32_t least);
 uint32_t loop_count_statements(const struct loop_block *b);
+
+// ---- memplan.c: bytes that a thread needs for a kernel's locals; 0: they are few and lie on the stack
+int64_t loop_scratch_of(const struct loop_kernel *k);
+int64_t loop_scratch(const struct loop_module *m);   // the most of all kernels
 
 // ---- verify.c: NULL if legal, else what is wrong (in `a`)
 const char *loop_verify(struct arena *a, const struct loop_module *m);

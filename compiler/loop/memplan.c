@@ -3,12 +3,12 @@
 // Step graphs are planned at the largest n: the biggest buffers first, each at the lowest 64-byte
 // aligned offset where no buffer that lives at the same time lies. A graph whose n is known at run
 // time only (the fit of the training split) gives every buffer its own place, base + per_sample *
-// n.
+// n. And the scratch of a thread: room for the locals of any kernel.
 #include <stdlib.h>
 
 #include "lower.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, MOST_ON_STACK = 32 << 10 };
 
 struct range {
     uint32_t buffer, first, last;
@@ -90,4 +90,20 @@ void memplan(struct lower *l) {
         plan_moving(l, ranges, n);
     else
         plan_fixed(l, ranges, n);
+}
+
+int64_t loop_scratch_of(const struct loop_kernel *k) {
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < k->locals.n; i++)
+        bytes += align(k->locals.at[i].count * dtype_size(k->locals.at[i].dtype));
+    return bytes > MOST_ON_STACK ? bytes : 0;
+}
+
+int64_t loop_scratch(const struct loop_module *m) {
+    int64_t most = 0;
+    for (uint32_t i = 0; i < m->kernels.n; i++) {
+        int64_t bytes = loop_scratch_of(m->kernels.at[i]);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }

@@ -10,7 +10,7 @@
 
 #include "lower.h"
 
-// Bytes of what a piece needs at once, which lies on the stack.
+// Bytes of what a piece needs at once, of a thread's scratch.
 static const double PIECE_BYTES = 4 << 20;
 // Fewer rows or channels do not repay the transforms.
 enum { LEAST_SIDE = 12, MOST_SHAPES = 16 };

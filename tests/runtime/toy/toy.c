@@ -246,6 +246,6 @@ static const struct nr_hyper hypers[] = {{"lr", "step size", "0.1", 0.1, 0, 0}, 
 #define ROWS(table) sizeof table / sizeof *table, table
 const struct nr_program nr_program = {
     .version = NR_VERSION, .name = "toy", .data_name = "toy", .source = "toy.net", .compiler = "netc 0.1.0", .hash = 0x70799,
-    .real = NR_f32, .batch = BATCH, .batch_all = 0, ROWS(stages), ROWS(hypers), ROWS(readers), ROWS(raw), ROWS(fields), ROWS(splits), ROWS(fitted), ROWS(params), ROWS(states), ROWS(segments),
+    .real = NR_f32, .batch = BATCH, .batch_all = 0, .scratch = 0, ROWS(stages), ROWS(hypers), ROWS(readers), ROWS(raw), ROWS(fields), ROWS(splits), ROWS(fitted), ROWS(params), ROWS(states), ROWS(segments),
     ROWS(rule_states), ROWS(measures), ROWS(memories), ROWS(values), 0, NULL, ROWS(graphs),
 };
