@@ -12,6 +12,13 @@
 enum { LEAST_TILES = 10 };
 // Rows of a piece, where they are cut.
 enum { LEAST_PART = 48 };
+// What a tile takes besides its terms, in terms: the call and storing its sums; adding them to others.
+static const double TILE_BEGINS = 5, TILE_ADDS = 3;
+// Beginnings and ends of lines, in columns. One piece keeps other threads idle; of few pieces some of
+// them wait for the last.
+static const double LINE_ENDS = 4, ONE_PIECE = 1.5, LAST_PIECE = 0.05;
+// How often the sums of a piece go to memory and come back: finished, or added to first.
+static const double FINISHED = 2, ADDED = 3;
 // A number for all lanes is no operand of a multiply-add of pairs: what loads take more of it.
 // Packing a word of two terms takes so much of the time of a number.
 static const double PAIRED_LOADS = 2.6, PAIRED_PACKING = 1.5;
@@ -181,7 +188,8 @@ static double piece_cost(const struct candidate *c, const struct piece *x, int64
          turned = p->role[p->run] == AXIS_term;
     double halves = p->pair ? PAIRED_PACKING : 1;
     double vector = bytes * p->lanes * m->beyond; // cycles of one that comes from afar
-    double cost = x->tile * (1 + (cut ? 8.0 : 5.0) / terms) * (double)x->padded / columns;
+    double cost = x->tile * (1 + (TILE_BEGINS + (cut ? TILE_ADDS : 0)) / terms) *
+                  (double)x->padded / columns;
     cost += m->strip / by_row;
     cost += (turned ? m->turning : m->packing) * m->multiply * halves * x->b_elements /
             ((again ? by_row : all_rows) * columns * terms);
@@ -191,9 +199,9 @@ static double piece_cost(const struct candidate *c, const struct piece *x, int64
     if (x->b_elements * bytes > half_bytes(c) / 2)
         cost += vector / by_row;
     if (by_row * (double)x->line * bytes > half_bytes(c))
-        cost += vector * (cut ? 3 : 2) / terms;
+        cost += vector * (cut ? ADDED : FINISHED) / terms;
     double pieces = blocks * ceil(all_rows / by_row);
-    return cost * (1 + 4 / columns) * (pieces < 2 ? 1.5 : 1 + 0.05 / pieces);
+    return cost * (1 + LINE_ENDS / columns) * (pieces < 2 ? ONE_PIECE : 1 + LAST_PIECE / pieces);
 }
 
 // The rows of a piece: all, or so many that they stay in a cache, in about equal pieces.
