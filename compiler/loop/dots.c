@@ -30,7 +30,6 @@ struct plan {
     struct nest_dots *d;
 };
 
-static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static const struct machine *machine_of(const struct plan *x) { return loop_machine(x->target); }
 // Bytes of the lines of a side in a piece, of those that tiles read over and over, of the sums:

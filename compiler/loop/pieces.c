@@ -12,10 +12,11 @@
 enum { LEAST_TILES = 10 };
 // Rows of a piece, where they are cut.
 enum { LEAST_PART = 48 };
-// What a tile takes besides its terms, in terms: the call and storing its sums; adding them to others.
+// What a tile takes besides its terms, in terms: the call and storing its sums; adding them to
+// others.
 static const double TILE_BEGINS = 5, TILE_ADDS = 3;
-// Beginnings and ends of lines, in columns. One piece keeps other threads idle; of few pieces some of
-// them wait for the last.
+// Beginnings and ends of lines, in columns. One piece keeps other threads idle; of few pieces some
+// of them wait for the last.
 static const double LINE_ENDS = 4, ONE_PIECE = 1.5, LAST_PIECE = 0.05;
 // How often the sums of a piece go to memory and come back: finished, or added to first.
 static const double FINISHED = 2, ADDED = 3;
@@ -56,7 +57,6 @@ static double tile_cost(const struct candidate *c, uint32_t rows, uint32_t vecto
 }
 
 // ---- blocks
-static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Elements from one line to the next: room for a vector behind its end, and an odd number of cache
 // lines, so that a column of lines spreads over the cache.
@@ -188,8 +188,8 @@ static double piece_cost(const struct candidate *c, const struct piece *x, int64
          turned = p->role[p->run] == AXIS_term;
     double halves = p->pair ? PAIRED_PACKING : 1;
     double vector = bytes * p->lanes * m->beyond; // cycles of one that comes from afar
-    double cost = x->tile * (1 + (TILE_BEGINS + (cut ? TILE_ADDS : 0)) / terms) *
-                  (double)x->padded / columns;
+    double cost =
+        x->tile * (1 + (TILE_BEGINS + (cut ? TILE_ADDS : 0)) / terms) * (double)x->padded / columns;
     cost += m->strip / by_row;
     cost += (turned ? m->turning : m->packing) * m->multiply * halves * x->b_elements /
             ((again ? by_row : all_rows) * columns * terms);

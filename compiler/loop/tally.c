@@ -182,12 +182,6 @@ static struct nest_product *next_finished(const struct nest_product *p) {
     return next;
 }
 
-static bool is_cut(const struct nest_product *p, uint32_t a) {
-    return product_is_cut(p, a) || (p->role[a] == AXIS_row && p->block[a] < p->n_rows);
-}
-
-static int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
 // [pieces][kept axes]; a piece begins at a multiple of its block.
 static int64_t lay_out(const struct nest_tallies *t, struct nest_product *p, uint32_t rank,
                        int64_t most) {
@@ -198,7 +192,7 @@ static int64_t lay_out(const struct nest_tallies *t, struct nest_product *p, uin
             n *= p->whole[a].extent + p->whole[a].per_n * most;
         }
     for (uint32_t a = rank; a-- > 0;) {
-        if (t->kept >> a & 1 || !is_cut(p, a))
+        if (t->kept >> a & 1 || !product_is_cut(p, a))
             continue;
         int64_t extent = p->whole[a].extent + p->whole[a].per_n * most;
         n = rounded(n, p->block[a]);
@@ -286,7 +280,7 @@ void tally_collect(struct lower *l, struct nest *k) {
     }
     for (uint32_t a = 0; a < rank; a++)
         t->carried |=
-            !(t->kept >> a & 1) && (k->product || !is_cut(first, a)) ? (uint64_t)1 << a : 0;
+            !(t->kept >> a & 1) && (k->product || !product_is_cut(first, a)) ? (uint64_t)1 << a : 0;
     k->tallies = t;
 }
 
@@ -376,7 +370,7 @@ static value_id part_of_count(struct run *r, enum dtype t) {
     for (uint32_t a = 0; a < r->p->n_out; a++) {
         if (is_kept(r, a))
             continue;
-        int64_t extent = is_cut(p, a) ? p->block[a] : p->whole[a].extent;
+        int64_t extent = product_is_cut(p, a) ? p->block[a] : p->whole[a].extent;
         if (!p->limited[a]) {
             n *= (double)extent;
             continue;
@@ -547,7 +541,7 @@ static value_id add_pieces(struct folding *f, uint32_t a, value_id sum) {
     const struct nest_tallies *t = f->r->k->tallies;
     const struct nest_product *p = f->p;
     struct build *b = f->r->b;
-    while (a < f->rank && (t->kept >> a & 1 || !is_cut(p, a))) {
+    while (a < f->rank && (t->kept >> a & 1 || !product_is_cut(p, a))) {
         if (!(t->kept >> a & 1) && p->whole[a].per_n)
             f->there = times(f->r, f->there, count_in(f->r, affine_n(b->arena)));
         else if (!(t->kept >> a & 1))

@@ -42,7 +42,6 @@ static double count_of(const struct search *s, enum axis_role role) {
     return product_count(s->p, s->most, s->n_axes, role);
 }
 static int64_t ceil_of(int64_t n, int64_t by) { return (n + by - 1) / by; }
-static int64_t rounded(int64_t n, int64_t to) { return ceil_of(n, to) * to; }
 static bool is_tap(const struct search *s, uint32_t a) {
     return a == s->w.tap[0] || a == s->w.tap[1];
 }
