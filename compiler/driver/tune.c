@@ -336,6 +336,12 @@ static void measure_traffic(struct tune *t) {
     for (int i = 0; i < 2 && a && b && c; i++)
         set(t, i ? MACHINE_far : MACHINE_near,
             3 * (double)sizes[i] / entry_time(t, "add", (int64_t)sizes[i] / 4, a, b, c));
+    size_t behind = 8 * (size_t)t->machine.cache_2 / vector * vector; // the second-level cache
+    if (a && b && c && behind < sizes[1]) {
+        double time = entry_time(t, "add", (int64_t)behind / 4, a, b, c),
+               more = time / (3 * (double)behind) - 1 / t->machine.near;
+        set(t, MACHINE_beyond, more > 0 ? more * t->machine.clock : 0);
+    }
     if (a && b)
         set(t, MACHINE_stream,
             entry_time(t, "sums", (int64_t)sizes[1] / 4, a, b, NULL) * t->machine.clock * 64 /
@@ -346,7 +352,7 @@ static void measure_traffic(struct tune *t) {
 }
 
 // What a loop takes beyond copying, of a vector, in vector operations.
-static double beyond(struct tune *t, const char *name, double copying, void *a, void *b, void *c) {
+static double besides(struct tune *t, const char *name, double copying, void *a, void *b, void *c) {
     double time = entry_time(t, name, NEAR_VECTORS * t->lanes, a, b, c) - copying;
     return time / NEAR_VECTORS * 2 * t->machine.clock;
 }
@@ -360,11 +366,11 @@ static void measure_operations(struct tune *t) {
     if (a && b && places) {
         double copying = entry_time(t, "copy", (int64_t)n, a, b, NULL), lanes = t->lanes;
         set(t, MACHINE_copy, copying * t->machine.clock / NEAR_VECTORS);
-        set(t, MACHINE_elementary, beyond(t, "exponential", copying, a, b, NULL));
-        set(t, MACHINE_random, beyond(t, "random", copying, places, b, NULL));
-        set(t, MACHINE_strided, beyond(t, "strided", copying, a, b, NULL) / lanes);
-        set(t, MACHINE_strided_store, beyond(t, "strided_store", copying, a, b, NULL) / lanes);
-        set(t, MACHINE_gather, beyond(t, "gather", copying, places, a, b) / lanes);
+        set(t, MACHINE_elementary, besides(t, "exponential", copying, a, b, NULL));
+        set(t, MACHINE_random, besides(t, "random", copying, places, b, NULL));
+        set(t, MACHINE_strided, besides(t, "strided", copying, a, b, NULL) / lanes);
+        set(t, MACHINE_strided_store, besides(t, "strided_store", copying, a, b, NULL) / lanes);
+        set(t, MACHINE_gather, besides(t, "gather", copying, places, a, b) / lanes);
     }
     free(a);
     free(b);
