@@ -195,14 +195,7 @@ static void pack_squares(struct tile *t, bool beside) {
                      y = load_lanes(t, tile_moved(t, place, apart), other);
         v[l] = beside ? value_pair_neighbours(c, x, y) : value_pair(c, x, y);
     }
-    for (uint32_t d = 1; d < t->lanes; d *= 2)
-        for (uint32_t l = 0; l < t->lanes; l++) {
-            if (l & d)
-                continue;
-            LLVMValueRef x = v[l], y = v[l + d];
-            v[l] = tile_mix(c, x, y, t->lanes, d, false);
-            v[l + d] = tile_mix(c, x, y, t->lanes, d, true);
-        }
+    tile_turn(c, v, t->lanes, t->lanes);
     store_rows(t, k.k, v);
     tile_close_loop(t, &k);
 }

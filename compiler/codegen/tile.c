@@ -64,8 +64,8 @@ static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b, LLVMValueRe
                 packed_vector = LLVMVectorType(packed, t->lanes);
     LLVMValueRef right[2 * LOOP_MOST_ROWS];
     for (uint32_t v = 0; v < t->vectors; v++)
-        right[v] = tile_load(c, packed_vector, tile_moved(t, b, frame_integer(c, v * t->lanes)),
-                             t->dtype);
+        right[v] =
+            tile_load(c, packed_vector, tile_moved(t, b, frame_integer(c, v * t->lanes)), t->dtype);
     for (uint32_t v = 0; v < t->vectors && strip; v++)
         tile_store(c, right[v], tile_moved(t, strip, frame_integer(c, v * t->lanes)), t->dtype);
     for (uint32_t r = 0; r < t->rows; r++) {
@@ -181,8 +181,8 @@ void tile_finish(struct tile *t) {
 
 static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) {
     const char *name = arena_printf(c->arena, "tile.%s.%ux%ux%u%s%s",
-                                    s->is_paired ? "pairs" : dtype_name(s->type.dtype),
-                                    s->rows, s->vectors, s->type.lanes,
+                                    s->is_paired ? "pairs" : dtype_name(s->type.dtype), s->rows,
+                                    s->vectors, s->type.lanes,
                                     s->is_copied   ? ".copied"
                                     : s->is_placed ? ".placed"
                                                    : "",
@@ -234,8 +234,8 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
 }
 
 // At each distance d, the blocks of d lanes beside the diagonal change places.
-LLVMValueRef tile_mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
-                      uint32_t distance, bool upper) {
+static LLVMValueRef tile_mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
+                             uint32_t distance, bool upper) {
     LLVMValueRef numbers[64];
     for (uint32_t l = 0; l < lanes; l++) {
         bool second = (l & distance) != 0;
@@ -244,6 +244,18 @@ LLVMValueRef tile_mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_
         numbers[l] = LLVMConstInt(c->i32, from, false);
     }
     return LLVMBuildShuffleVector(B, x, y, LLVMConstVector(numbers, lanes), "");
+}
+
+// Squares of n x n in n vectors of `lanes`: rows become columns.
+void tile_turn(struct codegen *c, LLVMValueRef *v, uint32_t n, uint32_t lanes) {
+    for (uint32_t d = 1; d < n; d *= 2)
+        for (uint32_t l = 0; l < n; l++) {
+            if (l & d)
+                continue;
+            LLVMValueRef x = v[l], y = v[l + d];
+            v[l] = tile_mix(c, x, y, lanes, d, false);
+            v[l + d] = tile_mix(c, x, y, lanes, d, true);
+        }
 }
 
 // ---- the function of a transposition
@@ -299,14 +311,7 @@ static void turn_squares(struct tile *t, LLVMValueRef end) {
     struct counting k = tile_open_loop(t, frame_integer(c, 0), end, t->lanes);
     for (uint32_t l = 0; l < t->lanes; l++)
         v[l] = tile_load(c, t->vector, tile_moved(t, from[l], k.k), t->dtype);
-    for (uint32_t d = 1; d < t->lanes; d *= 2)
-        for (uint32_t l = 0; l < t->lanes; l++) {
-            if (l & d)
-                continue;
-            LLVMValueRef x = v[l], y = v[l + d];
-            v[l] = tile_mix(c, x, y, t->lanes, d, false);
-            v[l + d] = tile_mix(c, x, y, t->lanes, d, true);
-        }
+    tile_turn(c, v, t->lanes, t->lanes);
     for (uint32_t l = 0; l < t->lanes; l++) {
         LLVMValueRef column = LLVMBuildNSWAdd(B, k.k, frame_integer(c, l), "");
         column = LLVMBuildNSWMul(B, column, tile_param(t, TURN_to_stride), "");
@@ -372,13 +377,11 @@ static void turn(struct tile *t) {
 }
 
 static LLVMValueRef turn_function(struct codegen *c, const struct loop_stmt *s) {
-    const char *name =
-        arena_printf(c->arena, "transpose.%s.%u%s", dtype_name(s->type.dtype), s->type.lanes,
-                     s->rounds ? ".bf16" : "");
+    const char *name = arena_printf(c->arena, "transpose.%s.%u%s", dtype_name(s->type.dtype),
+                                    s->type.lanes, s->rounds ? ".bf16" : "");
     LLVMTypeRef params[N_TURN_PARAMS] = {c->pointer, c->i64, c->pointer, c->i64,
                                          c->i64,     c->i64, c->i64};
-    struct tile t = {
-        .c = c, .dtype = s->type.dtype, .lanes = s->type.lanes, .rounds = s->rounds};
+    struct tile t = {.c = c, .dtype = s->type.dtype, .lanes = s->type.lanes, .rounds = s->rounds};
     if (tile_start(&t, name, N_TURN_PARAMS, params)) {
         emit_attribute(c, t.function, 1 + TURN_to, "noalias");
         emit_attribute(c, t.function, 1 + TURN_from, "readonly");

@@ -37,7 +37,5 @@ struct counting {
 struct counting tile_open_loop(struct tile *t, LLVMValueRef low, LLVMValueRef high, int64_t by);
 void tile_close_loop(struct tile *t, struct counting *l);
 
-// At each distance d, the blocks of d lanes beside the diagonal change places: half of a
-// transposition of x and y.
-LLVMValueRef tile_mix(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t lanes,
-                      uint32_t distance, bool upper);
+// Squares of n x n in n vectors of `lanes`: rows become columns.
+void tile_turn(struct codegen *c, LLVMValueRef *v, uint32_t n, uint32_t lanes);

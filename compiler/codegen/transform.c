@@ -124,18 +124,6 @@ static void multiply(struct tile *t, const struct loop_transform *m, LLVMValueRe
 }
 
 // ---- rows of patches that lie beside each other
-static void turn_blocks(struct tile *t, LLVMValueRef *v) {
-    struct codegen *c = t->c;
-    for (uint32_t d = 1; d < BLOCK; d *= 2)
-        for (uint32_t k = 0; k < BLOCK; k++) {
-            if (k & d)
-                continue;
-            LLVMValueRef x = v[k], y = v[k + d];
-            v[k] = tile_mix(c, x, y, t->lanes, d, false);
-            v[k + d] = tile_mix(c, x, y, t->lanes, d, true);
-        }
-}
-
 static LLVMValueRef lanes_of(struct codegen *c, LLVMValueRef x, LLVMValueRef y, uint32_t from,
                              uint32_t n) {
     LLVMValueRef numbers[64];
@@ -175,7 +163,7 @@ static void load_row(struct tile *t, LLVMValueRef from, int64_t apart, uint32_t 
         LLVMValueRef v[BLOCK];
         for (uint32_t k = 0; k < BLOCK; k++)
             v[k] = load_blocks(t, from, k * apart + j, BLOCK * apart, t->lanes / BLOCK);
-        turn_blocks(t, v);
+        tile_turn(t->c, v, BLOCK, t->lanes);
         for (uint32_t k = 0; k < BLOCK && j + k < n; k++)
             x[j + k] = v[k];
     }
@@ -197,7 +185,7 @@ static void store_row(struct tile *t, LLVMValueRef to, uint32_t n, LLVMValueRef 
         store_pairs(t, to, y);
         return;
     }
-    turn_blocks(t, y);
+    tile_turn(t->c, y, BLOCK, t->lanes);
     for (uint32_t k = 0; k < BLOCK; k++)
         store_blocks(t, y[k], to, k * BLOCK, BLOCK * BLOCK, t->lanes / BLOCK);
 }
