@@ -1,11 +1,11 @@
-// Sums of products by way of packed sides: may a node be computed like this, and how is it cut?
+// Sums of products by way of packed sides: may a node be computed like this?
 //
 //     y[n, k, i, j] = sum[c, p, q] W[k, c, p, q]*x[n, c, i+p-1, j+q-1]
 // is a product of matrices once W lies as [k][c p q] and x as [c p q][n i j], 0 outside. Each side
 // is copied to such a panel, a piece at a time, while it is still in a cache; then one register
 // tile does all the work, and it is the same tile for every layer. A contraction, both gradients of
 // a convolution, groups and strides differ in how the panels are filled (pack.c) and in nothing
-// else. Here: which axes are rows, columns and terms, and how many of each are in a piece.
+// else. Here: which axes are rows, columns and terms. How many of each are in a piece: pieces.c.
 //
 // A gradient with (i + P - p)/s in it falls into s classes of i and p, each a product of its own.
 // The pieces are cut by extents and the planned batch: a sum has one order, whatever the threads.
