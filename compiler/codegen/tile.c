@@ -79,49 +79,81 @@ static void add_term(struct tile *t, LLVMValueRef a, LLVMValueRef b, LLVMValueRe
     }
 }
 
-static void add_terms(struct tile *t) {
+// What goes round the loop over the terms, beside the sums.
+struct way {
+    LLVMValueRef left, a, place, strip; // `place` is b's, or the table's that says where b is
+};
+
+static LLVMValueRef next_place(struct tile *t, LLVMValueRef place) {
     struct codegen *c = t->c;
-    uint32_t n = t->rows * t->vectors;
+    LLVMValueRef one = frame_integer(c, 1);
+    if (t->is_placed)
+        return LLVMBuildInBoundsGEP2(B, c->i64, place, &one, 1, "");
+    return tile_moved(t, place,
+                      t->is_close ? frame_integer(c, t->vectors * t->lanes)
+                                  : tile_param(t, TILE_b_stride));
+}
+
+static void add_next_term(struct tile *t, struct way *w) {
+    struct codegen *c = t->c;
+    LLVMValueRef b =
+        t->is_placed ? tile_moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, w->place, ""))
+                     : w->place;
+    add_term(t, w->a, b, w->strip);
+    w->a = tile_moved(t, w->a, frame_integer(c, t->rows));
+    w->place = next_place(t, w->place);
+    if (w->strip)
+        w->strip = tile_moved(t, w->strip, frame_integer(c, t->vectors * t->lanes));
+}
+
+// Rounds of `by` terms, as long as so many are left.
+static void add_rounds(struct tile *t, struct way *w, uint32_t by) {
+    struct codegen *c = t->c;
+    LLVMValueRef *values[4 + 2 * LOOP_MOST_ROWS] = {&w->left, &w->a, &w->place};
+    LLVMValueRef first[4 + 2 * LOOP_MOST_ROWS], phis[4 + 2 * LOOP_MOST_ROWS];
+    uint32_t n = w->strip ? 4 : 3;
+    values[3] = &w->strip;
+    for (uint32_t i = 0; i < t->rows * t->vectors; i++)
+        values[n++] = &t->sums[i];
     LLVMBasicBlockRef before = LLVMGetInsertBlock(B),
                       body = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
                       after = LLVMAppendBasicBlockInContext(c->context, t->function, "");
-    LLVMValueRef zero = frame_integer(c, 0), terms = tile_param(t, TILE_terms),
-                 phis[2 * LOOP_MOST_ROWS];
-    for (uint32_t i = 0; i < n; i++)
-        t->sums[i] = LLVMConstNull(t->vector);
-    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, terms, zero, ""), body, after);
+    LLVMValueRef least = frame_integer(c, by);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGE, w->left, least, ""), body, after);
     LLVMPositionBuilderAtEnd(B, body);
-    LLVMValueRef left = tile_carry(c, terms, before),
-                 a = tile_carry(c, tile_param(t, TILE_a), before),
-                 place = tile_carry(c, tile_param(t, t->is_placed ? TILE_places : TILE_b), before),
-                 b = place,
-                 strip = t->is_copied ? tile_carry(c, tile_param(t, TILE_strip), before) : NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        first[i] = *values[i];
+        phis[i] = *values[i] = tile_carry(c, first[i], before);
+    }
+    for (uint32_t i = 0; i < by; i++)
+        add_next_term(t, w);
+    w->left = LLVMBuildNSWSub(B, w->left, least, "");
     for (uint32_t i = 0; i < n; i++)
-        phis[i] = t->sums[i] = tile_carry(c, t->sums[i], before);
-    if (t->is_placed)
-        b = tile_moved(t, tile_param(t, TILE_b), LLVMBuildLoad2(B, c->i64, b, ""));
-    add_term(t, a, b, strip);
-    if (strip)
-        tile_close_carry(strip, tile_moved(t, strip, frame_integer(c, t->vectors * t->lanes)),
-                         body);
-    LLVMValueRef next = LLVMBuildNSWAdd(B, left, frame_integer(c, -1), "");
-    tile_close_carry(left, next, body);
-    tile_close_carry(a, tile_moved(t, a, frame_integer(c, t->rows)), body);
-    LLVMValueRef one = frame_integer(c, 1);
-    tile_close_carry(place,
-                     t->is_placed ? LLVMBuildInBoundsGEP2(B, c->i64, place, &one, 1, "")
-                                  : tile_moved(t, place, tile_param(t, TILE_b_stride)),
-                     body);
-    for (uint32_t i = 0; i < n; i++)
-        tile_close_carry(phis[i], t->sums[i], body);
-    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGT, next, zero, ""), body, after);
+        tile_close_carry(phis[i], *values[i], body);
+    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntSGE, w->left, least, ""), body, after);
     LLVMPositionBuilderAtEnd(B, after);
     for (uint32_t i = 0; i < n; i++) {
-        LLVMValueRef sum = LLVMBuildPhi(B, t->vector, "");
-        tile_close_carry(sum, LLVMConstNull(t->vector), before);
-        tile_close_carry(sum, t->sums[i], body);
-        t->sums[i] = sum;
+        LLVMValueRef last = tile_carry(c, first[i], before);
+        tile_close_carry(last, *values[i], body);
+        *values[i] = last;
     }
+}
+
+// The counting costs as many instructions as a row: a round has several terms.
+enum { MULTIPLIES_A_ROUND = 64, MOST_TERMS_A_ROUND = 4 };
+
+static void add_terms(struct tile *t) {
+    uint32_t n = t->rows * t->vectors, by = MULTIPLIES_A_ROUND / n;
+    struct way w = {.left = tile_param(t, TILE_terms),
+                    .a = tile_param(t, TILE_a),
+                    .place = tile_param(t, t->is_placed ? TILE_places : TILE_b),
+                    .strip = t->is_copied ? tile_param(t, TILE_strip) : NULL};
+    for (uint32_t i = 0; i < n; i++)
+        t->sums[i] = LLVMConstNull(t->vector);
+    by = by < MOST_TERMS_A_ROUND ? by : MOST_TERMS_A_ROUND;
+    if (by > 1)
+        add_rounds(t, &w, by);
+    add_rounds(t, &w, 1);
 }
 
 // The lines of the sums are on their way to the cache while the terms are added.
@@ -179,12 +211,13 @@ void tile_finish(struct tile *t) {
     LLVMSetCurrentDebugLocation2(B, t->place);
 }
 
-static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) {
+static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s, bool is_close) {
     const char *name = arena_printf(c->arena, "tile.%s.%ux%ux%u%s%s",
                                     s->is_paired ? "pairs" : dtype_name(s->type.dtype), s->rows,
                                     s->vectors, s->type.lanes,
                                     s->is_copied   ? ".copied"
                                     : s->is_placed ? ".placed"
+                                    : is_close     ? ".close"
                                                    : "",
                                     s->accumulate ? ".add" : "");
     LLVMTypeRef params[N_TILE_PARAMS] = {
@@ -198,6 +231,7 @@ static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) 
                      .vectors = s->vectors,
                      .lanes = s->type.lanes,
                      .is_placed = s->is_placed,
+                     .is_close = is_close,
                      .is_copied = s->is_copied,
                      .is_paired = s->is_paired};
     if (tile_start(&t, name, n, params)) {
@@ -217,7 +251,6 @@ static LLVMValueRef tile_function(struct codegen *c, const struct loop_stmt *s) 
 void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
     struct codegen *c = f->c;
     enum dtype t = s->type.dtype;
-    LLVMValueRef function = tile_function(c, s);
     LLVMValueRef args[N_TILE_PARAMS] = {
         [TILE_terms] = terms,
         [TILE_to] = tile_area(f, &s->areas[AREA_to], t),
@@ -229,6 +262,9 @@ void emit_tile(struct frame *f, const struct loop_stmt *s, LLVMValueRef terms) {
         args[TILE_places] = tile_area(f, &s->areas[AREA_places], DTYPE_i64);
     if (s->is_copied)
         args[TILE_strip] = tile_area(f, &s->areas[AREA_strip], t);
+    bool is_close = !s->is_placed &&
+                    args[TILE_b_stride] == frame_integer(c, (int64_t)s->vectors * s->type.lanes);
+    LLVMValueRef function = tile_function(c, s, is_close);
     LLVMBuildCall2(B, LLVMGlobalGetValueType(function), function, args, LLVMCountParams(function),
                    "");
 }

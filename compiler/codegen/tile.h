@@ -9,6 +9,7 @@ struct tile {
     enum dtype dtype;
     uint32_t rows, vectors, lanes;
     bool is_placed, is_copied, is_paired;
+    bool is_close; // rows of b follow one another
     bool rounds; // what a transposition moves, to bf16
     LLVMTypeRef element, vector;
     LLVMValueRef function, sums[2 * LOOP_MOST_ROWS];
