@@ -187,17 +187,26 @@ static double unit_cycles(const struct plan *x, double vectors) {
     const struct machine *m = machine_of(x);
     int64_t extent = d->unit < MAX_AXES ? x->p->block[d->unit] : 1,
             phases = d->unit < MAX_AXES && d->moves[d->unit] ? d->phases[d->unit] : 1;
-    double sum = 0;
+    bool is_near = d->unit == MAX_AXES || d->moves[d->unit]; // taps of one line
+    double sum = 0, lines = is_near ? 0 : m->packed_load * x->p->lanes;
     for (int64_t ph = 0; ph < phases; ph++) {
         int64_t n = (extent - ph + phases - 1) / phases, full = n / x->p->vectors,
                 rest = n % x->p->vectors;
         for (int k = 0; k < 2; k++) {
             int64_t columns = k ? rest : x->p->vectors, calls = k ? rest > 0 : full;
-            sum += (double)calls * (cycles_of(x, x->p->rows, columns) +
+            sum += (double)calls * (cycles_of(x, x->p->rows, columns) + lines * (double)columns +
                                     (m->call + m->fold * (double)(x->p->rows * columns)) / vectors);
         }
     }
     return sum;
+}
+
+// Cycles of copying a vector of the side with the axes of `role`.
+static double copy_cycles(const struct plan *x, enum axis_role role) {
+    const struct machine *m = machine_of(x);
+    double bytes =
+        count_of(x, role) * count_of(x, AXIS_term) * count_of(x, AXIS_batch) * x->element;
+    return 3 * m->copy + (bytes > m->cache_2 ? m->beyond * x->p->lanes * x->element : 0);
 }
 
 // Time of a multiply-add of vectors with the blocks and the tile in p.
@@ -230,8 +239,9 @@ static double cost_of(struct plan *x) {
     if ((double)(near * x->element) > near_bytes(x))
         cost *= 1.25;
     cost *= vectors * p->lanes / terms;
-    cost += 3 * machine_of(x)->copy *
-            (1 / columns + (double)p->b_count / (columns * terms * (double)p->n_rows));
+    cost += copy_cycles(x, AXIS_row) / columns;
+    cost +=
+        copy_cycles(x, AXIS_column) * (double)p->b_count / (columns * terms * (double)p->n_rows);
     double pieces = count_of(x, AXIS_column) / columns * count_of(x, AXIS_batch);
     return cost * (pieces < 2 ? 1.3 : 1 + 0.1 / pieces);
 }
