@@ -45,6 +45,7 @@ void emit_transpose_to_pairs(struct frame *f, const struct loop_stmt *s);
 void emit_transform(struct frame *f, const struct loop_stmt *s);
 
 // ---- memory.c
+void emit_touch(struct frame *f, const struct loop_stmt *s);
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s);
 void emit_store(struct frame *f, const struct loop_stmt *s);
 LLVMBasicBlockRef frame_block(struct frame *f); // a new one, at the end of the function

@@ -150,6 +150,8 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
         debug_place(f->c, f->kernel->origins, s->origin);
         if (s->kind == LOOP_store) {
             emit_store(f, s);
+        } else if (s->kind == LOOP_touch) {
+            emit_touch(f, s);
         } else if (s->kind == LOOP_tile) {
             emit_tile(f, s, frame_bound(f, &s->high, false));
         } else if (s->kind == LOOP_dot) {

@@ -255,16 +255,35 @@ static LLVMValueRef load_vector(const struct access *x) {
         return load_small_stride(x);
     return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
 }
-// The memory that comes later: a hint, the place may be nobody's.
+// ---- the memory that comes later: a hint, the place may be nobody's
+enum { CACHE_2 = 2, CACHE_1 = 3 }; // where to: LLVM's locality
+static void ask_for(struct codegen *c, LLVMValueRef place, bool for_store, unsigned cache) {
+    LLVMValueRef args[] = {place, LLVMConstInt(c->i32, for_store, false),
+                           LLVMConstInt(c->i32, cache, false), LLVMConstInt(c->i32, 1, false)};
+    value_intrinsic(c, "llvm.prefetch", c->pointer, 4, args);
+}
+
 static void ask_ahead(const struct access *x, bool for_store) {
     struct codegen *c = x->f->c;
     if (!x->stmt->ahead)
         return;
-    LLVMValueRef at = LLVMBuildAdd(B, x->at, frame_number(x->f, &x->stmt->ahead), ""),
-                 to = LLVMBuildGEP2(B, x->element, x->f->buffers[x->stmt->buffer], &at, 1, "");
-    LLVMValueRef args[] = {to, LLVMConstInt(c->i32, for_store, false),
-                           LLVMConstInt(c->i32, 3, false), LLVMConstInt(c->i32, 1, false)};
-    value_intrinsic(c, "llvm.prefetch", c->pointer, 4, args);
+    LLVMValueRef at = LLVMBuildAdd(B, x->at, frame_number(x->f, &x->stmt->ahead), "");
+    ask_for(c, LLVMBuildGEP2(B, x->element, x->f->buffers[x->stmt->buffer], &at, 1, ""), for_store,
+            CACHE_1);
+}
+
+void emit_touch(struct frame *f, const struct loop_stmt *s) {
+    struct codegen *c = f->c;
+    const struct loop_area *x = &s->areas[AREA_to];
+    bool param = x->buffer < f->kernel->params.n;
+    enum dtype t = param ? f->kernel->params.at[x->buffer].dtype
+                         : f->kernel->locals.at[x->buffer - f->kernel->params.n].dtype;
+    LLVMTypeRef element = emit_memory_type(c, t);
+    LLVMValueRef at = frame_affine(f, &x->at);
+    for (uint32_t r = 0; r < s->rows; r++) {
+        ask_for(c, LLVMBuildGEP2(B, element, f->buffers[x->buffer], &at, 1, ""), false, CACHE_2);
+        at = LLVMBuildAdd(B, at, frame_number(f, &x->stride), "");
+    }
 }
 
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s) {

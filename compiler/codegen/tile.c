@@ -332,8 +332,9 @@ static void turn_store(struct tile *t, LLVMValueRef v, LLVMValueRef to) {
     tile_store(t->c, t->rounds ? value_bf16(t->c, v) : v, to, t->dtype);
 }
 
-// Whole squares of lanes x lanes; a row that is not there is read from the last one.
-static void turn_squares(struct tile *t, LLVMValueRef end) {
+// Squares of lanes x lanes, the last one as far back as it has to be; a row that is not there is
+// read from the last one.
+static void turn_squares(struct tile *t) {
     struct codegen *c = t->c;
     LLVMValueRef from[64], v[64],
         last = LLVMBuildNSWSub(B, tile_param(t, TURN_rows), frame_integer(c, 1), "");
@@ -344,12 +345,16 @@ static void turn_squares(struct tile *t, LLVMValueRef end) {
         from[l] = tile_moved(t, tile_param(t, TURN_from),
                              LLVMBuildNSWMul(B, row, tile_param(t, TURN_from_stride), ""));
     }
-    struct counting k = tile_open_loop(t, frame_integer(c, 0), end, t->lanes);
+    struct counting k =
+        tile_open_loop(t, frame_integer(c, 0), tile_param(t, TURN_columns), t->lanes);
+    LLVMValueRef furthest = LLVMBuildNSWSub(B, tile_param(t, TURN_columns),
+                                            frame_integer(c, t->lanes), ""),
+                 args[] = {k.k, furthest}, at = value_intrinsic(c, "llvm.smin", c->i64, 2, args);
     for (uint32_t l = 0; l < t->lanes; l++)
-        v[l] = tile_load(c, t->vector, tile_moved(t, from[l], k.k), t->dtype);
+        v[l] = tile_load(c, t->vector, tile_moved(t, from[l], at), t->dtype);
     tile_turn(c, v, t->lanes, t->lanes);
     for (uint32_t l = 0; l < t->lanes; l++) {
-        LLVMValueRef column = LLVMBuildNSWAdd(B, k.k, frame_integer(c, l), "");
+        LLVMValueRef column = LLVMBuildNSWAdd(B, at, frame_integer(c, l), "");
         column = LLVMBuildNSWMul(B, column, tile_param(t, TURN_to_stride), "");
         turn_store(t, v[l], tile_moved(t, tile_param(t, TURN_to), column));
     }
@@ -375,10 +380,10 @@ static void turn_neighbours(struct tile *t) {
     tile_close_loop(t, &k);
 }
 
-// What is left, element by element.
-static void turn_elements(struct tile *t, LLVMValueRef begin) {
+// Few columns, or such that lie apart.
+static void turn_elements(struct tile *t) {
     struct codegen *c = t->c;
-    struct counting k = tile_open_loop(t, begin, tile_param(t, TURN_columns), 1);
+    struct counting k = tile_open_loop(t, frame_integer(c, 0), tile_param(t, TURN_columns), 1);
     LLVMValueRef from = tile_moved(t, tile_param(t, TURN_from),
                                    LLVMBuildNSWMul(B, k.k, tile_param(t, TURN_step), "")),
                  to = tile_moved(t, tile_param(t, TURN_to),
@@ -391,23 +396,30 @@ static void turn_elements(struct tile *t, LLVMValueRef begin) {
     tile_close_loop(t, &k);
 }
 
+static LLVMValueRef param_is(struct tile *t, unsigned i, LLVMIntPredicate is, int64_t what) {
+    struct codegen *c = t->c;
+    return LLVMBuildICmp(B, is, tile_param(t, i), frame_integer(c, what), "");
+}
+
 static void turn(struct tile *t) {
     struct codegen *c = t->c;
-    LLVMValueRef one = frame_integer(c, 1), columns = tile_param(t, TURN_columns);
-    LLVMBasicBlockRef apart = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
-                      neighbours = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
-                      done = LLVMAppendBasicBlockInContext(c->context, t->function, "");
-    LLVMBuildCondBr(B, LLVMBuildICmp(B, LLVMIntEQ, tile_param(t, TURN_from_stride), one, ""),
-                    neighbours, apart);
-    LLVMPositionBuilderAtEnd(B, neighbours);
-    turn_neighbours(t);
-    LLVMBuildBr(B, done);
-    LLVMPositionBuilderAtEnd(B, apart);
-    LLVMValueRef squares = LLVMBuildAnd(B, columns, frame_integer(c, -(int64_t)t->lanes), "");
-    squares = LLVMBuildSelect(B, LLVMBuildICmp(B, LLVMIntEQ, tile_param(t, TURN_step), one, ""),
-                              squares, frame_integer(c, 0), "");
-    turn_squares(t, squares);
-    turn_elements(t, squares);
+    LLVMValueRef many = param_is(t, TURN_columns, LLVMIntSGE, t->lanes);
+    struct {
+        LLVMValueRef when;
+        void (*emit)(struct tile *);
+    } ways[] = {{param_is(t, TURN_from_stride, LLVMIntEQ, 1), turn_neighbours},
+                {LLVMBuildAnd(B, many, param_is(t, TURN_step, LLVMIntEQ, 1), ""), turn_squares}};
+    LLVMBasicBlockRef done = LLVMAppendBasicBlockInContext(c->context, t->function, "");
+    for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++) {
+        LLVMBasicBlockRef this = LLVMAppendBasicBlockInContext(c->context, t->function, ""),
+                          others = LLVMAppendBasicBlockInContext(c->context, t->function, "");
+        LLVMBuildCondBr(B, ways[i].when, this, others);
+        LLVMPositionBuilderAtEnd(B, this);
+        ways[i].emit(t);
+        LLVMBuildBr(B, done);
+        LLVMPositionBuilderAtEnd(B, others);
+    }
+    turn_elements(t);
     LLVMBuildBr(B, done);
     LLVMPositionBuilderAtEnd(B, done);
 }

@@ -10,7 +10,7 @@
 enum { FLEXIBLE_whole = -1, FLEXIBLE_real = -2 };
 
 void body_start(struct body *c, struct build *b, const struct graph *g) {
-    *c = (struct body){.b = b, .g = g, .real = DTYPE_f32, .lanes = 1};
+    *c = (struct body){.b = b, .g = g, .real = DTYPE_f32, .lanes = 1, .next_axis = MAX_AXES};
     map_init(&c->uniform, b->arena);
     body_move(c);
 }
@@ -136,7 +136,7 @@ static value_id add_offset(struct body *c, value_id sum, value_id v, int64_t str
 struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at,
                                    value_id mask) {
     struct loop_access_at m = {.mask = mask, .at = affine_constant(0)};
-    bool varies = false;   // some index moves with the lanes, even where the address does not
+    bool varies = false; // some index moves with the lanes, even where the address does not
     for (uint32_t d = 0; d < rank; d++) {
         const struct index *x = graph_index(c->g, at[d]);
         int64_t stride = tensor_stride(c->g, n, d);
@@ -459,11 +459,27 @@ static value_id read_bound(struct body *c, const struct expr *x) {
     return 0;
 }
 
-int64_t body_ahead(const struct body *c, node_id n) {
+int64_t body_step(const struct body *c, node_id n, uint32_t rank, const index_id *at,
+                  uint32_t axis) {
+    int64_t step = 0;
+    for (uint32_t d = 0; d < rank; d++) {
+        const struct index *x = graph_index(c->g, at[d]);
+        for (uint32_t t = 0; t < x->n_terms; t++)
+            if (x->terms[t].kind == TERM_axis && x->terms[t].ref == axis)
+                step += x->terms[t].coefficient * tensor_stride(c->g, n, d) / x->divisor;
+    }
+    return step;
+}
+
+// The machine finds what comes next within a page by itself.
+int64_t body_ahead(const struct body *c, node_id n, int64_t apart) {
+    enum { PAGE = 4096 };
+    int64_t element = (int64_t)dtype_size(graph_node(c->g, n)->dtype);
     for (uint32_t i = 0; c->far && i < c->far->n; i++)
         if (c->far->node[i] == n)
-            return c->far->bytes / (int64_t)dtype_size(graph_node(c->g, n)->dtype);
-    return 0;
+            return c->far->bytes / element;
+    apart *= c->next_step;
+    return c->next_axis < MAX_AXES && apart * element >= PAGE ? apart : 0;
 }
 
 static value_id read(struct body *c, const struct expr *x, value_id mask) {
@@ -471,7 +487,10 @@ static value_id read(struct body *c, const struct expr *x, value_id mask) {
     if (v)
         return v;
     struct loop_access_at at = body_address(c, x->node, x->n_args, x->args, mask);
-    at.ahead = at.stride == 1 && !at.mask && !at.offset ? body_ahead(c, x->node) : 0;
+    if (at.stride == 1 && !at.mask && !at.offset) {
+        uint32_t next = c->bound && c->next_axis < MAX_AXES ? c->bound[c->next_axis] : c->next_axis;
+        at.ahead = body_ahead(c, x->node, body_step(c, x->node, x->n_args, x->args, next));
+    }
     return build_load(c->b, c->lanes, at);
 }
 

@@ -19,6 +19,9 @@ struct body {
     uint32_t lanes;
     // nodes whose memory is far away, and how many bytes before their turn it is asked for
     const struct far_nodes *far;
+    // an axis whose next element comes next, `next_step` elements on; what lies pages away is asked for. MAX_AXES: none
+    uint32_t next_axis;
+    int64_t next_step;
     value_id mask;                       // lanes that exist; 0: all
     uint32_t n_bindings;
     const struct body_binding *bindings;
@@ -38,8 +41,10 @@ enum dtype body_dtype(struct body *c, expr_id e);   // what it is naturally comp
 value_id body_guard(struct body *c, struct guard g, value_id mask);   // 0: always true
 bool body_never(struct body *c, struct guard g);   // the division leaves a rest, in all lanes
 value_id body_guards(struct body *c, uint32_t n, const struct guard *g, value_id mask);
-// the hint for a run of a node; 0: it is near
-int64_t body_ahead(const struct body *c, node_id n);
+// the hint for a run of a node that is so many elements apart along next_axis; 0: it is near, or found without
+int64_t body_ahead(const struct body *c, node_id n, int64_t apart);
+// how far apart a tensor's elements at `at` are along an axis
+int64_t body_step(const struct body *c, node_id n, uint32_t rank, const index_id *at, uint32_t axis);
 struct loop_affine body_extent(struct body *c, extent e);
 // Where element `at` of a tensor lies: affine part and data part.
 struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at, value_id mask);

@@ -279,6 +279,13 @@ void build_store(struct build *b, struct loop_access_at m, value_id x) {
     build_store_lanes(b, lanes_of(b, 3, (value_id[]){x, m.offset, m.mask}), m, x);
 }
 
+void build_touch(struct build *b, struct loop_area area, uint32_t rows) {
+    struct loop_area areas[N_AREAS] = {[AREA_to] = area};
+    add(b, (struct loop_stmt){.kind = LOOP_touch,
+                              .rows = rows,
+                              .areas = arena_copy(b->arena, areas, sizeof areas)});
+}
+
 static void add_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors,
                      const struct loop_area *areas, struct loop_bounds terms, bool accumulate,
                      bool is_placed, bool is_copied, bool is_paired) {

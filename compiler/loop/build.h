@@ -48,6 +48,8 @@ value_id build_load(struct build *b, uint32_t lanes, struct loop_access_at m);
 // as many lanes as x, offset or mask have
 void build_store(struct build *b, struct loop_access_at m, value_id x);
 void build_store_lanes(struct build *b, uint32_t lanes, struct loop_access_at m, value_id x);
+// a hint: `rows` places of an area will be wanted soon
+void build_touch(struct build *b, struct loop_area area, uint32_t rows);
 // areas: AREA_to, AREA_a, AREA_b, AREA_places if it is placed, AREA_strip if copied; `terms`: how many products each element is the sum of
 void build_tile(struct build *b, struct loop_type t, uint32_t rows, uint32_t vectors, const struct loop_area *areas,
                 struct loop_bounds terms, bool accumulate, bool is_placed,

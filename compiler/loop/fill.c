@@ -44,8 +44,11 @@ static value_id fill_load(struct filling *f, struct loop_affine at, value_id exi
     for (uint32_t i = 0; i < f->n_guards; i++)
         if (!inside || !(index_axes(r->k->g, f->guards[i].index) >> f->run & 1))
             mask = body_and(c, mask, body_guard(c, f->guards[i], mask));
-    return build_load(r->b, f->p->lanes,
-                      body_address(c, f->read->node, f->read->n_args, f->read->args, mask));
+    struct loop_access_at from =
+        body_address(c, f->read->node, f->read->n_args, f->read->args, mask);
+    if (from.stride == 1 && !mask && c->next_axis < MAX_AXES)
+        from.ahead = body_ahead(c, f->read->node, f->step[c->next_axis]);
+    return build_load(r->b, f->p->lanes, from);
 }
 
 // Between the elements of a word.
@@ -198,7 +201,10 @@ static void fill_loop(struct filling *f, uint32_t k, struct loop_bounds low,
         affine_add(r->b->arena, r->origin[a],
                    affine_scale(r->b->arena, v, (a == f->pair ? 2 : 1) * f->p->scale[a]));
     f->to = affine_add(r->b->arena, to, affine_scale(r->b->arena, v, f->stride[a]));
+    r->body.next_axis = a;
+    r->body.next_step = a == f->pair ? 2 : 1;
     fill_axis(f, k + 1);
+    r->body.next_axis = MAX_AXES;
     build_close(r->b, 0, NULL);
     f->to = to;
 }

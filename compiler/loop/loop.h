@@ -44,6 +44,7 @@
 //    pair(from[l][k * stride], 0); `second` is high or less. transform: patch l of row k of `to` is M x M' for patch l of row k of `from` and the matrix M, for
 //    l < columns, k < rows; row by row, and patches of a row in ascending order. Up to a whole number
 //    of `lanes` patches of a row are read and written, those after the last of no certain value.
+//  * touch: to[r * stride], for r < rows, will be wanted soon. A hint: nothing is read, the places may be nobody's.
 //  * Parameters are noalias unless `shared`. `inout` is one buffer that is read and written.
 #pragma once
 

@@ -121,7 +121,9 @@ struct loop_access_at run_place(struct run *r, const struct nest_member *m) {
         at.stride += c->ramp[d] * m->stride[d];
     }
     at.buffer = c->buffer(c->context, m->node);
-    at.ahead = at.stride == 1 && !at.mask ? body_ahead(c, m->node) : 0;
+    if (at.stride == 1 && !at.mask)
+        at.ahead =
+            body_ahead(c, m->node, c->next_axis < r->node->rank ? m->stride[c->next_axis] : 0);
     return at;
 }
 
@@ -567,7 +569,12 @@ void run_walk(struct run *r, const struct nest_plan *p, enum run_mode mode) {
     for (uint32_t a = 0; a < p->n_out + p->n_red; a++)
         r->at[a] = (struct axis_point){r->origin[a], 1, r->product ? r->product->scale[a] : 1, 0};
     r->sum_stride = r->product ? r->product->sum_stride : r->sum_stride;
+    if (r->product && mode == RUN_finish) {
+        r->body.next_axis = r->product->row;
+        r->body.next_step = r->product->scale[r->product->row];
+    }
     walk(r, 0);
+    r->body.next_axis = MAX_AXES;
 }
 
 void run_loops(struct run *r, uint32_t i) { walk(r, i); }

@@ -74,6 +74,10 @@ struct nest_winograd {
     struct nest_pictures a, b;
 };
 
+// An array that is wanted once the sums of a product are there; in memory, from an element of an axis to the next.
+enum { MOST_SOON = 4 };
+struct nest_soon { node_id node; int64_t step[MAX_AXES]; };
+
 // A sum of products by way of packed sides (product.c, pack.c):
 //     y[batch, rows, columns] = sum[terms] a[batch, rows, terms]*b[batch, columns, terms]
 // An element of an axis is scale * (number) + shift: a class of residues is a product of its own.
@@ -122,6 +126,8 @@ struct nest_product {
     double cost;                      // cycles of a multiply-add of vectors, as it was estimated
     const struct nest_winograd *winograd; // NULL: term by term
     int64_t chunk;                    // of the parallel outermost loop; 0: none
+    uint32_t n_soon;                  // arrays that `finish` walks as the tiles do, and that come from afar
+    struct nest_soon soon[MOST_SOON];
     struct nest_plan finish;          // of what follows the sums, where they wait in memory
     int64_t tally_offset, tally_step[MAX_AXES]; // partial sums of the class; from an element of an axis to the next
 };

@@ -506,6 +506,24 @@ static void set_places(struct run *r, const struct buffers *to) {
         build_close(r->b, 0, NULL);
 }
 
+// What will be wanted of other arrays once the sums of a tile are there: the last element of each
+// row, for the others lie in its line or in that of the tile before.
+static void touch_soon(struct run *r, struct loop_affine row, struct loop_affine column) {
+    const struct nest_product *p = r->product;
+    struct arena *arena = r->b->arena;
+    for (uint32_t i = 0; i < p->n_soon; i++) {
+        const struct nest_soon *x = &p->soon[i];
+        struct loop_affine at = affine_shift(column, p->vectors * p->lanes - 1);
+        at = affine_add(arena, at, affine_scale(arena, row, x->step[p->row]));
+        for (uint32_t a = 0; a < graph_node(r->k->g, r->k->members[0].node)->rank; a++)
+            at = affine_add(arena, at, affine_scale(arena, r->index[a], x->step[a]));
+        build_touch(r->b,
+                    (struct loop_area){r->body.buffer(r->body.context, x->node), at,
+                                       x->step[p->row]},
+                    p->rows);
+    }
+}
+
 // Tiles of the same columns. Where they are many, the first copies the columns to a strip,
 // [terms][width], which stays in the first-level cache while the others pass by.
 static void emit_rows(struct run *r, const struct buffers *from, struct loop_affine column,
@@ -529,6 +547,7 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
                     p->vectors * p->lanes},
         [AREA_places] = {from->places, origin, 0},
         [AREA_strip] = {from->strip, origin, 0}};
+    touch_soon(r, row, column);
     (p->pair ? build_tile_of_pairs : build_tile)(
         b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
         pack_piece(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);

@@ -462,6 +462,14 @@ static void transform(struct reader *r, struct loop_stmt *s) {
     s->high = bounds(r, "min");
 }
 
+static void touch(struct reader *r, struct loop_stmt *s) {
+    s->kind = LOOP_touch;
+    s->rows = count(r, LOOP_MOST_ROWS + 1);
+    require(r, "of");
+    s->areas = NEW_ARRAY(r->arena, N_AREAS, struct loop_area);
+    s->areas[AREA_to] = area(r, true);
+}
+
 static void block_statement(struct reader *r, struct loop_stmt *s, enum loop_kind kind) {
     bool product = kind != LOOP_transpose;
     s->kind = kind;
@@ -553,6 +561,8 @@ static struct loop_block block(struct reader *r) {
             store(r, s);
         else if (accept_word(r, "tile"))
             block_statement(r, s, LOOP_tile);
+        else if (accept_word(r, "touch"))
+            touch(r, s);
         else if (accept_word(r, "dot"))
             block_statement(r, s, LOOP_dot);
         else if (accept_word(r, "transpose"))

@@ -651,6 +651,33 @@ static void jam_tallies(struct analysis *s) {
         p->axis[p->lane].jam = TALLY_JAM;
 }
 
+// Columns that are neighbours in the pieces are neighbours in memory.
+static bool goes_along(const struct analysis *s, const struct stream *x) {
+    const struct nest_product *p = s->finish;
+    bool fits = x->node && !x->number && !x->irregular &&
+                plan_bytes(s, x) > loop_machine(s->target)->cache_2 / 4;
+    for (uint32_t a = 0; a < s->p->n_out; a++)
+        if (p->role[a] == AXIS_column && p->block[a] > 1)
+            fits &= x->step[a] == p->stride[a];
+    return fits;
+}
+
+// What comes from afar after the sums is asked for while they are computed.
+static void find_soon(struct analysis *s, struct nest_product *p) {
+    for (uint32_t i = 0; i < s->n_streams && p->n_soon < MOST_SOON; i++) {
+        const struct stream *x = &s->streams[i];
+        bool known = !goes_along(s, x);
+        for (uint32_t k = 0; k < p->n_soon && !known; k++)
+            known = p->soon[k].node == x->node;
+        if (known)
+            continue;
+        struct nest_soon *soon = &p->soon[p->n_soon++];
+        soon->node = x->node;
+        for (uint32_t a = 0; a < s->p->n_out; a++)
+            soon->step[a] = x->step[a];
+    }
+}
+
 // An axis is walked from its origin over the elements of a piece; extents are counted in steps
 // of 1.
 void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
@@ -667,6 +694,7 @@ void plan_finish(struct arena *a, const struct loop_target *t, struct nest *k) {
             s->p->axis[x].merged = p->block[x] == 1 && product_is_cut(p, x);
         }
         streams_find(s);
+        find_soon(s, p);
         merge_range(s, 0, s->p->n_out);
         order_axes(s->p);
         choose_lane(s);

@@ -302,6 +302,11 @@ static void block_statement(struct printer *p, const struct loop_stmt *s) {
         transform(p, s);
         return;
     }
+    if (s->kind == LOOP_touch) {
+        text_printf(&p->t, "touch %u of ", s->rows);
+        area(p, &s->areas[AREA_to], true);
+        return;
+    }
     text_printf(&p->t, "%s ", loop_table[s->kind].name);
     type(p, s->type);
     if (s->kind != LOOP_transpose)

@@ -527,6 +527,8 @@ static void block(struct executor *m, const struct loop_block *b) {
             loop(m, s);
         else if (s->kind == LOOP_if)
             branch(m, s);
+        else if (s->kind == LOOP_touch)
+            continue;
         else if (s->kind == LOOP_tile)
             tile(m, s);
         else if (s->kind == LOOP_dot)

@@ -235,6 +235,13 @@ static void check_patches(struct verifier *v, const struct loop_stmt *s, int whi
         fail(v, s, "patches are written over each other");
 }
 
+static void check_touch(struct verifier *v, const struct loop_stmt *s) {
+    check_affine(v, s, s->areas[AREA_to].at);
+    check_buffer(v, s, s->areas[AREA_to].buffer);
+    if (!s->rows || s->rows > LOOP_MOST_ROWS)
+        fail(v, s, "more rows than registers");
+}
+
 static void check_block_statement(struct verifier *v, const struct loop_stmt *s) {
     bool products = s->kind == LOOP_tile || s->kind == LOOP_dot;
     uint32_t lanes = s->type.lanes;
@@ -321,6 +328,8 @@ static void check_block(struct verifier *v, const struct loop_block *b, uint32_t
             check_control(v, s, depth);
         else if (loop_table[s->kind].class == LOOP_MEMORY)
             check_memory(v, s);
+        else if (s->kind == LOOP_touch)
+            check_touch(v, s);
         else if (loop_table[s->kind].class == LOOP_BLOCK)
             check_block_statement(v, s);
         else
