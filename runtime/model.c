@@ -661,17 +661,8 @@ bool model_rules(struct model *m) {
 enum { BLOCK = 4096 };
 static void square_blocks(void *const *context, int64_t begin, int64_t end) {
     const struct model *m = context[0];
-    double *sums = context[1], part[8] = {0};
-    const float *single = (const float *)m->gradient;
-    const double *twice = (const double *)m->gradient;
-    if (P.real == NR_f32)
-        for (int64_t i = begin; i < end; i++)
-            part[i & 7] += (double)single[i] * (double)single[i];
-    else
-        for (int64_t i = begin; i < end; i++)
-            part[i & 7] += twice[i] * twice[i];
-    sums[begin / BLOCK] =
-        ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+    double *sums = context[1];
+    P.squares((const char *)m->gradient + begin * dtype_bytes(P.real), end - begin, &sums[begin / BLOCK]);
 }
 double model_norm(const struct model *m) {
     static double *sums;

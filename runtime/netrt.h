@@ -17,9 +17,10 @@
 
 #include <stdint.h>
 
-#define NR_VERSION 5
+#define NR_VERSION 6
 
 typedef void nr_entry(void *const *slot, int64_t n);
+typedef void nr_squares(const void *x, int64_t n, double *sum);   // of n reals, in f64; one order, whatever the machine
 
 enum nr_dtype { NR_bool, NR_u8, NR_i32, NR_i64, NR_f32, NR_f64 };
 
@@ -114,6 +115,7 @@ struct nr_program {
     int64_t bf16;              // the factors of large products are rounded to it
     int64_t batch, batch_all;  // the most of all stages; whether one has all samples in a step
     int64_t scratch;           // bytes that a thread needs for any kernel
+    nr_squares *squares;
     int64_t n_stages; const struct nr_stage *stages;
     int64_t n_hypers; const struct nr_hyper *hypers;
     int64_t n_readers; const struct nr_reader *readers;

@@ -314,6 +314,7 @@ void codegen_add_program(struct codegen *c, const struct program *p, const struc
     put_int(&r, p->batch);
     put_int(&r, p->batch_all);
     put_int(&r, loop_scratch(m));
+    put(&r, emit_squares(c, p->real));
     put_stages(&r, p);
     put_hypers(&r, p);
     put_readers(&r, p);

@@ -62,6 +62,9 @@ struct emitted_kernel {
 void emit_entry(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,
                 const struct emitted_kernel *kernels);
 
+// ---- squares.c: `void net.squares(const void *x, int64_t n, double *sum)`
+LLVMValueRef emit_squares(struct codegen *c, enum dtype real);
+
 // ---- values.c: constants, casts and intrinsics on scalars and vectors alike
 LLVMTypeRef value_element(LLVMTypeRef type); // of a vector; the type itself otherwise
 unsigned value_lanes(LLVMTypeRef type);      // 0: a scalar

@@ -243,9 +243,15 @@ static const struct nr_measure measures[] = {{"loss", "loss", 0, 0}, {"accuracy"
 static const struct nr_named values[] = {{"class", 0}, {"probability", 0}, {"scores", 0}, {"test.accuracy", 0}};
 static const struct nr_hyper hypers[] = {{"lr", "step size", "0.1", 0.1, 0, 0}, {"lambda", "weight decay", "0.001", 1e-3, 0, 0}, {"units", "classes", "3", 3, 1, 1}};
 
+static void add_squares(const void *x, int64_t n, double *sum) {
+    *sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        *sum += (double)((const float *)x)[i] * (double)((const float *)x)[i];
+}
+
 #define ROWS(table) sizeof table / sizeof *table, table
 const struct nr_program nr_program = {
     .version = NR_VERSION, .name = "toy", .data_name = "toy", .source = "toy.net", .compiler = "netc 0.1.0", .hash = 0x70799,
-    .real = NR_f32, .batch = BATCH, .batch_all = 0, .scratch = 0, ROWS(stages), ROWS(hypers), ROWS(readers), ROWS(raw), ROWS(fields), ROWS(splits), ROWS(fitted), ROWS(params), ROWS(states), ROWS(segments),
+    .real = NR_f32, .batch = BATCH, .batch_all = 0, .scratch = 0, .squares = add_squares, ROWS(stages), ROWS(hypers), ROWS(readers), ROWS(raw), ROWS(fields), ROWS(splits), ROWS(fitted), ROWS(params), ROWS(states), ROWS(segments),
     ROWS(rule_states), ROWS(measures), ROWS(memories), ROWS(values), 0, NULL, ROWS(graphs),
 };
