@@ -312,7 +312,7 @@ static bool start_plan(struct plan *x) {
         (d->unit < MAX_AXES && p->whole[d->unit].per_n))
         return false;
     p->n_rows = planned(x, p->row);
-    p->a_whole = p->is_copied = false;
+    p->a_whole = p->is_copied = p->in_strips = false;
     p->line_count = 0;
     memset(p->slides, 0, sizeof p->slides);
     for (uint32_t a = 0; a < x->n_axes; a++)

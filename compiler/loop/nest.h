@@ -118,7 +118,8 @@ struct nest_product {
     int64_t by[MAX_AXES];             // .. and by how many
     int64_t b_line[MAX_AXES], b_base; // of packed b: from a term of the axis to the next; of the first
     int64_t reach;                    // lines of the axis that is slid along, in a piece
-    bool is_copied;                   // the columns of a row of tiles are copied to a strip
+    bool is_copied;                   // the columns of a row of tiles are copied to a strip ..
+    bool in_strips;                   // .. from where they lie in memory: b is not packed before
     uint32_t group;                   // b's terms are contiguous: columns from this axis on ..
     int64_t n_group;                  // .. so many of it at a time are read, then transposed
     int64_t line_stride, line_count;  // of what was read

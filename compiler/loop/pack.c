@@ -208,6 +208,8 @@ static void pack_groups(struct run *r, const struct buffers *to, uint32_t a,
 }
 
 static void pack_b(struct run *r, const struct buffers *to) {
+    if (r->product->in_strips)
+        return;
     if (r->product->role[r->product->run] == AXIS_term)
         pack_groups(r, to, 0, affine_constant(0));
     else
@@ -485,6 +487,8 @@ static void clear(struct run *r, uint32_t buffer, int64_t from, int64_t count) {
 // Where in b the terms of a piece begin.
 static void set_places(struct run *r, const struct buffers *to) {
     const struct nest_product *p = r->product;
+    if (p->in_strips)
+        return;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     struct arena *arena = r->b->arena;
     struct loop_affine place = affine_constant(p->b_base), at = affine_constant(0);
@@ -524,8 +528,58 @@ static void touch_soon(struct run *r, struct loop_affine row, struct loop_affine
     }
 }
 
+// A line of the strip: the lanes that are there; the same line of the next strip is asked for.
+static void fill_strip_line(struct run *r, struct loop_access_at from, struct loop_access_at to,
+                            struct loop_affine column) {
+    const struct nest_product *p = r->product;
+    struct build *b = r->b;
+    int64_t width = p->vectors * p->lanes, line = 64 / (int64_t)dtype_size(DTYPE_f32);
+    from.at = affine_add(b->arena, from.at, column);
+    for (int64_t at = 0; at < width; at += p->lanes) {
+        struct loop_access_at x = from, into = to;
+        x.at = affine_shift(from.at, at);
+        into.at = affine_shift(to.at, at);
+        x.ahead = at % line ? 0 : width;
+        if (p->n_columns % width)
+            x.mask = build_inside(b, p->lanes, affine_shift(column, at), 1,
+                                  affine_constant(p->n_columns));
+        build_store_lanes(b, p->lanes, into, build_load(b, p->lanes, x));
+    }
+}
+
+// The columns of a row of tiles from where they lie.
+static void fill_strip(struct run *r, uint32_t buffer, struct loop_affine column) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    const struct expr *read = graph_expr(r->k->g, p->b);
+    struct body *c = &r->body;
+    struct loop_access_at to = {.buffer = buffer, .at = affine_constant(0), .stride = 1};
+    extent extents[MAX_AXES];
+    uint32_t n_open = 0;
+    pack_body(r, n, extents, p->lanes);
+    for (uint32_t a = n->rank; a < n->rank + n->n_red; a++) {
+        if (p->block[a] == 1)
+            continue;
+        struct loop_bounds high = build_bound(r->b, affine_constant(p->block[a]));
+        pack_bound(r, a, &high);
+        struct loop_stmt *s =
+            build_for(r->b, build_bound(r->b, affine_constant(0)), high, 1, 0, NULL);
+        struct loop_affine v = affine_value(r->b->arena, s->variable);
+        c->axis[a] = affine_add(r->b->arena, c->axis[a], affine_scale(r->b->arena, v, p->scale[a]));
+        to.at = affine_add(r->b->arena, to.at,
+                           affine_scale(r->b->arena, v, p->stride[a] * p->vectors * p->lanes));
+        n_open++;
+    }
+    c->ramp[p->run] = p->scale[p->run];
+    body_move(c);
+    fill_strip_line(r, body_address(c, read->node, read->n_args, read->args, 0), to, column);
+    while (n_open--)
+        build_close(r->b, 0, NULL);
+}
+
 // Tiles of the same columns. Where they are many, the first copies the columns to a strip,
-// [terms][width], which stays in the first-level cache while the others pass by.
+// [terms][width], which stays in the first-level cache while the others pass by; unless the strip
+// is there.
 static void emit_rows(struct run *r, const struct buffers *from, struct loop_affine column,
                       struct loop_affine a, bool first) {
     const struct nest_product *p = r->product;
@@ -533,7 +587,7 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     bool placed = first || !p->is_copied;
     struct loop_bounds rows = piece_rows(r),
-                       low = build_bound(b, affine_constant(first ? 0 : p->rows));
+                       low = build_bound(b, affine_constant(first || p->in_strips ? 0 : p->rows));
     if (first && p->is_copied)
         build_add_bound(b, &rows, affine_constant(p->rows), 1, 1);
     struct loop_stmt *s = build_for(b, low, rows, p->rows, 0, NULL);
@@ -575,7 +629,10 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
     struct loop_stmt *s = build_for(b, zero, pack_piece(r, AXIS_column, p->n_columns),
                                     p->vectors * p->lanes, 0, NULL);
     struct loop_affine column = affine_value(arena, s->variable);
-    emit_rows(r, from, column, a, true);
+    if (p->in_strips)
+        fill_strip(r, from->strip, column);
+    else
+        emit_rows(r, from, column, a, true);
     if (p->is_copied)
         emit_rows(r, from, column, a, false);
     build_close(b, 0, NULL);
@@ -602,7 +659,7 @@ static struct buffers add_buffers(struct run *r) {
         b = larger(b, p->empty ? 0 : p->b_count);
         lines = larger(lines, p->empty ? 0 : p->line_count);
         sums = larger(sums, p->sum_at + p->sum_count);
-        places = larger(places, p->empty || p->dots ? 0 : p->n_terms);
+        places = larger(places, p->empty || p->dots || p->in_strips ? 0 : p->n_terms);
         strip = larger(strip, p->empty || !p->is_copied ? 0 : p->n_terms * p->vectors * p->lanes);
     }
     made.a = a ? pack_local(r->b, "rows", packed, a) : r->k->packed;

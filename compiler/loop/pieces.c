@@ -370,10 +370,24 @@ static void choose_group(struct candidate *c) {
     p->line_count = rounded(n, p->lanes) * p->line_stride;
 }
 
+// Columns that are neighbours in memory, all of them there: nothing is to be done but copying.
+static bool lies_ready(const struct candidate *c) {
+    const struct nest_product *p = c->p;
+    if (!p->is_copied || p->pair || p->is_bf16 || c->n->n_guards || p->role[p->run] != AXIS_column)
+        return false;
+    for (uint32_t a = 0; a < c->n_axes; a++)
+        if (p->slides[a] || (p->role[a] == AXIS_column &&
+                             (p->limited[a] || (p->block[a] > 1 && p->b_step[a] != p->stride[a]))))
+            return false;
+    return true;
+}
+
 bool pieces_choose(struct candidate *c) {
     if (!choose_blocks(c))
         return false;
     lay_out(c);
     choose_group(c);
+    c->p->in_strips = lies_ready(c);
+    c->p->b_count = c->p->in_strips ? 0 : c->p->b_count;
     return true;
 }
