@@ -120,6 +120,7 @@ struct nest_product {
     int64_t reach;                    // lines of the axis that is slid along, in a piece
     bool is_copied;                   // the columns of a row of tiles are copied to a strip ..
     bool in_strips;                   // .. from where they lie in memory: b is not packed before
+    uint32_t next_line;               // .. which is far away: the axis of terms that its lines are along; 0: not so
     uint32_t group;                   // b's terms are contiguous: columns from this axis on ..
     int64_t n_group;                  // .. so many of it at a time are read, then transposed
     int64_t line_stride, line_count;  // of what was read

@@ -521,25 +521,23 @@ static void touch_soon(struct run *r, struct loop_affine row, struct loop_affine
         at = affine_add(arena, at, affine_scale(arena, row, x->step[p->row]));
         for (uint32_t a = 0; a < graph_node(r->k->g, r->k->members[0].node)->rank; a++)
             at = affine_add(arena, at, affine_scale(arena, r->index[a], x->step[a]));
-        build_touch(r->b,
-                    (struct loop_area){r->body.buffer(r->body.context, x->node), at,
-                                       x->step[p->row]},
-                    p->rows);
+        build_touch(
+            r->b, (struct loop_area){r->body.buffer(r->body.context, x->node), at, x->step[p->row]},
+            p->rows);
     }
 }
 
-// A line of the strip: the lanes that are there; the same line of the next strip is asked for.
+// A line of the strip: the lanes that are there.
 static void fill_strip_line(struct run *r, struct loop_access_at from, struct loop_access_at to,
                             struct loop_affine column) {
     const struct nest_product *p = r->product;
     struct build *b = r->b;
-    int64_t width = p->vectors * p->lanes, line = 64 / (int64_t)dtype_size(DTYPE_f32);
+    int64_t width = p->vectors * p->lanes;
     from.at = affine_add(b->arena, from.at, column);
     for (int64_t at = 0; at < width; at += p->lanes) {
         struct loop_access_at x = from, into = to;
         x.at = affine_shift(from.at, at);
         into.at = affine_shift(to.at, at);
-        x.ahead = at % line ? 0 : width;
         if (p->n_columns % width)
             x.mask = build_inside(b, p->lanes, affine_shift(column, at), 1,
                                   affine_constant(p->n_columns));
@@ -577,20 +575,46 @@ static void fill_strip(struct run *r, uint32_t buffer, struct loop_affine column
         build_close(r->b, 0, NULL);
 }
 
+// Lines of the next strip that a tile asks for, and the rows whose tiles do.
+static int64_t lines_of_tile(const struct nest_product *p) {
+    return p->rows * ((p->n_terms + p->block[p->row] - 1) / p->block[p->row]);
+}
+static int64_t rows_with_lines(const struct nest_product *p) {
+    int64_t lines = lines_of_tile(p);
+    return rounded(p->n_terms, lines) / lines * p->rows;
+}
+
+static void touch_lines(struct run *r, struct loop_affine row, struct loop_affine column) {
+    const struct nest_product *p = r->product;
+    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
+    struct arena *arena = r->b->arena;
+    int64_t lines = lines_of_tile(p), step = p->b_step[p->next_line];
+    struct loop_affine at = affine_shift(column, 2 * p->vectors * p->lanes - 1);
+    for (uint32_t a = 0; a < n->rank + n->n_red; a++)
+        at = affine_add(arena, at, affine_scale(arena, r->index[a], p->b_step[a]));
+    at = affine_add(arena, at, affine_scale(arena, row, lines / p->rows * step));
+    for (int64_t i = 0; i < lines; i += p->rows)
+        build_touch(
+            r->b,
+            (struct loop_area){r->body.buffer(r->body.context, graph_expr(r->k->g, p->b)->node),
+                               affine_shift(at, i * step), step},
+            p->rows);
+}
+
 // Tiles of the same columns. Where they are many, the first copies the columns to a strip,
 // [terms][width], which stays in the first-level cache while the others pass by; unless the strip
 // is there.
 static void emit_rows(struct run *r, const struct buffers *from, struct loop_affine column,
-                      struct loop_affine a, bool first) {
+                      struct loop_affine a, int64_t low, int64_t high, bool first) {
     const struct nest_product *p = r->product;
     struct build *b = r->b;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
     bool placed = first || !p->is_copied;
-    struct loop_bounds rows = piece_rows(r),
-                       low = build_bound(b, affine_constant(first || p->in_strips ? 0 : p->rows));
-    if (first && p->is_copied)
-        build_add_bound(b, &rows, affine_constant(p->rows), 1, 1);
-    struct loop_stmt *s = build_for(b, low, rows, p->rows, 0, NULL);
+    struct loop_bounds rows = piece_rows(r);
+    if (high)
+        build_add_bound(b, &rows, affine_constant(high), 1, 1);
+    struct loop_stmt *s =
+        build_for(b, build_bound(b, affine_constant(low)), rows, p->rows, 0, NULL);
     struct loop_affine row = affine_value(b->arena, s->variable), origin = affine_constant(0);
     int64_t to = p->sum_stride[p->row];
     struct loop_affine sum = affine_add(b->arena, column, affine_scale(b->arena, row, to));
@@ -602,6 +626,8 @@ static void emit_rows(struct run *r, const struct buffers *from, struct loop_aff
         [AREA_places] = {from->places, origin, 0},
         [AREA_strip] = {from->strip, origin, 0}};
     touch_soon(r, row, column);
+    if (p->next_line && low < rows_with_lines(p))
+        touch_lines(r, row, column);
     (p->pair ? build_tile_of_pairs : build_tile)(
         b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
         pack_piece(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
@@ -629,12 +655,16 @@ static void emit_tiles(struct run *r, const struct buffers *from) {
     struct loop_stmt *s = build_for(b, zero, pack_piece(r, AXIS_column, p->n_columns),
                                     p->vectors * p->lanes, 0, NULL);
     struct loop_affine column = affine_value(arena, s->variable);
+    int64_t last = p->next_line ? rows_with_lines(p) : 0;
     if (p->in_strips)
         fill_strip(r, from->strip, column);
     else
-        emit_rows(r, from, column, a, true);
+        emit_rows(r, from, column, a, 0, p->is_copied ? p->rows : 0, true);
+    last = last < p->block[p->row] ? last : 0;
+    if (last)
+        emit_rows(r, from, column, a, 0, last, false);
     if (p->is_copied)
-        emit_rows(r, from, column, a, false);
+        emit_rows(r, from, column, a, p->in_strips ? last : p->rows, 0, false);
     build_close(b, 0, NULL);
 }
 

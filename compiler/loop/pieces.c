@@ -382,12 +382,24 @@ static bool lies_ready(const struct candidate *c) {
     return true;
 }
 
+// The axis of terms that a strip's lines are along, if one axis has them all and b comes from afar.
+static uint32_t far_lines(const struct candidate *c) {
+    const struct node *x = graph_node(c->g, c->b->node);
+    double bytes = c->element;
+    uint32_t term = last_axis(c, AXIS_term);
+    for (uint32_t d = 0; d < x->rank; d++)
+        bytes *= (double)graph_extent_max(c->g, x->shape[d]);
+    return term < MAX_AXES && c->p->n_terms == c->p->block[term] && bytes > half_bytes(c) / 2 ? term
+                                                                                              : 0;
+}
+
 bool pieces_choose(struct candidate *c) {
     if (!choose_blocks(c))
         return false;
     lay_out(c);
     choose_group(c);
     c->p->in_strips = lies_ready(c);
+    c->p->next_line = c->p->in_strips ? far_lines(c) : 0;
     c->p->b_count = c->p->in_strips ? 0 : c->p->b_count;
     return true;
 }
