@@ -1,4 +1,4 @@
-// Inside the nest generator: the state of one emission, shared by nest.c and pack.c.
+// Inside the nest generator: the state of one emission, shared by nest.c, pack.c and what belongs to them.
 #pragma once
 
 #include "nest.h"
@@ -73,7 +73,9 @@ void nest_cut_bounds(struct run *r, const struct guard_use *use, uint32_t a, str
                      struct loop_bounds *high);
 uint32_t nest_depth(const struct run *r, uint32_t axis); // of a reduction axis: loops outside its own
 // pack.c
+struct pack_buffers { uint32_t a, b, lines, places, strip; };
 void pack_emit(struct run *r);
+struct loop_bounds pack_piece_rows(struct run *r);  // of the piece at hand, from the current one on
 void pack_start(struct run *r, const struct nest_product *p);
 void pack_move(struct run *r, uint32_t a, struct loop_affine by);
 void pack_stay(struct run *r, uint32_t a); // back to where the axis begins
@@ -87,6 +89,9 @@ uint32_t pack_local(struct build *b, const char *name, enum dtype t, int64_t cou
 void pack_body(struct run *r, const struct node *n, extent *extents, uint32_t lanes);
 // all terms of a from row `row` on, a panel of them
 void pack_panel(struct run *r, uint32_t buffer, struct loop_affine to, struct loop_affine row, bool whole);
+// tiles.c: where the terms of packed b begin; the sums of a piece, of packed sides
+void tiles_set_places(struct run *r, const struct pack_buffers *to);
+void tiles_emit(struct run *r, const struct pack_buffers *from);
 // winograd_emit.c
 void winograd_emit(struct run *r);
 // all of a role's elements in the piece: n, fewer where an axis ends

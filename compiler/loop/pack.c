@@ -6,10 +6,11 @@
 //             for pieces of the terms:
 //                 pack b                          [terms][columns]
 //                 pack a                          [rows / R][terms][R]
-//                 for tiles: sums (+)= a * b      the first of a column copies b
+//                 for tiles: sums (+)= a * b      tiles.c
 //             finish the sums                     epilogue maps, stores
 //
-// If there is one piece of the terms, b is packed once for all pieces of the rows.
+// If there is one piece of the terms, b is packed once for all pieces of the rows. Where its columns
+// lie ready, it is not packed at all.
 // b is copied along the axis where its memory is contiguous. If that is an axis of columns, a line
 // of the copy is a line of the panel; if it is one of terms, some lines are read first and then
 // transposed. Rows and columns that are not there are computed from whatever the
@@ -95,7 +96,7 @@ void pack_close(struct run *r, const uint32_t *axes, uint32_t n) {
 }
 
 // The rows of the piece at hand, from the current one on.
-static struct loop_bounds piece_rows(struct run *r) {
+struct loop_bounds pack_piece_rows(struct run *r) {
     uint32_t a = r->product->row;
     if (!product_is_cut(r->product, a))
         return build_bound(r->b, pack_end(r, a));
@@ -152,11 +153,7 @@ static void fill(struct run *r, uint32_t buffer, struct loop_affine to) {
 }
 
 // ---- transposing them
-struct buffers {
-    uint32_t a, b, lines, places, strip;
-};
-
-static void transpose_lines(struct run *r, const struct buffers *to, struct loop_affine at) {
+static void transpose_lines(struct run *r, const struct pack_buffers *to, struct loop_affine at) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     int64_t lines = p->n_group, w = p->lanes;
@@ -181,7 +178,7 @@ static void transpose_lines(struct run *r, const struct buffers *to, struct loop
 }
 
 // Groups of columns: loops over the axes before the group's, and over parts of that one.
-static void pack_groups(struct run *r, const struct buffers *to, uint32_t a,
+static void pack_groups(struct run *r, const struct pack_buffers *to, uint32_t a,
                         struct loop_affine at) {
     const struct nest_product *p = r->product;
     if (a > p->group) {
@@ -207,7 +204,7 @@ static void pack_groups(struct run *r, const struct buffers *to, uint32_t a,
     r->origin[a] = origin;
 }
 
-static void pack_b(struct run *r, const struct buffers *to) {
+static void pack_b(struct run *r, const struct pack_buffers *to) {
     if (r->product->in_strips)
         return;
     if (r->product->role[r->product->run] == AXIS_term)
@@ -438,8 +435,8 @@ static void pack_a(struct run *r, uint32_t buffer, struct loop_affine to, bool w
     struct build *b = r->b;
     struct loop_bounds zero = build_bound(b, affine_constant(0)),
                        low = build_bound(b, affine_constant(0)),
-                       high = whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r),
-                       full = whole ? build_bound(b, pack_end(r, p->row)) : piece_rows(r);
+                       high = whole ? build_bound(b, pack_end(r, p->row)) : pack_piece_rows(r),
+                       full = whole ? build_bound(b, pack_end(r, p->row)) : pack_piece_rows(r);
     struct panel x = {.r = r, .whole = whole, .buffer = buffer, .to = to, .rows = p->rows};
     if (!product_packs_lines(p)) {
         pack_rows(r, x, zero, high);
@@ -484,190 +481,6 @@ static void clear(struct run *r, uint32_t buffer, int64_t from, int64_t count) {
     build_close(r->b, 0, NULL);
 }
 
-// Where in b the terms of a piece begin.
-static void set_places(struct run *r, const struct buffers *to) {
-    const struct nest_product *p = r->product;
-    if (p->in_strips)
-        return;
-    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    struct arena *arena = r->b->arena;
-    struct loop_affine place = affine_constant(p->b_base), at = affine_constant(0);
-    uint32_t n_open = 0;
-    for (uint32_t a = n->rank; a < n->rank + n->n_red; a++) {
-        if (p->block[a] == 1)
-            continue;
-        struct loop_stmt *s = build_for(
-            r->b, build_bound(r->b, affine_constant(0)),
-            build_bound(r->b, affine_constant(product_words(p, a, p->block[a]))), 1, 0, NULL);
-        struct loop_affine v = affine_value(arena, s->variable);
-        place = affine_add(arena, place, affine_scale(arena, v, p->b_line[a]));
-        at = affine_add(arena, at, affine_scale(arena, v, p->stride[a]));
-        n_open++;
-    }
-    build_store(r->b, (struct loop_access_at){.buffer = to->places, .at = at},
-                build_index(r->b, (struct loop_type){DTYPE_i64, 1}, place, 0));
-    while (n_open--)
-        build_close(r->b, 0, NULL);
-}
-
-// What will be wanted of other arrays once the sums of a tile are there: the last element of each
-// row, for the others lie in its line or in that of the tile before.
-static void touch_soon(struct run *r, struct loop_affine row, struct loop_affine column) {
-    const struct nest_product *p = r->product;
-    struct arena *arena = r->b->arena;
-    for (uint32_t i = 0; i < p->n_soon; i++) {
-        const struct nest_soon *x = &p->soon[i];
-        struct loop_affine at = affine_shift(column, p->vectors * p->lanes - 1);
-        at = affine_add(arena, at, affine_scale(arena, row, x->step[p->row]));
-        for (uint32_t a = 0; a < graph_node(r->k->g, r->k->members[0].node)->rank; a++)
-            at = affine_add(arena, at, affine_scale(arena, r->index[a], x->step[a]));
-        build_touch(
-            r->b, (struct loop_area){r->body.buffer(r->body.context, x->node), at, x->step[p->row]},
-            p->rows);
-    }
-}
-
-// A line of the strip: the lanes that are there.
-static void fill_strip_line(struct run *r, struct loop_access_at from, struct loop_access_at to,
-                            struct loop_affine column) {
-    const struct nest_product *p = r->product;
-    struct build *b = r->b;
-    int64_t width = p->vectors * p->lanes;
-    from.at = affine_add(b->arena, from.at, column);
-    for (int64_t at = 0; at < width; at += p->lanes) {
-        struct loop_access_at x = from, into = to;
-        x.at = affine_shift(from.at, at);
-        into.at = affine_shift(to.at, at);
-        if (p->n_columns % width)
-            x.mask = build_inside(b, p->lanes, affine_shift(column, at), 1,
-                                  affine_constant(p->n_columns));
-        build_store_lanes(b, p->lanes, into, build_load(b, p->lanes, x));
-    }
-}
-
-// The columns of a row of tiles from where they lie.
-static void fill_strip(struct run *r, uint32_t buffer, struct loop_affine column) {
-    const struct nest_product *p = r->product;
-    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    const struct expr *read = graph_expr(r->k->g, p->b);
-    struct body *c = &r->body;
-    struct loop_access_at to = {.buffer = buffer, .at = affine_constant(0), .stride = 1};
-    extent extents[MAX_AXES];
-    uint32_t n_open = 0;
-    pack_body(r, n, extents, p->lanes);
-    for (uint32_t a = n->rank; a < n->rank + n->n_red; a++) {
-        if (p->block[a] == 1)
-            continue;
-        struct loop_bounds high = build_bound(r->b, affine_constant(p->block[a]));
-        pack_bound(r, a, &high);
-        struct loop_stmt *s =
-            build_for(r->b, build_bound(r->b, affine_constant(0)), high, 1, 0, NULL);
-        struct loop_affine v = affine_value(r->b->arena, s->variable);
-        c->axis[a] = affine_add(r->b->arena, c->axis[a], affine_scale(r->b->arena, v, p->scale[a]));
-        to.at = affine_add(r->b->arena, to.at,
-                           affine_scale(r->b->arena, v, p->stride[a] * p->vectors * p->lanes));
-        n_open++;
-    }
-    c->ramp[p->run] = p->scale[p->run];
-    body_move(c);
-    fill_strip_line(r, body_address(c, read->node, read->n_args, read->args, 0), to, column);
-    while (n_open--)
-        build_close(r->b, 0, NULL);
-}
-
-// Lines of the next strip that a tile asks for, and the rows whose tiles do.
-static int64_t lines_of_tile(const struct nest_product *p) {
-    return p->rows * ((p->n_terms + p->block[p->row] - 1) / p->block[p->row]);
-}
-static int64_t rows_with_lines(const struct nest_product *p) {
-    int64_t lines = lines_of_tile(p);
-    return rounded(p->n_terms, lines) / lines * p->rows;
-}
-
-static void touch_lines(struct run *r, struct loop_affine row, struct loop_affine column) {
-    const struct nest_product *p = r->product;
-    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    struct arena *arena = r->b->arena;
-    int64_t lines = lines_of_tile(p), step = p->b_step[p->next_line];
-    struct loop_affine at = affine_shift(column, 2 * p->vectors * p->lanes - 1);
-    for (uint32_t a = 0; a < n->rank + n->n_red; a++)
-        at = affine_add(arena, at, affine_scale(arena, r->index[a], p->b_step[a]));
-    at = affine_add(arena, at, affine_scale(arena, row, lines / p->rows * step));
-    for (int64_t i = 0; i < lines; i += p->rows)
-        build_touch(
-            r->b,
-            (struct loop_area){r->body.buffer(r->body.context, graph_expr(r->k->g, p->b)->node),
-                               affine_shift(at, i * step), step},
-            p->rows);
-}
-
-// Tiles of the same columns. Where they are many, the first copies the columns to a strip,
-// [terms][width], which stays in the first-level cache while the others pass by; unless the strip
-// is there.
-static void emit_rows(struct run *r, const struct buffers *from, struct loop_affine column,
-                      struct loop_affine a, int64_t low, int64_t high, bool first) {
-    const struct nest_product *p = r->product;
-    struct build *b = r->b;
-    enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype;
-    bool placed = first || !p->is_copied;
-    struct loop_bounds rows = piece_rows(r);
-    if (high)
-        build_add_bound(b, &rows, affine_constant(high), 1, 1);
-    struct loop_stmt *s =
-        build_for(b, build_bound(b, affine_constant(low)), rows, p->rows, 0, NULL);
-    struct loop_affine row = affine_value(b->arena, s->variable), origin = affine_constant(0);
-    int64_t to = p->sum_stride[p->row];
-    struct loop_affine sum = affine_add(b->arena, column, affine_scale(b->arena, row, to));
-    struct loop_area areas[N_AREAS] = {
-        [AREA_to] = {r->sums, affine_shift(sum, p->sum_at), to},
-        [AREA_a] = {from->a, affine_add(b->arena, a, affine_scale(b->arena, row, p->a_stride)), 0},
-        [AREA_b] = {placed ? from->b : from->strip, placed ? column : origin,
-                    p->vectors * p->lanes},
-        [AREA_places] = {from->places, origin, 0},
-        [AREA_strip] = {from->strip, origin, 0}};
-    touch_soon(r, row, column);
-    if (p->next_line && low < rows_with_lines(p))
-        touch_lines(r, row, column);
-    (p->pair ? build_tile_of_pairs : build_tile)(
-        b, (struct loop_type){t, p->lanes}, p->rows, p->vectors, areas,
-        pack_piece(r, AXIS_term, p->n_terms), p->cut_terms, placed, first && p->is_copied);
-    build_close(b, 0, NULL);
-}
-
-static void emit_tiles(struct run *r, const struct buffers *from) {
-    const struct nest_product *p = r->product;
-    const struct node *n = graph_node(r->k->g, r->k->members[0].node);
-    struct build *b = r->b;
-    struct arena *arena = b->arena;
-    struct loop_bounds zero = build_bound(b, affine_constant(0));
-    struct loop_affine a = affine_constant(p->a_whole ? p->a_offset : 0);
-    for (uint32_t x = 0; x < n->rank + n->n_red && p->a_whole; x++) {
-        struct loop_affine at = r->index[x];
-        CHECK(p->pair != 1 + x || affine_divide(arena, &at, 2),
-              "a piece that begins within a word");
-        a = affine_add(arena, a,
-                       affine_scale(arena, at,
-                                    p->role[x] == AXIS_batch  ? p->a_batch[x]
-                                    : p->role[x] == AXIS_row  ? p->a_stride
-                                    : p->role[x] == AXIS_term ? p->stride[x] * p->rows
-                                                              : 0));
-    }
-    struct loop_stmt *s = build_for(b, zero, pack_piece(r, AXIS_column, p->n_columns),
-                                    p->vectors * p->lanes, 0, NULL);
-    struct loop_affine column = affine_value(arena, s->variable);
-    int64_t last = p->next_line ? rows_with_lines(p) : 0;
-    if (p->in_strips)
-        fill_strip(r, from->strip, column);
-    else
-        emit_rows(r, from, column, a, 0, p->is_copied ? p->rows : 0, true);
-    last = last < p->block[p->row] ? last : 0;
-    if (last)
-        emit_rows(r, from, column, a, 0, last, false);
-    if (p->is_copied)
-        emit_rows(r, from, column, a, p->in_strips ? last : p->rows, 0, false);
-    build_close(b, 0, NULL);
-}
-
 // ---- all of it
 uint32_t pack_local(struct build *b, const char *name, enum dtype t, int64_t count) {
     struct loop_local l = {name, t, count};
@@ -679,11 +492,11 @@ uint32_t pack_local(struct build *b, const char *name, enum dtype t, int64_t cou
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static struct buffers add_buffers(struct run *r) {
+static struct pack_buffers add_buffers(struct run *r) {
     const struct nest_product *p = r->k->product;
     enum dtype t = graph_node(r->k->g, r->k->members[0].node)->dtype, packed = product_dtype(p, t);
     int64_t a = 0, b = 0, lines = 0, sums = 0, places = 0, strip = 0;
-    struct buffers made;
+    struct pack_buffers made;
     for (; p; p = p->next) {
         a = larger(a, p->a_whole ? 0 : p->a_count);
         b = larger(b, p->empty ? 0 : p->b_count);
@@ -702,7 +515,7 @@ static struct buffers add_buffers(struct run *r) {
 }
 
 // The sums of a class, in a piece of columns and rows.
-static void emit_sums(struct run *r, const struct buffers *made, bool b_is_packed) {
+static void emit_sums(struct run *r, const struct pack_buffers *made, bool b_is_packed) {
     const struct nest_product *p = r->product;
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     uint32_t open[MAX_AXES], n_open = 0;
@@ -726,17 +539,17 @@ static void emit_sums(struct run *r, const struct buffers *made, bool b_is_packe
             pack_b(r, made);
         if (!p->a_whole)
             pack_a(r, made->a, affine_constant(0), false);
-        emit_tiles(r, made);
+        tiles_emit(r, made);
     }
     pack_close(r, open, n_open);
 }
 
-static void emit_joined(struct run *r, const struct buffers *made) {
+static void emit_joined(struct run *r, const struct pack_buffers *made) {
     const struct nest_product *first = r->product, *p = first;
     for (uint32_t k = 0; k < first->zip; k++, p = p->next) {
         change_class(r, p);
         if (!p->empty)
-            set_places(r, made);
+            tiles_set_places(r, made);
         emit_sums(r, made, false);
     }
     change_class(r, first);
@@ -744,7 +557,7 @@ static void emit_joined(struct run *r, const struct buffers *made) {
 
 // A class, or those that are joined with it. The loop over pieces of the rows is the innermost,
 // unless it is the one that threads share.
-static void emit_class(struct run *r, const struct buffers *made) {
+static void emit_class(struct run *r, const struct pack_buffers *made) {
     const struct nest_product *p = r->product;
     uint32_t open[MAX_AXES], n_open = pack_open_pieces(r, true, false, open, 0);
     bool cut = product_is_cut(p, p->row), inside = cut && n_open,
@@ -753,7 +566,7 @@ static void emit_class(struct run *r, const struct buffers *made) {
         pack_open(r, p->row);
     n_open = pack_open_pieces(r, false, false, open, n_open);
     if (!p->empty && !p->dots && !p->zip)
-        set_places(r, made);
+        tiles_set_places(r, made);
     if (before)
         pack_b(r, made);
     if (inside)
@@ -773,7 +586,7 @@ void pack_emit(struct run *r) {
         winograd_emit(r);
         return;
     }
-    struct buffers made = add_buffers(r);
+    struct pack_buffers made = add_buffers(r);
     for (const struct nest_product *p = r->k->product; p; p = p->next) {
         if (!p->a_whole || p->empty)
             continue;
