@@ -3,6 +3,7 @@
 #include "../support/compiled.h"
 
 #include <dlfcn.h>
+#include <math.h>
 #include <setjmp.h>
 #include <string.h>
 
@@ -152,7 +153,46 @@ static void test_reads_back(void **state) {
     arena_destroy(a);
 }
 
+// Multiples of 1/8: the squares add up exactly, in whatever order.
+static double square_all(const struct nr_program *d, int64_t n, int64_t odd, double value) {
+    enum { MOST = 64 };
+    float single[MOST] = {0};
+    double twice[MOST] = {0}, sum = NAN, expected = 0;
+    for (int64_t i = 0; i < n; i++) {
+        twice[i] = i == odd ? value : (double)(i % 7 - 3) / 8;
+        single[i] = (float)twice[i];
+        expected += twice[i] * twice[i];
+    }
+    d->squares(d->real == NR_f64 ? (const void *)twice : single, n, &sum);
+    if (isfinite(expected))
+        assert_true(sum == expected);
+    return sum;
+}
+
+static void test_squares(void **state) {
+    (void)state;
+    for (int wide = 0; wide < 2; wide++) {
+        struct arena *a = arena_create("test");
+        struct program *p = make_program(a);
+        struct codegen_target target = compiled_target(a, 2);
+        p->real = wide ? DTYPE_f64 : DTYPE_f32;
+        struct compiled code = compiled_open_program(a, p, make_module(a, p), &target, 2, NULL);
+        const struct nr_program *d = dlsym(code.handle, "nr_program");
+        assert_non_null(d);
+        for (int64_t n = 0; n <= 64; n++)
+            square_all(d, n, -1, 0);
+        assert_true(square_all(d, 40, 39, 0x1p100) == 0x1p200); // no f32, and no overflow
+        for (int64_t odd = 0; odd < 40; odd += 13) {
+            assert_true(isinf(square_all(d, 40, odd, -INFINITY)));
+            assert_true(isnan(square_all(d, 40, odd, NAN)));
+        }
+        compiled_close(code);
+        arena_destroy(a);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads_back)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reads_back),
+                                       cmocka_unit_test(test_squares)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
