@@ -229,9 +229,7 @@ static LLVMValueRef emit_cast(struct frame *f, const struct loop_stmt *s) {
     return LLVMBuildIntCast2(B, v, type, !is_unsigned, "");
 }
 // Lane i with lane i + half, until one is left.
-static LLVMValueRef emit_fold(struct frame *f, const struct loop_stmt *s) {
-    struct codegen *c = f->c;
-    LLVMValueRef v = f->values[s->args[0]];
+LLVMValueRef frame_fold(struct codegen *c, enum op op, LLVMValueRef v) {
     for (unsigned lanes = value_lanes(LLVMTypeOf(v)); lanes > 1; lanes /= 2) {
         LLVMValueRef poison = LLVMGetPoison(LLVMTypeOf(v));
         LLVMValueRef low =
@@ -240,7 +238,7 @@ static LLVMValueRef emit_fold(struct frame *f, const struct loop_stmt *s) {
             LLVMBuildAdd(B, frame_ramp(c->i32, lanes / 2, 1),
                          value_int(LLVMVectorType(c->i32, lanes / 2), lanes / 2), "");
         LLVMValueRef high = LLVMBuildShuffleVector(B, v, poison, upper, "");
-        v = math_op(c, s->op, 2, (LLVMValueRef[]){low, high});
+        v = math_op(c, op, 2, (LLVMValueRef[]){low, high});
     }
     return value_lanes(LLVMTypeOf(v)) ? LLVMBuildExtractElement(B, v, frame_integer(c, 0), "") : v;
 }
@@ -305,7 +303,7 @@ LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s) {
     case LOOP_zip:
         return emit_zip(f, s);
     case LOOP_fold:
-        return emit_fold(f, s);
+        return frame_fold(c, s->op, f->values[s->args[0]]);
     case LOOP_load:
         return emit_load(f, s);
     default:

@@ -28,6 +28,8 @@ LLVMValueRef frame_quotient(struct codegen *c, LLVMValueRef a,
                             LLVMValueRef b); // floor(a / b), b > 0
 LLVMValueRef frame_ramp(LLVMTypeRef element, uint32_t lanes,
                         int64_t stride); // 0, stride, 2 stride, ..
+// All lanes combined: lane i with lane i + half, until one is left.
+LLVMValueRef frame_fold(struct codegen *c, enum op op, LLVMValueRef v);
 LLVMValueRef frame_lanes_from(struct codegen *c, LLVMValueRef base, LLVMTypeRef element,
                               uint32_t lanes, int64_t stride);
 LLVMValueRef emit_compute(struct frame *f, const struct loop_stmt *s);

@@ -255,6 +255,7 @@ static LLVMValueRef load_vector(const struct access *x) {
         return load_small_stride(x);
     return read_masked(x, "llvm.masked.gather", every_address(x), mask_or_all(x));
 }
+
 // ---- the memory that comes later: a hint, the place may be nobody's
 enum { CACHE_2 = 2, CACHE_1 = 3 }; // where to: LLVM's locality
 static void ask_for(struct codegen *c, LLVMValueRef place, bool for_store, unsigned cache) {
@@ -275,10 +276,7 @@ static void ask_ahead(const struct access *x, bool for_store) {
 void emit_touch(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
     const struct loop_area *x = &s->areas[AREA_to];
-    bool param = x->buffer < f->kernel->params.n;
-    enum dtype t = param ? f->kernel->params.at[x->buffer].dtype
-                         : f->kernel->locals.at[x->buffer - f->kernel->params.n].dtype;
-    LLVMTypeRef element = emit_memory_type(c, t);
+    LLVMTypeRef element = emit_memory_type(c, buffer_dtype(f, x->buffer));
     LLVMValueRef at = frame_affine(f, &x->at);
     for (uint32_t r = 0; r < s->rows; r++) {
         ask_for(c, LLVMBuildGEP2(B, element, f->buffers[x->buffer], &at, 1, ""), false, CACHE_2);
@@ -286,6 +284,7 @@ void emit_touch(struct frame *f, const struct loop_stmt *s) {
     }
 }
 
+// ---- loads
 LLVMValueRef emit_load(struct frame *f, const struct loop_stmt *s) {
     struct codegen *c = f->c;
     struct access x = open_access(f, s);

@@ -32,19 +32,6 @@ static LLVMValueRef add_squares(struct tile *t, LLVMTypeRef type, LLVMValueRef f
     return last;
 }
 
-static LLVMValueRef add_lanes(struct codegen *c, LLVMValueRef v) {
-    for (unsigned n = LANES / 2; n; n /= 2) {
-        LLVMValueRef low[LANES], high[LANES], none = LLVMGetPoison(LLVMTypeOf(v));
-        for (unsigned l = 0; l < n; l++) {
-            low[l] = LLVMConstInt(c->i32, l, false);
-            high[l] = LLVMConstInt(c->i32, l + n, false);
-        }
-        v = LLVMBuildFAdd(B, LLVMBuildShuffleVector(B, v, none, LLVMConstVector(low, n), ""),
-                          LLVMBuildShuffleVector(B, v, none, LLVMConstVector(high, n), ""), "");
-    }
-    return LLVMBuildExtractElement(B, v, frame_integer(c, 0), "");
-}
-
 LLVMValueRef emit_squares(struct codegen *c, enum dtype real) {
     LLVMTypeRef params[N_SQUARES_PARAMS] = {c->pointer, c->i64, c->pointer};
     struct tile t = {.c = c, .dtype = real, .lanes = LANES};
@@ -54,7 +41,7 @@ LLVMValueRef emit_squares(struct codegen *c, enum dtype real) {
                  whole = LLVMBuildAnd(B, n, frame_integer(c, -LANES), "");
     LLVMValueRef sums =
         add_squares(&t, t.vector, LLVMConstNull(LLVMVectorType(c->f64, LANES)), zero, whole, LANES);
-    LLVMValueRef sum = add_squares(&t, t.element, add_lanes(c, sums), whole, n, 1);
+    LLVMValueRef sum = add_squares(&t, t.element, frame_fold(c, OP_add, sums), whole, n, 1);
     tile_store(c, sum, tile_param(&t, SQUARES_sum), DTYPE_f64);
     tile_finish(&t);
     return t.function;
