@@ -30,6 +30,13 @@ int64_t tensor_stride(const struct graph *g, node_id n, uint32_t dimension) {
         stride *= tensor_extent(g, n, d);
     return stride;
 }
+double tensor_bytes(const struct graph *g, node_id n) {
+    const struct node *x = graph_node(g, n);
+    double bytes = (double)dtype_size(x->dtype);
+    for (uint32_t d = 0; d < x->rank; d++)
+        bytes *= (double)graph_extent_max(g, x->shape[d]);
+    return bytes;
+}
 
 struct loop_affine body_extent(struct body *c, extent e) {
     return e >= 1 ? affine_constant(e) : affine_n(c->b->arena);
@@ -459,8 +466,9 @@ static value_id read_bound(struct body *c, const struct expr *x) {
     return 0;
 }
 
-int64_t body_step(const struct body *c, node_id n, uint32_t rank, const index_id *at,
-                  uint32_t axis) {
+// How far apart a tensor's elements at `at` are along an axis.
+static int64_t step_along(const struct body *c, node_id n, uint32_t rank, const index_id *at,
+                          uint32_t axis) {
     int64_t step = 0;
     for (uint32_t d = 0; d < rank; d++) {
         const struct index *x = graph_index(c->g, at[d]);
@@ -489,7 +497,7 @@ static value_id read(struct body *c, const struct expr *x, value_id mask) {
     struct loop_access_at at = body_address(c, x->node, x->n_args, x->args, mask);
     if (at.stride == 1 && !at.mask && !at.offset) {
         uint32_t next = c->bound && c->next_axis < MAX_AXES ? c->bound[c->next_axis] : c->next_axis;
-        at.ahead = body_ahead(c, x->node, body_step(c, x->node, x->n_args, x->args, next));
+        at.ahead = body_ahead(c, x->node, step_along(c, x->node, x->n_args, x->args, next));
     }
     return build_load(c->b, c->lanes, at);
 }

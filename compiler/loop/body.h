@@ -43,8 +43,6 @@ bool body_never(struct body *c, struct guard g);   // the division leaves a rest
 value_id body_guards(struct body *c, uint32_t n, const struct guard *g, value_id mask);
 // the hint for a run of a node that is so many elements apart along next_axis; 0: it is near, or found without
 int64_t body_ahead(const struct body *c, node_id n, int64_t apart);
-// how far apart a tensor's elements at `at` are along an axis
-int64_t body_step(const struct body *c, node_id n, uint32_t rank, const index_id *at, uint32_t axis);
 struct loop_affine body_extent(struct body *c, extent e);
 // Where element `at` of a tensor lies: affine part and data part.
 struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, const index_id *at, value_id mask);
@@ -52,3 +50,4 @@ struct loop_access_at body_address(struct body *c, node_id n, uint32_t rank, con
 // ---- tensors in memory: row-major, every axis but a leading symbol at a constant stride
 int64_t tensor_extent(const struct graph *g, node_id n, uint32_t dimension);   // as it is stored
 int64_t tensor_stride(const struct graph *g, node_id n, uint32_t dimension);
+double tensor_bytes(const struct graph *g, node_id n);   // with the most samples

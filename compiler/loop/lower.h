@@ -3,9 +3,9 @@
 
 #include "nest.h"
 
-// identity: every read of it is at the own output axes
 static inline int64_t rounded(int64_t n, int64_t to) { return (n + to - 1) / to * to; } // up to a multiple
 
+// identity: every read of it is at the own output axes
 struct operand { node_id node; bool identity; };
 struct lowered_node {
     bool needed;             // an output depends on it

@@ -384,13 +384,9 @@ static bool lies_ready(const struct candidate *c) {
 
 // The axis of terms that a strip's lines are along, if one axis has them all and b comes from afar.
 static uint32_t far_lines(const struct candidate *c) {
-    const struct node *x = graph_node(c->g, c->b->node);
-    double bytes = c->element;
     uint32_t term = last_axis(c, AXIS_term);
-    for (uint32_t d = 0; d < x->rank; d++)
-        bytes *= (double)graph_extent_max(c->g, x->shape[d]);
-    return term < MAX_AXES && c->p->n_terms == c->p->block[term] && bytes > half_bytes(c) / 2 ? term
-                                                                                              : 0;
+    bool one = term < MAX_AXES && c->p->n_terms == c->p->block[term];
+    return one && tensor_bytes(c->g, c->b->node) > half_bytes(c) / 2 ? term : 0;
 }
 
 bool pieces_choose(struct candidate *c) {

@@ -256,11 +256,7 @@ struct tile_search {
 };
 
 double plan_bytes(const struct analysis *s, const struct stream *x) {
-    const struct node *n = graph_node(s->g, x->node);
-    double size = dtype_size(n->dtype);
-    for (uint32_t d = 0; d < n->rank; d++)
-        size *= (double)graph_extent_max(s->g, n->shape[d]);
-    return size;
+    return tensor_bytes(s->g, x->node);
 }
 
 bool plan_is_far(const struct analysis *s, const struct stream *x) {
@@ -664,7 +660,8 @@ static bool goes_along(const struct analysis *s, const struct stream *x) {
 
 // What comes from afar after the sums is asked for while they are computed.
 static void find_soon(struct analysis *s, struct nest_product *p) {
-    for (uint32_t i = 0; i < s->n_streams && p->n_soon < MOST_SOON; i++) {
+    bool tiles = !p->winograd && !p->dots;
+    for (uint32_t i = 0; i < s->n_streams && tiles && p->n_soon < MOST_SOON; i++) {
         const struct stream *x = &s->streams[i];
         bool known = !goes_along(s, x);
         for (uint32_t k = 0; k < p->n_soon && !known; k++)

@@ -202,11 +202,8 @@ static void set_axis(struct candidate *c, uint32_t a, int64_t by, int64_t shift)
 }
 
 static bool is_far_matrix(const struct candidate *c, const struct expr *x) {
-    const struct node *n = graph_node(c->g, x->node);
-    double bytes = c->element;
-    for (uint32_t d = 0; d < n->rank; d++)
-        bytes *= (double)graph_extent_max(c->g, n->shape[d]);
-    return n->rank == 2 && c->n->n_guards == 0 && bytes > 4 * loop_machine(c->target)->cache_2;
+    return graph_node(c->g, x->node)->rank == 2 && c->n->n_guards == 0 &&
+           tensor_bytes(c->g, x->node) > 4 * machine_of(c)->cache_2;
 }
 
 static bool is_worth_it(const struct candidate *c) {

@@ -204,12 +204,10 @@ static int64_t lay_out(const struct nest_tallies *t, struct nest_product *p, uin
 
 // A nest that is as long as the sums' own kernels would be.
 static bool is_large(const struct graph *g, node_id n) {
-    enum { LEAST = 1 << 14 };
-    const struct node *x = graph_node(g, n);
-    double elements = 1;
-    for (uint32_t d = 0; d < x->rank; d++)
-        elements *= (double)graph_extent_max(g, x->shape[d]);
-    return elements >= LEAST && dtype_is_real(x->dtype) && !scatter_is(g, n);
+    enum { LEAST = 1 << 14 }; // elements
+    enum dtype t = graph_node(g, n)->dtype;
+    return tensor_bytes(g, n) >= LEAST * (double)dtype_size(t) && dtype_is_real(t) &&
+           !scatter_is(g, n);
 }
 
 // Without a product, a piece is one element of the axes before the last that is kept.
