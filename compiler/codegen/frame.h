@@ -13,6 +13,8 @@ struct frame {
     LLVMValueRef *arguments;        // of shared code: the integers that differ
 };
 
+LLVMValueRef frame_buffer(const struct frame *f, uint32_t buffer); // kernel.c: where it begins
+
 // ---- compute.c: types, integers, values that touch no memory
 LLVMTypeRef frame_lanes_of(LLVMTypeRef element,
                            uint32_t lanes); // a vector, or the element for one lane

@@ -250,6 +250,10 @@ static struct frame open_frame(struct codegen *c, const struct loop_kernel *k,
     load_arguments(&f);
     return f;
 }
+LLVMValueRef frame_buffer(const struct frame *f, uint32_t buffer) {
+    CHECK(f->buffers[buffer], "kernel `%s` uses a local outside its parallel loops", f->kernel->name);
+    return f->buffers[buffer];
+}
 // nr_scratch(at, all): what is the thread's own, from byte `at` on.
 static LLVMValueRef scratch_at(struct codegen *c, int64_t at) {
     LLVMTypeRef params[] = {c->i64, c->i64}, type = LLVMFunctionType(c->pointer, params, 2, false);

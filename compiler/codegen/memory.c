@@ -51,7 +51,7 @@ static struct access open_access(struct frame *f, const struct loop_stmt *s) {
 }
 static LLVMValueRef address(const struct access *x, LLVMValueRef at) {
     struct codegen *c = x->f->c;
-    return LLVMBuildInBoundsGEP2(B, x->element, x->f->buffers[x->stmt->buffer], &at, 1, "");
+    return LLVMBuildInBoundsGEP2(B, x->element, frame_buffer(x->f, x->stmt->buffer), &at, 1, "");
 }
 // of the element `by` after lane 0
 static LLVMValueRef address_after(const struct access *x, int64_t by) {
@@ -269,7 +269,7 @@ static void ask_ahead(const struct access *x, bool for_store) {
     if (!x->stmt->ahead)
         return;
     LLVMValueRef at = LLVMBuildAdd(B, x->at, frame_number(x->f, &x->stmt->ahead), "");
-    ask_for(c, LLVMBuildGEP2(B, x->element, x->f->buffers[x->stmt->buffer], &at, 1, ""), for_store,
+    ask_for(c, LLVMBuildGEP2(B, x->element, frame_buffer(x->f, x->stmt->buffer), &at, 1, ""), for_store,
             CACHE_1);
 }
 
@@ -279,7 +279,7 @@ void emit_touch(struct frame *f, const struct loop_stmt *s) {
     LLVMTypeRef element = emit_memory_type(c, buffer_dtype(f, x->buffer));
     LLVMValueRef at = frame_affine(f, &x->at);
     for (uint32_t r = 0; r < s->rows; r++) {
-        ask_for(c, LLVMBuildGEP2(B, element, f->buffers[x->buffer], &at, 1, ""), false, CACHE_2);
+        ask_for(c, LLVMBuildGEP2(B, element, frame_buffer(f, x->buffer), &at, 1, ""), false, CACHE_2);
         at = LLVMBuildAdd(B, at, frame_number(f, &x->stride), "");
     }
 }

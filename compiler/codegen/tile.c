@@ -13,7 +13,7 @@
 LLVMValueRef tile_area(struct frame *f, const struct loop_area *x, enum dtype t) {
     struct codegen *c = f->c;
     LLVMValueRef at = frame_affine(f, &x->at);
-    return LLVMBuildInBoundsGEP2(B, emit_memory_type(c, t), f->buffers[x->buffer], &at, 1, "");
+    return LLVMBuildInBoundsGEP2(B, emit_memory_type(c, t), frame_buffer(f, x->buffer), &at, 1, "");
 }
 
 LLVMValueRef tile_load(struct codegen *c, LLVMTypeRef type, LLVMValueRef from, enum dtype t) {

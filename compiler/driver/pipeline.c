@@ -179,7 +179,7 @@ static int lower(struct session *s) {
     if (status != EXIT_done)
         return status;
     s->loops = loop_lower_program(s->model, s->program, &s->target.loop);
-    const char *wrong = s->o->verify ? loop_verify(s->scratch, s->loops) : NULL;
+    const char *wrong = loop_verify(s->scratch, s->loops); // always: code generation relies on it
     CHECK(!wrong, "loop IR: %s", wrong);
     struct inspect_costs costs = inspect_costs(s->program, s->loops);
     sema_check_costs(s->program, &(struct sema_costs){costs.memory, costs.work});

@@ -303,13 +303,15 @@ static double multiplies_of(const struct candidate *c) {
                              count_of(c, AXIS_column) * count_of(c, AXIS_term);
 }
 
-// Threads share the outermost loop over pieces: of the rows if nothing else is cut.
+// Threads share the outermost loop over pieces: of the rows if nothing else is cut. Transformed pictures are made
+// before the rows are gone through, in memory of the thread's own, so there the rows alone are not shared.
 static void choose_chunk(struct candidate *c, double multiplies) {
     struct nest_product *p = c->p;
+    bool rows_will_do = !p->winograd || p->winograd->of_filters;
     uint32_t outermost = MAX_AXES;
     for (uint32_t a = c->n_axes; a-- > 0;) {
         p->several[a] = p->block[a] < planned(c, a);
-        if (a < c->n->rank && p->several[a] && (a != p->row || outermost == MAX_AXES))
+        if (a < c->n->rank && p->several[a] && (a != p->row || (rows_will_do && outermost == MAX_AXES)))
             outermost = a;
     }
     if (outermost == MAX_AXES || !cost_is_parallel(c->target, multiplies))

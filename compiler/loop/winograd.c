@@ -424,8 +424,6 @@ static void write_plan(struct search *s, const struct plan *is, struct nest_prod
     w->band_rows = w->patches[0] * w->outputs + WINOGRAD_TAPS - 1;
     for (uint32_t a = 0; a < s->n_axes; a++)
         w->is_cut_for_terms |= w->of_filters && p->role[a] == AXIS_term && product_is_cut(p, a);
-    if (w->of_filters)
-        p->chunk = p->block[p->row] < p->n_rows;
 }
 
 void winograd_plan(struct arena *arena, const struct loop_target *t, const struct graph *g,
