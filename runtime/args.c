@@ -157,6 +157,8 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
         break;
     case OPT_epochs:
         o->epochs = parse_count("epochs", value, 1);
+        if (o->epochs > 1000000000)
+            die(EXIT_usage, "`--epochs %s`: at most 1000000000", value);
         break;
     case OPT_batch:
         o->batch = parse_count("batch", value, 1);
@@ -225,7 +227,8 @@ static void set_hyper(struct options *o, int64_t i, const char *value) {
     if (h->structural)
         die_help(
             EXIT_usage,
-            memory_text("compile it in: netc build %s -D %s=%s", nr_program.source, h->name, value),
+            memory_text("compile it in: netc build %s -D %s=%s", shell_word(nr_program.source), h->name,
+                        shell_word(value)),
             "`%s` shapes the program (it is %s here), so the trainer cannot change it", h->name,
             h->text);
     double v = parse_real(h->name, value);
@@ -289,7 +292,7 @@ static enum command parse_command(const char *word, const char *program) {
     }
     die_help(EXIT_usage,
              best ? memory_text("did you mean `%s`?", best)
-                  : memory_text("`%s --help` lists the commands", program),
+                  : memory_text("`%s --help` lists the commands", shell_word(program)),
              "there is no command `%s`", word);
 }
 
@@ -372,8 +375,8 @@ void args_parse(struct options *o, int argc, char **argv) {
         o->hypers[i] = nr_program.hypers[i].value;
     if (argc < 2) {
         die_help(EXIT_usage,
-                 memory_text("`%s train` trains, `%s --help` lists the commands", o->program,
-                             o->program),
+                 memory_text("`%s train` trains, `%s --help` lists the commands",
+                             shell_word(o->program), shell_word(o->program)),
                  "a command is needed");
     }
     if (is_help(argv[1]) || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--version") == 0)
@@ -391,8 +394,8 @@ void args_parse(struct options *o, int argc, char **argv) {
             i = parse_option(o, argc, argv, i);
         } else if (argv[i][0] == '-' && argv[i][1] && o->command != CMD_predict) {
             die_help(EXIT_usage,
-                     memory_text("options begin with `--`; `%s %s --help` lists them", o->program,
-                                 argv[1]),
+                     memory_text("options begin with `--`; `%s %s --help` lists them",
+                                 shell_word(o->program), argv[1]),
                      "there is no option `%s`", argv[i]);
         } else {
             o->inputs[o->n_inputs++] = argv[i];

@@ -1,8 +1,9 @@
-// The run's folder: config.json, metrics.csv, best.safetensors, last.safetensors, checkpoint. The
+// The files of a run: config.json, metrics.csv, best.safetensors, last.safetensors, checkpoint. The
 // checkpoint alone is what a resume reads; it holds everything that decides the following bits
 // (parameters, states, optimizer states, memories of rules, the kept weights, sums of the running
 // epoch, position) and the rows of metrics.csv. It is written last, so that a killed run finds
-// files that are at most newer than it, and makes the same ones again.
+// files that are at most newer than it, and makes the same ones again; only the first one is
+// written before the others, so that there never are weights without a checkpoint.
 #include "run.h"
 
 #include <math.h>
@@ -12,52 +13,6 @@
 
 #define P nr_program
 #define FORMAT "netc checkpoint 1"
-
-char *run_path(const struct run *r, const char *name) {
-    return memory_text("%s/%s", r->folder, name);
-}
-
-// ---- the folder
-static const char *const run_files[] = {
-    "checkpoint", "config.json",  "metrics.csv", "best.safetensors",        "last.safetensors",
-    "curves.svg", "results.json", "report.html", "events.out.tfevents.netc"};
-enum { N_RUN_FILES = sizeof run_files / sizeof *run_files };
-
-bool run_exists(const char *folder) {
-    for (int i = 0; i < N_RUN_FILES; i++) {
-        char *path = memory_text("%s/%s", folder, run_files[i]);
-        bool there = access(path, F_OK) == 0;
-        free(path);
-        if (there)
-            return true;
-    }
-    return false;
-}
-
-void run_check_folder(struct run *r) {
-    if (r->o->resume)
-        return;
-    bool there = run_exists(r->folder);
-    if (there && !r->o->overwrite)
-        die_help(EXIT_usage,
-                 "--resume goes on with it, --overwrite replaces it, --out DIR writes elsewhere",
-                 "there is a run in `%s` already", r->folder);
-}
-
-void run_create_folder(struct run *r) {
-    struct problem p;
-    if (!r->o->resume && !nf_make_folder(r->folder, &p))
-        die_problem(&p);
-    nf_clean(r->folder);
-}
-
-void run_clear_folder(const struct run *r) {
-    for (int i = 0; i < N_RUN_FILES; i++) {
-        char *path = run_path(r, run_files[i]);
-        unlink(path);
-        free(path);
-    }
-}
 
 json_t *run_config(const struct run *r) {
     json_t *hypers = json_object(), *splits = json_object();
@@ -225,6 +180,12 @@ void run_save_best(struct run *r) {
 void run_save(struct run *r) {
     struct problem p;
     char *path = run_path(r, "metrics.csv");
+    run_check_finite(r);
+    if (!r->begun) {
+        write_checkpoint(r);
+        run_write_config(r);
+        r->begun = true;
+    }
     write_weights(r, "last.safetensors", false);
     if (r->best_epoch && !r->best_written && (r->best_params || r->position == 0))
         run_save_best(r);
@@ -241,6 +202,16 @@ static double number(const struct checkpoint *c, const char *key) {
     if (!weights_number(c->metadata, key, &v))
         die(EXIT_content, "`%s` has no `%s`", c->path, key);
     return v;
+}
+
+// A whole number that this runtime can have written: no run counts further than `most`.
+static int64_t counter(const struct checkpoint *c, const char *key, int64_t most) {
+    double v = number(c, key);
+    if (!(v >= 0 && v <= (double)most && v == floor(v)))
+        die_help(EXIT_content, "no trainer of netc writes such a checkpoint; start a new run with --out",
+                 "`%s` has %.17g as `%s`: a whole number from 0 to %lld is needed", c->path, v, key,
+                 (long long)most);
+    return (int64_t)v;
 }
 
 static void check_hypers(const struct checkpoint *c, struct options *o) {
@@ -284,7 +255,7 @@ void checkpoint_open(struct run *r, struct checkpoint *c, struct options *o) {
     if (o->batch && (double)o->batch != number(c, "batch"))
         die_help(EXIT_usage, "leave --batch out, or start another run with --out",
                  "the run has batches of %.0f, a resume cannot change it", number(c, "batch"));
-    o->batch = (int64_t)number(c, "batch_flag");
+    o->batch = counter(c, "batch_flag", P.batch_all ? MOST_STEPS : P.batch);
     const char *folder = weights_text(c->metadata, "data_folder");
     if (!o->data && folder)
         o->data = memory_text("%s", folder);
@@ -316,12 +287,46 @@ static void restore_weights(struct run *r, struct checkpoint *c) {
 }
 
 void checkpoint_stage(struct run *r, const struct checkpoint *c) {
-    double stage = number(c, "stage");
-    r->first_epoch = (int64_t)number(c, "first_epoch");
-    r->first_step = (int64_t)number(c, "first_step");
-    if (!(stage >= 0 && stage < (double)P.n_stages) || r->first_epoch < 0 || r->first_step < 0)
-        die(EXIT_content, "`%s` contradicts itself: stage %.0f", c->path, stage);
-    run_enter_stage(r, (int64_t)stage);
+    int64_t stage = counter(c, "stage", P.n_stages - 1);
+    r->first_epoch = counter(c, "first_epoch", MOST_STEPS);
+    r->first_step = counter(c, "first_step", MOST_STEPS);
+    run_enter_stage(r, stage);
+}
+
+static NORETURN void contradicts(const struct run *r, const struct checkpoint *c) {
+    die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld of %lld in %lld epochs of %lld steps",
+        c->path, (long long)r->epoch, (long long)r->step, (long long)r->total, (long long)r->epochs,
+        (long long)r->per_epoch);
+}
+
+// The length of the stage: that of --epochs, else what the checkpoint says, which must be a length that a run
+// can have.
+static void restore_length(struct run *r, const struct checkpoint *c) {
+    int64_t epochs = r->epochs, total = r->total, all;
+    if (r->o->epochs)
+        return;
+    r->epochs = counter(c, "epochs", MOST_EPOCHS);
+    r->total = counter(c, "steps", MOST_STEPS);
+    if ((r->epochs != epochs || r->total != total) &&
+        (!checked_mul(r->epochs, r->per_epoch, &all) || r->total != all + r->first_step))
+        contradicts(r, c);
+}
+
+static void restore_position(struct run *r, const struct checkpoint *c) {
+    r->epoch = counter(c, "epoch", MOST_STEPS);
+    r->position = counter(c, "position", MOST_STEPS);
+    r->step = counter(c, "step", MOST_STEPS);
+    r->best_epoch = counter(c, "best_epoch", MOST_STEPS);
+    r->spent = number(c, "seconds");
+    r->stopped = counter(c, "stopped", 1) != 0;
+    restore_length(r, c);
+    int64_t epochs = r->epoch - r->first_epoch, steps = r->step - r->first_step, done;
+    bool agree = checked_mul(epochs, r->per_epoch, &done) && steps == done + r->position;
+    // the last epoch of a number of steps may be a part of one
+    bool ends = r->position == 0 && steps > 0 && (steps + r->per_epoch - 1) / r->per_epoch == epochs;
+    if (epochs < 0 || steps < 0 || r->position >= r->per_epoch || r->best_epoch > r->epoch ||
+        !isfinite(r->spent) || r->spent < 0 || !(agree || ends))
+        contradicts(r, c);
 }
 
 void checkpoint_restore(struct run *r, struct checkpoint *c) {
@@ -335,23 +340,10 @@ void checkpoint_restore(struct run *r, struct checkpoint *c) {
                  "the data of `%s` has changed since the run in `%s` was started", P.data_name,
                  r->folder);
     free(hash);
-    r->epoch = (int64_t)number(c, "epoch");
-    r->position = (int64_t)number(c, "position");
-    r->step = (int64_t)number(c, "step");
-    r->best_epoch = (int64_t)number(c, "best_epoch");
-    r->spent = number(c, "seconds");
-    r->stopped = number(c, "stopped") != 0;
+    if (!metrics)
+        die(EXIT_content, "`%s` has no `metrics`", c->path);
+    restore_position(r, c);
     r->best_loss = loss ? strtod(loss, NULL) : (double)INFINITY;
-    if (!r->o->epochs) {
-        r->epochs = (int64_t)number(c, "epochs");
-        r->total = (int64_t)number(c, "steps");
-    }
-    if (r->epoch < 0 || r->position < 0 || r->position >= r->per_epoch || !metrics ||
-        r->epoch < r->first_epoch ||
-        (r->step - r->first_step != (r->epoch - r->first_epoch) * r->per_epoch + r->position &&
-         r->step < r->total))
-        die(EXIT_content, "`%s` contradicts itself: epoch %lld, step %lld", c->path,
-            (long long)r->epoch, (long long)r->step);
     restore_weights(r, c);
     struct arrays set = {0};
     visit_state(r, &set);

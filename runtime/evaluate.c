@@ -18,7 +18,7 @@ int64_t batch_size(const struct options *o, int64_t samples) {
     }
     if (o->batch > planned)
         die_help(EXIT_usage,
-                 memory_text("compile for it: netc build %s --batch %lld", nr_program.source,
+                 memory_text("compile for it: netc build %s --batch %lld", shell_word(nr_program.source),
                              (long long)o->batch),
                  "a batch of %lld is more than the %lld samples this trainer was compiled for",
                  (long long)o->batch, (long long)planned);

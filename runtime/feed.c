@@ -214,7 +214,7 @@ void feed_start(struct feed *f, const int64_t *rows, int64_t n, int64_t from,
     feed_pause(f);
     if (n > f->room) {
         free(f->rows);
-        f->rows = memory_raw(n, sizeof *rows);
+        f->rows = memory_room(n, sizeof *rows);
         f->room = n;
     }
     memcpy(f->rows, rows, (size_t)n * sizeof *rows);

@@ -3,8 +3,9 @@
 // (`.netc-PID-COUNT.tmp`), synced, renamed over the old one, and the folder is synced, so that at
 // any moment the name holds either the old or the new content. After a failed sync nothing is
 // retried: the file is given up and the old one stays. Built with NETC_FAULTS, the environment
-// variable NETC_FAULT="K ERRNO" makes the K-th system call here fail (`short`: a short write),
-// which is how the tests walk through every failure.
+// variable NETC_FAULT="K ERRNO" makes the K-th system call here fail (`short`: a short write, `kill`:
+// the process is killed before it), which is how the tests walk through every failure. An interrupted call (EINTR) is made again. A
+// folder is locked by a file in it that the kernel unlocks when its process ends, however it ends.
 #include "runtime.h"
 
 #include <dirent.h>
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,7 +29,7 @@ static enum fault fault_now(void) {
 #ifdef NETC_FAULTS
     static long count, at = -1;
     static int error;
-    static bool is_short;
+    static bool is_short, is_kill;
     if (at < 0) {
         const char *text = getenv("NETC_FAULT");
         char *end = NULL;
@@ -35,10 +37,13 @@ static enum fault fault_now(void) {
         while (end && *end == ' ')
             end++;
         is_short = end && strcmp(end, "short") == 0;
+        is_kill = end && strcmp(end, "kill") == 0;
         error = end ? (int)strtol(end, NULL, 10) : 0;
     }
     if (++count != at)
         return FAULT_none;
+    if (is_kill)
+        kill(getpid(), SIGKILL);
     errno = error;
     return is_short ? FAULT_short : FAULT_error;
 #else
@@ -46,6 +51,15 @@ static enum fault fault_now(void) {
 #endif
 }
 #define CALL(call) (fault_now() == FAULT_error ? -1 : (call))
+// Of every call but close, which has closed even if it was interrupted.
+#define RETRY(call)                                                                                \
+    ({                                                                                             \
+        int result_;                                                                               \
+        do                                                                                         \
+            result_ = CALL(call);                                                                  \
+        while (result_ < 0 && errno == EINTR);                                                     \
+        result_;                                                                                   \
+    })
 
 static ssize_t call_write(int fd, const void *data, size_t n) {
     enum fault f = fault_now();
@@ -54,13 +68,7 @@ static ssize_t call_write(int fd, const void *data, size_t n) {
     return write(fd, data, f == FAULT_short && n > 1 ? n / 2 : n > 1 << 30 ? 1 << 30 : n);
 }
 
-static int sync_fd(int fd) {
-    int r;
-    do
-        r = CALL(fsync(fd));
-    while (r < 0 && errno == EINTR);
-    return r;
-}
+static int sync_fd(int fd) { return RETRY(fsync(fd)); }
 
 static bool refuse(struct problem *p, const char *doing, const char *path) {
     int e = errno;
@@ -93,10 +101,7 @@ struct file *nf_open(const char *path, struct problem *p) {
     }
     f->temporary = memory_text("%s/.netc-%ld-%d.tmp", folder, (long)getpid(), count++);
     free(folder);
-    do
-        f->fd =
-            CALL(open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
-    while (f->fd < 0 && errno == EINTR);
+    f->fd = RETRY(open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666));
     if (f->fd < 0) {
         refuse(p, "write", path);
         free(f->temporary);
@@ -139,7 +144,7 @@ void nf_abandon(struct file *f) {
 
 static bool sync_folder(const char *path, struct problem *p) {
     char *folder = folder_of(path);
-    int fd = CALL(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    int fd = RETRY(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     bool good = fd >= 0 && (sync_fd(fd) == 0 || errno == EINVAL);
     if (!good)
         refuse(p, "sync the folder of", path);
@@ -162,7 +167,7 @@ bool nf_commit(struct file *f, struct problem *p) {
         nf_abandon(f);
         return false;
     }
-    if (CALL(rename(f->temporary, f->path)) != 0) {
+    if (RETRY(rename(f->temporary, f->path)) != 0) {
         refuse(p, "rename the finished file to", f->path);
         nf_abandon(f);
         return false;
@@ -187,15 +192,10 @@ bool nf_save(const char *path, const void *data, size_t n, struct problem *p) {
 
 bool nf_append(const char *path, int64_t at, const void *data, size_t n, struct problem *p) {
     struct file f = {.path = (char *)(uintptr_t)path};
-    do
-        f.fd = CALL(open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
-    while (f.fd < 0 && errno == EINTR);
+    f.fd = RETRY(open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
     if (f.fd < 0)
         return refuse(p, "write", path);
-    int cut;
-    do
-        cut = CALL(ftruncate(f.fd, at));
-    while (cut < 0 && errno == EINTR);
+    int cut = RETRY(ftruncate(f.fd, at));
     bool good = (cut == 0 && lseek(f.fd, at, SEEK_SET) == at) || refuse(p, "write", path);
     good = good && nf_write(&f, data, n, p) && (sync_fd(f.fd) == 0 || refuse(p, "write", path));
     close(f.fd);
@@ -211,7 +211,7 @@ bool nf_make_folder(const char *path, struct problem *p) {
             continue;
         *s = 0;
         struct stat there;
-        if (CALL(mkdir(copy, 0777)) != 0 &&
+        if (RETRY(mkdir(copy, 0777)) != 0 &&
             !(errno == EEXIST && stat(copy, &there) == 0 && S_ISDIR(there.st_mode)))
             good = refuse(p, "make the folder", copy);
         *s = was;
@@ -241,9 +241,76 @@ void nf_clean(const char *folder) {
         closedir(d);
 }
 
+// ---- a folder that one process at a time writes
+static char *lock_path; // NULL: none is held
+static int lock_fd = -1;
+
+static bool refuse_lock(const char *folder, int fd, struct problem *p) {
+    char text[32] = "";
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+    if (pid > 0)
+        problem_set(p, EXIT_environment, "process %ld is training in `%s`", pid, folder);
+    else
+        problem_set(p, EXIT_environment, "another process is training in `%s`", folder);
+    problem_help(p, "wait for its end, or write to another folder with --out DIR");
+    return false;
+}
+
+// Whether the file that is locked is still the one of that name: the owner removes it at its end.
+static bool is_still(int fd, const char *path) {
+    struct stat mine, there;
+    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino &&
+           mine.st_dev == there.st_dev;
+}
+
+static bool write_number(int fd, const char *path, struct problem *p) {
+    char text[32];
+    struct file f = {.path = (char *)(uintptr_t)path, .fd = fd};
+    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    return RETRY(ftruncate(fd, 0)) == 0 ? nf_write(&f, text, (size_t)n, p) : refuse(p, "write", path);
+}
+
+bool nf_lock(const char *folder, struct problem *p) {
+    if (lock_path)
+        return true;
+    char *path = memory_text("%s/.netc-lock", folder);
+    int fd;
+    for (bool locked = false; !locked;) {
+        fd = RETRY(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666));
+        if (fd < 0)
+            return refuse(p, "write", path);
+        locked = RETRY(flock(fd, LOCK_EX | LOCK_NB)) == 0;
+        if (!locked && errno == EWOULDBLOCK)
+            return refuse_lock(folder, fd, p);
+        if (!locked && errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP)
+            return refuse(p, "lock", path);
+        if (!locked) { // a file system without locks is no reason not to train
+            log_warning("cannot lock `%s`: %s; see to it that no other process trains there",
+                        folder, strerror(errno));
+            break;
+        }
+        locked = is_still(fd, path);
+        if (!locked)
+            close(fd);
+    }
+    lock_path = path;
+    lock_fd = fd;
+    return write_number(fd, path, p);
+}
+
+// May be called by a signal handler.
+void nf_unlock(void) {
+    if (!lock_path)
+        return;
+    unlink(lock_path);
+    close(lock_fd);
+    lock_path = NULL;
+}
+
 static bool read_all(int fd, char *data, int64_t size, const char *path, struct problem *p) {
     for (int64_t got = 0; got < size;) {
-        ssize_t r = read(fd, data + got, (size_t)(size - got));
+        ssize_t r = CALL(read(fd, data + got, (size_t)(size - got)));
         if (r < 0 && errno == EINTR)
             continue;
         if (r < 0)
@@ -256,7 +323,7 @@ static bool read_all(int fd, char *data, int64_t size, const char *path, struct 
 }
 
 bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = RETRY(open(path, O_RDONLY | O_CLOEXEC));
     struct stat s;
     *data = NULL;
     if (fd < 0)

@@ -2,7 +2,7 @@
 // carries results alone. Colour follows --color, NO_COLOR, CLICOLOR_FORCE and whether standard
 // error is a terminal; the progress bar is drawn on a terminal only and cleared before anything
 // else is printed.
-#include "runtime.h"
+#include "run.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -100,6 +100,7 @@ static NORETURN void leave(int code) {
     if (code == EXIT_bug)
         log_help(
             "this is an error of netc: please report it with the .net file and the command line");
+    nf_unlock();
     fflush(NULL);
     _exit(code);
 }
@@ -133,6 +134,22 @@ const char *log_time(char text[32], double seconds) {
     else
         snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
     return text;
+}
+
+// As a shell reads it back: plain if nothing in it is special, else between single quotes.
+const char *shell_word(const char *word) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:=@%";
+    if (*word && strspn(word, plain) == strlen(word))
+        return word;
+    struct text quoted = {0};
+    text_add(&quoted, "'");
+    for (; *word; word++)
+        if (*word == '\'')
+            text_add(&quoted, "'\\''");
+        else
+            text_add(&quoted, "%c", *word);
+    text_add(&quoted, "'");
+    return quoted.at;
 }
 
 // ---- the progress bar

@@ -68,7 +68,9 @@ static int run(const struct options *o) {
 int main(int argc, char **argv) {
     struct options o;
     signal(SIGPIPE, SIG_IGN); // a closed pipe is a write error, reported as such
+    signal(SIGXFSZ, SIG_IGN); // and so is a file that the limit lets grow no further
     setlocale(LC_ALL, "C");
+    json_set_alloc_funcs(memory_json, free);
     log_setup(false, COLOR_auto);
     check_descriptor();
     args_parse(&o, argc, argv);
@@ -85,6 +87,7 @@ int main(int argc, char **argv) {
             pool_start(o.threads ? o.threads : pool_cores());
     }
     int code = o.command == CMD_none ? EXIT_done : run(&o);
+    nf_unlock();
     if (fflush(stdout) != 0 || ferror(stdout))
         die(EXIT_environment, "cannot write to standard output");
     return code;

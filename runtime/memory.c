@@ -54,6 +54,11 @@ void *memory_room(int64_t count, int64_t size) {
     return or_die(memory_raw(count, size), count, size);
 }
 
+void *memory_json(size_t n) {
+    void *memory = fails_now() ? NULL : malloc(n);
+    return or_die(memory, (int64_t)n, 1);
+}
+
 char *memory_text(const char *fmt, ...) {
     va_list args, again;
     va_start(args, fmt);

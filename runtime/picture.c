@@ -54,7 +54,7 @@ static void put_png(struct text *t, int64_t channels, int64_t height, int64_t wi
                        .height = (png_uint_32)height,
                        .format = channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB};
     png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
-    unsigned char *png = memory_raw((int64_t)size, 1);
+    unsigned char *png = memory_room((int64_t)size, 1);
     if (png_image_write_to_memory(&image, png, &size, 0, pixels, 0, NULL))
         put_base64(t, png, size);
     free(png);
@@ -75,7 +75,7 @@ static void close_image(struct text *t, int64_t height, int64_t width, const cha
 
 void picture_image(struct text *t, const struct pixels *p, const char *title) {
     int64_t area = p->height * p->width;
-    unsigned char *bytes = memory_raw(area * p->channels, 1);
+    unsigned char *bytes = memory_room(area * p->channels, 1);
     for (int64_t i = 0; i < area; i++)
         for (int64_t c = 0; c < p->channels; c++)
             bytes[i * p->channels + c] = byte_of(p->at[c * area + i]);
@@ -124,7 +124,7 @@ void picture_sample(struct text *t, const struct dataset *d, int64_t raw, int64_
     const struct nr_field *f = &P.raw[raw];
     picture_shape(f->rank, f->shape, &p);
     int64_t n = p.channels * p.height * p.width;
-    p.at = memory_raw(n, sizeof *p.at);
+    p.at = memory_room(n, sizeof *p.at);
     struct array sample;
     data_sample(d, raw, row, &sample);
     for (int64_t i = 0; i < n; i++)
@@ -162,7 +162,7 @@ int64_t picture_weights(void) {
 static void put_signed(struct text *t, const struct pixels *p, double most, const char *title) {
     static const double ends[2][3] = {{0, 90, 160}, {200, 80, 0}};
     int64_t area = p->height * p->width;
-    unsigned char *bytes = memory_raw(area * 3, 1);
+    unsigned char *bytes = memory_room(area * 3, 1);
     for (int64_t i = 0; i < area; i++)
         for (int c = 0; c < 3; c++) {
             double v = most > 0 ? p->at[i] / most : 0, share = fabs(v) <= 1 ? fabs(v) : 1;
@@ -191,7 +191,7 @@ void picture_filters(struct text *t, const struct model *m, int64_t param) {
         return;
     int64_t n = p.channels * p.height * p.width,
             shown = w->shape[0] < MAX_FILTERS ? w->shape[0] : MAX_FILTERS;
-    double *all = memory_raw(shown * n, sizeof *all), low, high;
+    double *all = memory_room(shown * n, sizeof *all), low, high;
     for (int64_t i = 0; i < shown * n; i++)
         all[i] = value_get(model_param(m, param), P.real, i);
     double most = span_of(all, shown * n, &low, &high);
@@ -226,7 +226,7 @@ void picture_filters(struct text *t, const struct model *m, int64_t param) {
 // Too many classes for numbers: a pixel for each pair, darker for a larger share of the true class.
 void picture_matrix(struct text *t, int64_t n, const int64_t *counts) {
     static const double ink[3] = {0, 90, 160};
-    unsigned char *bytes = memory_raw(n * n * 3, 1);
+    unsigned char *bytes = memory_room(n * n * 3, 1);
     for (int64_t i = 0; i < n; i++) {
         double total = 0;
         for (int64_t k = 0; k < n; k++)

@@ -89,7 +89,7 @@ static struct names read_folder(const char *path) {
             continue;
         if (found.n == capacity) {
             capacity = capacity ? 2 * capacity : 64;
-            char **more = memory_raw(capacity, sizeof *more);
+            char **more = memory_room(capacity, sizeof *more);
             if (found.n)
                 memcpy(more, found.at, (size_t)found.n * sizeof *more);
             free(found.at);
@@ -125,8 +125,8 @@ static void add_picture(struct listing *l, char *path, int64_t class) {
     struct pictures *set = l->set;
     if (set->n == l->capacity) {
         l->capacity = l->capacity ? 2 * l->capacity : 1024;
-        char **paths = memory_raw(l->capacity, sizeof *paths);
-        int32_t *classes = memory_raw(l->capacity, sizeof *classes);
+        char **paths = memory_room(l->capacity, sizeof *paths);
+        int32_t *classes = memory_room(l->capacity, sizeof *classes);
         if (set->n) {
             memcpy(paths, set->paths, (size_t)set->n * sizeof *paths);
             memcpy(classes, set->classes, (size_t)set->n * sizeof *classes);

@@ -29,6 +29,8 @@ struct run {
     bool best_written, finished, stopped;
     double start, spent,
         written;         // clock; seconds of earlier sessions; clock of the last checkpoint
+    bool begun;          // there is a checkpoint of this run
+    bool *may_be_infinite; // of each tensor that finite.c looks at
     struct text metrics; // metrics.csv
     json_t *results;     // of the `report` lines at the end
 };
@@ -37,12 +39,20 @@ struct run {
 void text_add(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void text_put(struct text *t, const void *data, int64_t n); // any bytes; a NUL follows
 void text_free(struct text *t);
-// ---- checkpoint.c
+// ---- folder.c
 char *run_path(const struct run *r, const char *name);
-bool run_exists(const char *folder);
-void run_check_folder(struct run *r); // refuses an existing run unless told otherwise
-void run_create_folder(struct run *r);
+// Refuse an existing run unless told otherwise, and a folder that another process writes. The first
+// is called before the data is read, and makes nothing.
+void run_check_folder(const struct run *r);
+void run_create_folder(const struct run *r);
 void run_clear_folder(const struct run *r); // of the run that --overwrite replaces
+// ---- finite.c
+void run_remember_infinite(struct run *r); // the states that may be infinite: those that are it at the start
+void run_check_finite(const struct run *r); // ends the process where what would be saved is not finite
+// ---- checkpoint.c
+// No run counts further: what is beyond is no counter of ours.
+#define MOST_STEPS (INT64_C(1) << 53)
+enum { MOST_EPOCHS = 1000000000 };
 json_t *run_config(const struct run *r);
 void run_write_config(const struct run *r);
 void run_keep_best(struct run *r); // the weights of now become the kept ones

@@ -59,6 +59,7 @@ void progress_start(struct progress *p, int64_t first, int64_t total, int64_t pe
 void progress_step(struct progress *p, int64_t step, double loss);
 void progress_clear(void);
 const char *log_time(char text[32], double seconds); // "3:07"
+const char *shell_word(const char *word);            // of a command that is printed: quoted where it has to be
 double log_clock(void);                              // monotonic seconds
 
 // ---- memory.c: checked sizes; zeroed, 64-byte aligned; ends with exit code 3 when there is none
@@ -72,6 +73,7 @@ void *memory_get(int64_t count, int64_t size);
 void *memory_room(int64_t count, int64_t size); // the same, not zeroed, so that it is there only as far as it is written
 void *memory_try(int64_t count, int64_t size); // NULL in place of ending
 void *memory_raw(int64_t count, int64_t size); // the same, not zeroed: for what is written at once
+void *memory_json(size_t n); // for the JSON library, whose callers do not look whether there was memory
 char *memory_text(const char *fmt, ...) PRINTF_LIKE(1, 2);
 int64_t memory_available(void); // least of free memory, cgroup and address space limits
 void memory_require(int64_t bytes, const char *what); // dies with both numbers if it will not fit
@@ -85,6 +87,9 @@ bool nf_commit(struct file *f, struct problem *p); // f is gone in either case
 void nf_abandon(struct file *f);                   // NULL is allowed
 void nf_clean(const char *folder);                 // temporary files of processes that are gone
 bool nf_make_folder(const char *path, struct problem *p); // and its parents
+// The folder is this process's until it ends; refused, with the other's number, where another has it.
+bool nf_lock(const char *folder, struct problem *p);
+void nf_unlock(void);
 bool nf_save(const char *path, const void *data, size_t n, struct problem *p);
 // For a file that is read while it grows: what stands from byte `at` on becomes `data`.
 bool nf_append(const char *path, int64_t at, const void *data, size_t n, struct problem *p);

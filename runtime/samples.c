@@ -157,7 +157,7 @@ static void write_sheet(const struct sheet *s, const char *path) {
     if (!checked_mul(width, height, &bytes) || bytes > SHEET_LIMIT)
         die_help(EXIT_usage, "ask for fewer with --count",
                  "a sheet of %lldx%lld pixels is too large", (long long)width, (long long)height);
-    uint8_t *pixels = memory_raw(bytes, 3);
+    uint8_t *pixels = memory_room(bytes, 3);
     memset(pixels, 255, (size_t)bytes * 3);
     for (int64_t n = 0; n < s->count; n++)
         for (int side = 0; side < s->sides; side++)

@@ -52,7 +52,7 @@ static int64_t load_fields(struct model *m, const struct options *o) {
         die(EXIT_content, "`%s` holds no samples", o->input);
     if (n > P.batch && !P.batch_all)
         die_help(EXIT_usage,
-                 memory_text("compile for it: netc build %s --batch %lld", P.source, (long long)n),
+                 memory_text("compile for it: netc build %s --batch %lld", shell_word(P.source), (long long)n),
                  "`%s` holds %lld samples, this trainer was compiled for at most %lld", o->input,
                  (long long)n, (long long)P.batch);
     model_batch(m, n);

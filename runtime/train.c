@@ -1,7 +1,7 @@
 // `train`: epochs of steps over a shuffled split, the measurements after each, the rules that stop
 // and keep, the run's folder. Where a run stands is (epoch, position): everything random follows
-// from it and the seed, so a resumed run goes on to the same bits. SIGINT and SIGTERM end it after
-// the running step with everything saved; a second one at once.
+// from it and the seed, so a resumed run goes on to the same bits. SIGINT, SIGTERM, SIGHUP and
+// SIGXCPU end it after the running step with everything saved; a second SIGINT or SIGTERM at once.
 #include "run.h"
 
 #include <math.h>
@@ -15,16 +15,26 @@
 enum { MANY_EPOCHS = 200 }; // from here on a line a second
 
 static volatile sig_atomic_t caught;
+// A terminal that closes sends SIGHUP twice, the limit of processor time SIGXCPU every second: these
+// are no second wish of a person.
 static void on_signal(int number) {
-    if (caught)
+    if (caught && (number == SIGINT || number == SIGTERM)) {
+        nf_unlock();
         _exit(128 + number);
-    caught = number;
+    }
+    if (!caught)
+        caught = number;
 }
 static void catch_signals(void) {
-    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU};
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
     sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        bool is_nohup = numbers[i] == SIGHUP && sigaction(SIGHUP, NULL, &old) == 0 &&
+                        old.sa_handler == SIG_IGN;
+        if (!is_nohup)
+            sigaction(numbers[i], &a, NULL);
+    }
 }
 
 // ---- what a run prints
@@ -127,9 +137,11 @@ static void print_epoch(const struct run *r, bool kept, double seconds) {
 
 static void print_resume_command(const struct run *r) {
     struct text line = {0};
-    text_add(&line, "%s train --resume --out %s", r->o->program, r->folder);
+    text_add(&line, "%s train --resume --out %s", shell_word(r->o->program), shell_word(r->folder));
     if (r->o->epochs)
         text_add(&line, " --epochs %lld", (long long)r->o->epochs);
+    if (r->o->no_report)
+        text_add(&line, " --no-report");
     log_note("saved after step %lld; to go on: %s", (long long)r->step, line.at);
     free(line.at);
 }
@@ -211,6 +223,7 @@ static void run_epoch(struct run *r, struct progress *bar) {
         if (caught && (r->position < r->per_epoch && r->step < r->total))
             return;
     }
+    run_check_finite(r);
     end_epoch(r, began);
 }
 
@@ -263,6 +276,7 @@ static void end_stage(struct run *r) {
         run_use_best(r);
     set_builtins(r);
     model_between(r->m, r->d);
+    run_check_finite(r);
     r->first_epoch = r->epoch;
     r->first_step = r->step;
     r->position = 0;
@@ -272,7 +286,7 @@ static void end_stage(struct run *r) {
     memset(r->sums, 0, (size_t)(P.n_measures + 1) * sizeof *r->sums);
 }
 
-// The last stage, at its end; the updates after it are done by end_run.
+// Of the stage; the updates after the last one are done by finish.
 static bool is_done(const struct run *r) { return r->step >= r->total || r->stopped; }
 
 // ---- the command
@@ -356,6 +370,8 @@ static void start_run(struct run *r, struct options *o) {
         if (data_is_made())
             model_fit(r->m, r->d); // what procedures made for each sample is not in the checkpoint
         checkpoint_restore(r, &c);
+        r->begun = true;
+        run_write_config(r);
         if (r->total < r->step)
             die(EXIT_usage, "`--epochs %lld`: the run has done %lld steps, which is more",
                 (long long)o->epochs, (long long)r->step);
@@ -365,7 +381,7 @@ static void start_run(struct run *r, struct options *o) {
         run_clear_folder(r);
         add_metrics_header(r);
     }
-    run_write_config(r);
+    run_remember_infinite(r);
 }
 
 static void describe(const struct run *r) {
@@ -380,7 +396,10 @@ static void describe(const struct run *r) {
     log_note("%s: %lld parameters; %s samples; batches of %lld; %lld thread%s; seed %llu; run `%s`",
              P.name, (long long)params, splits.at, (long long)r->batch, (long long)pool_threads(),
              pool_threads() == 1 ? "" : "s", (unsigned long long)r->m->seed, r->folder);
-    if (r->step)
+    if (is_done(r) && r->stage + 1 == P.n_stages)
+        log_note("the run has ended, after epoch %lld of %lld (step %lld)%s; what it gave follows", (long long)(r->epoch - r->first_epoch),
+                 (long long)r->epochs, (long long)r->step, r->stopped ? ", by the program's rule" : "; --epochs N makes it longer");
+    else if (r->step)
         log_note("resumed after step %lld, in epoch %lld of %lld%s%s", (long long)r->step,
                  (long long)(r->epoch - r->first_epoch + 1), (long long)r->epochs,
                  stage_of(r)->name ? " of " : "", stage_of(r)->name ? stage_of(r)->name : "");
@@ -397,6 +416,7 @@ static void finish(struct run *r) {
         int64_t epoch = r->best_epoch;
         set_builtins(r);
         model_between(r->m, r->d);
+        run_check_finite(r);
         run_keep_best(r);
         r->best_epoch = epoch;
         run_save_best(r);

@@ -11,11 +11,14 @@
 //                 measure accuracy = ..  predict class = .., probability = .., scores = ..
 //                 batch 16  epochs 5  report test.accuracy  stop if stalled(validation.loss, 3) }
 //
-// TOY_NAN=STEP (environment) makes the scores of that step not finite, to see what the runtime does about it.
+// From the environment: TOY_NAN=STEP makes the scores of that step not finite, TOY_INF=K what the K-th update of the
+// process makes, TOY_SIGNAL="STEP NUMBER" sends the process that signal in that step.
 #include "netrt.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { PIXELS = 16, UNITS = 3, BATCH = 16 };
@@ -103,7 +106,10 @@ static void gradient_step(void *const *slot, int64_t n) {
     const int32_t *label = slot[1];
     double lambda = *(const double *)slot[5], step = *(const double *)slot[6];
     float *loss = slot[7], *dw = slot[8], *db = slot[9], *next = slot[10], *scores = slot[12], *softmax = slot[13];
-    const char *bad = getenv("TOY_NAN");
+    const char *bad = getenv("TOY_NAN"), *stop = getenv("TOY_SIGNAL");
+    int at, number;
+    if (stop && sscanf(stop, "%d %d", &at, &number) == 2 && at == step + 1)
+        raise(number);
     *loss = (float)(forward(image, w, b, label, scores, softmax, n, slot[11]) + penalty(w, lambda));
     if (bad && atof(bad) == step + 1)
         *loss = NAN;
@@ -126,11 +132,15 @@ static void update(void *const *slot, int64_t n) {
     const float *theta = slot[0], *slope = slot[1], *v = slot[2];
     double lr = *(const double *)slot[3];
     float *theta_next = slot[4], *v_next = slot[5];
+    static int updates;
+    const char *bad = getenv("TOY_INF");
     (void)n;
     for (int i = 0; i < UNITS * PIXELS + UNITS; i++) {
         v_next[i] = 0.9f * v[i] - (float)lr * slope[i];
         theta_next[i] = theta[i] + v_next[i];
     }
+    if (++updates == (bad ? atoi(bad) : -1))
+        theta_next[20] = INFINITY;
 }
 
 // image label W b count lambda | loss accuracy | arena: scores, softmax
