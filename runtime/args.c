@@ -192,6 +192,9 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
     case OPT_overwrite:
         o->overwrite = true;
         break;
+    case OPT_partial:
+        o->partial = true;
+        break;
     case OPT_run:
         o->run = value;
         break;
@@ -316,6 +319,11 @@ static void check_complete(const struct options *o) {
             ".npz) or a text file of numbers");
     if (o->resume && o->overwrite)
         die(EXIT_usage, "`--resume` and `--overwrite` exclude each other");
+    if (o->resume && o->weights)
+        die_help(EXIT_usage, "a resumed run has weights of its own: leave --weights out",
+                 "`--resume` and `--weights` exclude each other");
+    if (o->partial && !o->weights)
+        die(EXIT_usage, "`--partial` needs `--weights FILE`");
 }
 
 // ---- help

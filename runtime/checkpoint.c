@@ -36,6 +36,10 @@ json_t *run_config(const struct run *r) {
     free(data);
     if (!config)
         die(EXIT_environment, "out of memory for the run's configuration");
+    if (r->weights)
+        json_object_set_new(config, "weights", json_string(r->weights));
+    if (r->left_out)
+        json_object_set(config, "left_out", r->left_out);
     return config;
 }
 
@@ -169,6 +173,13 @@ static void write_checkpoint(struct run *r) {
     json_object_set_new(metadata, "metrics", json_string(r->metrics.at ? r->metrics.at : ""));
     if (r->data_folder)
         json_object_set_new(metadata, "data_folder", json_string(r->data_folder));
+    if (r->weights)
+        json_object_set_new(metadata, "weights", json_string(r->weights));
+    if (r->left_out) {
+        char *names = json_dumps(r->left_out, JSON_COMPACT);
+        json_object_set_new(metadata, "left_out", json_string(names));
+        free(names);
+    }
     write_set(r, "checkpoint", &set, metadata);
 }
 
@@ -351,6 +362,10 @@ void checkpoint_restore(struct run *r, struct checkpoint *c) {
         take(c, &set.at[i]);
     release(&set);
     text_add(&r->metrics, "%s", metrics);
+    const char *weights = weights_text(c->metadata, "weights"),
+               *left_out = weights_text(c->metadata, "left_out");
+    r->weights = weights ? memory_text("%s", weights) : NULL;
+    r->left_out = left_out ? json_loads(left_out, JSON_REJECT_DUPLICATES, NULL) : NULL;
     arrays_free(&c->set);
     json_decref(c->metadata);
 }

@@ -15,6 +15,8 @@ struct run {
     struct dataset *d;
     struct feed *feed;
     const char *folder, *data_folder;
+    const char *weights; // that the run started from, NULL: from draws
+    json_t *left_out;    // what --partial left out of them
     int64_t stage;                           // that runs; n_stages: all are done
     int64_t batch, per_epoch, epochs, total; // of the stage; total: the step at which it ends
     int64_t epoch, position, step;           // of the run; position: steps done in this epoch
@@ -49,6 +51,8 @@ void run_clear_folder(const struct run *r); // of the run that --overwrite repla
 // ---- finite.c
 void run_remember_infinite(struct run *r); // the states that may be infinite: those that are it at the start
 void run_check_finite(const struct run *r); // ends the process where what would be saved is not finite
+// ---- warm.c
+void run_take_weights(struct run *r, struct weights *from);
 // ---- checkpoint.c
 // No run counts further: what is beyond is no counter of ours.
 #define MOST_STEPS (INT64_C(1) << 53)

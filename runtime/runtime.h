@@ -389,7 +389,10 @@ struct weights {
 void weights_collect(const struct model *m, struct arrays *set, const char *prefix);
 // `d` may be NULL.
 json_t *weights_metadata(const struct model *m, const struct dataset *d, const char *format);
-void weights_open(struct weights *w, const char *path);
+void weights_read(struct weights *w, const char *path); // any program's; no checkpoint
+void weights_open(struct weights *w, const char *path); // this program's, or a file that is not ours
+bool weights_is_known(const char *name);                // a tensor of this program
+bool weights_is_statistic(const struct weights *w, const char *name);
 // All parameters must be there.
 void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path,
                   const struct nr_graph *reader);
@@ -415,7 +418,7 @@ struct options {
     enum command command;
     const char *program; // argv[0]
     const char *data, *out, *weights, *split, *input, *output, *run, *stage;
-    bool resume, overwrite, quiet, json, profile, no_report, has_seed;
+    bool resume, overwrite, partial, quiet, json, profile, no_report, has_seed;
     enum color color;
     int64_t epochs, batch, threads, steps, count, epoch; // 0: not given
     uint64_t seed;

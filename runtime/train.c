@@ -346,10 +346,13 @@ static int64_t most_samples(const struct run *r) {
 
 static void start_run(struct run *r, struct options *o) {
     struct checkpoint c = {0};
+    struct weights w;
     r->folder = o->out ? o->out : memory_text("runs/%s", P.name);
     run_check_folder(r);
     if (o->resume)
         checkpoint_open(r, &c, o);
+    if (o->weights)
+        weights_read(&w, o->weights);
     data_read(r->d, o->data);
     data_hash(r->d);
     r->data_folder = o->data ? realpath(o->data, NULL) : NULL;
@@ -378,6 +381,8 @@ static void start_run(struct run *r, struct options *o) {
     } else {
         model_init(r->m);
         model_fit(r->m, r->d);
+        if (o->weights)
+            run_take_weights(r, &w);
         run_clear_folder(r);
         add_metrics_header(r);
     }

@@ -46,6 +46,8 @@ json_t *weights_metadata(const struct model *m, const struct dataset *d, const c
         }
     if (!d)
         return metadata;
+    if (nr_program.data_name)
+        json_object_set_new(metadata, "data_block", json_string(nr_program.data_name));
     set_text(metadata, "data", memory_text("%016llx", (unsigned long long)d->hash));
     for (int s = 0; s < NR_n_splits; s++)
         if (d->splits[s].exists) {
@@ -77,18 +79,22 @@ bool weights_number(const json_t *metadata, const char *key, double *v) {
     return text && table_number(text, v);
 }
 
-void weights_open(struct weights *w, const char *path) {
+void weights_read(struct weights *w, const char *path) {
     struct problem p;
     *w = (struct weights){.path = path};
     if (!safetensors_read(path, &w->set, &w->metadata, &p))
         die_problem(&p);
-    const char *format = weights_text(w->metadata, "format"),
-               *program = weights_text(w->metadata, "program"),
-               *seed = weights_text(w->metadata, "seed");
+    const char *format = weights_text(w->metadata, "format");
     if (format && strncmp(format, "netc checkpoint", 15) == 0)
         die_help(EXIT_content, "the weights are in `best.safetensors` and `last.safetensors` beside it",
                  "`%s` is a checkpoint, no weights file", path);
     w->is_ours = format && strncmp(format, "netc ", 5) == 0;
+}
+
+void weights_open(struct weights *w, const char *path) {
+    weights_read(w, path);
+    const char *program = weights_text(w->metadata, "program"),
+               *seed = weights_text(w->metadata, "seed");
     if (w->is_ours && program && strcmp(program, nr_program.name) != 0)
         die(EXIT_content, "`%s` holds weights of `%s`, this is `%s`", path, program,
             nr_program.name);
@@ -122,7 +128,7 @@ static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, 
     return true;
 }
 
-static bool is_known(const char *name) {
+bool weights_is_known(const char *name) {
     const struct {
         int64_t n;
         const struct nr_tensor *at;
@@ -134,6 +140,13 @@ static bool is_known(const char *name) {
             if (strcmp(tables[k].at[i].name, name) == 0)
                 return true;
     return false;
+}
+
+// Of a file of ours: a fitted value of its data, `DATA.NAME`.
+bool weights_is_statistic(const struct weights *w, const char *name) {
+    const char *data = weights_text(w->metadata, "data_block");
+    size_t n = data ? strlen(data) : 0;
+    return n && strncmp(name, data, n) == 0 && name[n] == '.';
 }
 
 static bool reads_parameter(const struct nr_graph *g, int64_t param) {
@@ -149,7 +162,7 @@ void weights_take(struct model *m, const struct arrays *set, const char *prefix,
                   const struct nr_graph *reader) {
     size_t n_prefix = strlen(prefix);
     for (int64_t i = 0; i < set->n && !*prefix; i++)
-        if (!is_known(set->at[i].name + n_prefix))
+        if (!weights_is_known(set->at[i].name + n_prefix))
             die(EXIT_content, "`%s` has a tensor `%s` that the program does not have", path,
                 set->at[i].name);
     for (int64_t i = 0; i < nr_program.n_params; i++)

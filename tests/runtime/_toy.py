@@ -90,8 +90,26 @@ def write_safetensors(path, tensors, metadata=None):
         data += raw
     if metadata:
         header["__metadata__"] = metadata
-    text = json.dumps(header).encode()
-    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+    Path(path).write_bytes(seal(header, data))
+
+
+def seal(header, data):
+    """The bytes of a safetensors file; with metadata of ours the checksum that it needs."""
+    empty = "crc32:00000000"
+    if "format" in header.get("__metadata__", {}):
+        header["__metadata__"] = {**header["__metadata__"], "checksum": empty}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    whole = struct.pack("<Q", len(text)) + text + data
+    return whole.replace(empty.encode(), b"crc32:%08x" % zlib.crc32(whole), 1)
+
+
+def change_metadata(path, change):
+    data = Path(path).read_bytes()
+    n, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + n])
+    header["__metadata__"].update(change)
+    Path(path).write_bytes(seal(header, data[8 + n:]))
 
 
 def npy(descr, shape, values, fortran=False):

@@ -1,19 +1,16 @@
 """A run's folder: what is a run and what is not, one process at a time, resumes of what has ended or was tampered with,
 commands that can be pasted into a shell."""
-import json
 import os
 import resource
 import shlex
 import shutil
 import signal
-import struct
 import subprocess
 import tempfile
 import time
-import zlib
 from pathlib import Path
 
-from _toy import TOY, check, make_data, read_safetensors, toy
+from _toy import TOY, change_metadata, check, make_data, read_safetensors, toy
 
 FOLDER = Path(tempfile.mkdtemp(prefix="netc-folder-"))
 QUIET = ("--quiet",)
@@ -159,18 +156,6 @@ def test_printed_command():
     check(shlex.split(p.stderr.split("to go on: ")[1])[0] == str(FOLDER / "a toy"), p.stderr)
 
 
-def seal(path, change):
-    """Changes the metadata of a checkpoint, with a checksum that is right."""
-    data = path.read_bytes()
-    n, = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8:8 + n])
-    header["__metadata__"] = {**header["__metadata__"], **change, "checksum": "crc32:00000000"}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    whole = struct.pack("<Q", len(text)) + text + data[8 + n:]
-    path.write_bytes(whole.replace(b"crc32:00000000", b"crc32:%08x" % zlib.crc32(whole), 1))
-
-
 def test_counters():
     """Counters that no run has are refused; the same numbers, written back, are not."""
     run("train", "--out", "count", "--epochs", 3, status=130, env={"TOY_SIGNAL": "15 2"})
@@ -182,15 +167,15 @@ def test_counters():
             if key == "seconds" and value in ("1e18", "1e300", "0.5", "4503599627370496"):
                 continue
             path.write_bytes(good)
-            seal(path, {key: value})
+            change_metadata(path, {key: value})
             p = run("train", "--out", "count", "--resume", status=None, timeout=20)
             check(p.returncode == 1 and "count/checkpoint" in p.stderr, f"{key} = {value}: exit {p.returncode}\n{p.stderr}")
     for change in ({"steps": "40"}, {"epochs": "4"}, {"steps": "1000000000000", "epochs": "3"}, {"steps": str(10 * 10**12), "epochs": str(10**12)}):
         path.write_bytes(good)
-        seal(path, change)
+        change_metadata(path, change)
         refused(1, ["count/checkpoint"], "train", "--out", "count", "--resume", timeout=20)
     path.write_bytes(good)
-    seal(path, {"steps": metadata["steps"]})
+    change_metadata(path, {"steps": metadata["steps"]})
     run("train", "--out", "count", "--resume", *QUIET)
     refused(2, ["at most 1000000000"], "train", "--epochs", 10**12, "--out", "no")
 
