@@ -61,6 +61,14 @@ uint32_t diags_count(const struct diags *d) {
     return d ? d->all.n : 0;
 }
 
+struct diag *diag_at(struct diags *d, uint32_t number) {
+    return d && number < d->all.n ? d->all.at[number] : NULL;
+}
+
+struct span diag_place(const struct diags *d, uint32_t number) {
+    return number < d->all.n ? d->all.at[number]->at : (struct span){0};
+}
+
 static bool in_library(const struct diags *d, struct span at) {
     return at.file && source_path(d->sources, at.file)[0] == '<';
 }
@@ -70,10 +78,11 @@ void diags_inside(struct diags *d, uint32_t from, struct span call, const char *
         struct diag *m = d->all.at[i];
         if (in_library(d, m->at)) {
             diag_note(m, m->at, "in %s", what);
-            m->at = call;
+            m->at = m->subject.file ? m->subject : call;
         } else if (m->severity == SEVERITY_error && m->at.file != call.file) {
             diag_note(m, call, "in %s, called here", what);
         }
+        m->subject = (struct span){0};
     }
 }
 
@@ -107,6 +116,11 @@ struct diag *diag_add(struct diags *d, enum diag_id id, struct span at, const ch
     d->n_errors += is_error;
     VEC_PUSH(d->arena, &d->all, m);
     if (rows[id].help) VEC_PUSH(d->arena, &m->helps, rows[id].help);
+    return m;
+}
+
+struct diag *diag_subject(struct diag *m, struct span at) {
+    if (m) m->subject = at;
     return m;
 }
 

@@ -41,8 +41,10 @@ int diags_errors(const struct diags *d);
 bool diags_full(const struct diags *d);   // the cap of 20 is reached
 bool diags_has(const struct diags *d, enum diag_id id);
 uint32_t diags_count(const struct diags *d);   // all messages so far; d may be NULL
+struct diag *diag_at(struct diags *d, uint32_t number);
+struct span diag_place(const struct diags *d, uint32_t number);
 // The messages from number `from` on arose inside `what`, called at `call`. One whose place is in the library moves to the
-// call and keeps its place as a note; one in the user's own file gets the call as a note.
+// call, or to its subject there, and keeps its place as a note; one in the user's own file gets the call as a note.
 void diags_inside(struct diags *d, uint32_t from, struct span call, const char *what);
 
 // One function for each row: adds the message, returns it so that notes can follow.
@@ -56,6 +58,8 @@ struct diag *diag_add(struct diags *d, enum diag_id id, struct span at, const ch
 // All of these accept NULL and return `m`.
 struct diag *diag_note(struct diag *m, struct span at, const char *fmt, ...) PRINTF_LIKE(3, 4);   // "in layer `dense`", "`W` comes from here"
 struct diag *diag_help(struct diag *m, const char *fmt, ...) PRINTF_LIKE(2, 3);                   // a repair, an action
+
+struct diag *diag_subject(struct diag *m, struct span at);   // the argument of the call around that it is about
 
 enum diag_format { FORMAT_human, FORMAT_json };
 void diags_print(const struct diags *d, FILE *to, enum diag_format format, bool color);   // sorted by file and place

@@ -14,6 +14,7 @@ struct diag {
     enum diag_severity severity;
     const char *code;
     struct span at;
+    struct span subject;   // in the call around `at`, or none
     const char *text;
     VEC(struct diag_note) notes;
     VEC(const char *) helps;

@@ -602,6 +602,9 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     struct frame f = {.scope = scope_new(s, o->scope, true),
                       .lift = caller && !procedure ? caller->lift : 0};
     struct binding_run b = {.f = &f};
+    uint64_t asked = 0;
+    f.params = params;
+    f.given = slot;
     f.what = intern(arena_printf(s->arena, "%s `%s`", ast_kind_words(def->kind), def->text));
     f.owns = owns_parameters(def->kind);
     f.function = def->text;
@@ -631,6 +634,8 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     for (uint32_t i = 0; params && i < params->n_kids; i++) {
         struct value *v = slot[i].value;
         struct span where = v ? slot[i].at : params->kid[i]->at;
+        if (!v && !sema_require_early(s, &f, body, &asked))
+            return value_poison(s);
         if (!v)
             v = sema_expr(s, &f, params->kid[i]->kid[AST_param_value]);
         if (procedure)
@@ -638,7 +643,7 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
         if (!bind_param(s, &b, params->kid[i], v, where))
             return value_poison(s);
     }
-    if (!promise_results(s, &f, results_of(def)))
+    if (!sema_require_early(s, &f, body, &asked) || !promise_results(s, &f, results_of(def)))
         return value_poison(s);
     struct value *last;
     if (body->kind == AST_block)
@@ -664,6 +669,8 @@ bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, cons
     struct given *slot = NEW_ARRAY(s->arena, (params ? params->n_kids : 0) + 1, struct given);
     struct binding_run b = {.f = f};
     f->scope = scope_new(s, o->scope, true);
+    f->params = params;
+    f->given = slot;
     (void)caller;
     if (!match_arguments(s, def, 0, o->n_given, o->given, slot, at, false))
         return false;
@@ -705,10 +712,12 @@ static struct value *run(struct sema *s, struct frame *caller, struct object *o,
                          struct given *slot, struct span at) {
     uint32_t before = diags_count(s->diags);
     struct value *v = run_body(s, caller, o, path, slot, at);
-    if (diags_count(s->diags) > before)
+    if (diags_count(s->diags) > before) {
+        sema_follow_subject(s, before, params_of(o->def->ast), slot);
         diags_inside(
             s->diags, before, at,
             arena_printf(s->arena, "%s `%s`", ast_kind_words(o->def->ast->kind), o->def->name));
+    }
     return v;
 }
 

@@ -238,6 +238,8 @@ struct frame {
     const char *what, *function; // "layer `conv`", `conv`; NULL at the top
     const char *state_key;       // instantiation path for states of functions
     const char *optimizer_path;  // in an optimizer's body: `clip_norm.adam`
+    const struct ast *params;    // of the definition whose body this is, or NULL
+    const struct given *given;   // its arguments, one for each of them
 };
 
 enum mode {
@@ -467,6 +469,9 @@ void sema_output_weight(struct sema *s, struct frame *f, const struct value *wei
 struct value *sema_call(struct sema *s, struct frame *f, const struct ast *n);
 struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee, uint32_t n,
                           struct given *args, struct span at);
+bool sema_require(struct sema *s, struct frame *f, const struct ast *n);
+bool sema_require_early(struct sema *s, struct frame *f, const struct ast *body, uint64_t *asked);
+void sema_follow_subject(struct sema *s, uint32_t from, const struct ast *params, const struct given *given);
 struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block,
                              bool last_is_value);
 struct value *sema_name(struct sema *s, struct frame *f, const struct ast *n);

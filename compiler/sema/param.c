@@ -521,6 +521,24 @@ static expr_id element_number(struct sema *s, struct frame *f, uint32_t rank, co
     return expr_index(s->graph, e);
 }
 
+// What is known when compiling lies where the distribution is defined.
+static bool distribution_fits(struct sema *s, bool normal, const struct value *a, const struct value *b,
+                              struct span at) {
+    if (normal && b->kind == VALUE_number && !(b->number.real >= 0)) {
+        diag_distribution_domain(s->diags, at, "normal(mean, deviation)", "a deviation of at least 0",
+                                 arena_printf(s->arena, "this is %.10g", b->number.real));
+        return false;
+    }
+    if (!normal && a->kind == VALUE_number && b->kind == VALUE_number &&
+        !(a->number.real <= b->number.real)) {
+        diag_distribution_domain(s->diags, at, "uniform(low, high)", "a low that is at most high",
+                                 arena_printf(s->arena, "%.10g is above %.10g", a->number.real,
+                                              b->number.real));
+        return false;
+    }
+    return true;
+}
+
 static struct value *draw_scalar(struct sema *s, struct frame *f, const struct object *o,
                                  uint32_t rank, const extent *shape, const char *const *axis,
                                  struct span at) {
@@ -534,6 +552,8 @@ static struct value *draw_scalar(struct sema *s, struct frame *f, const struct o
                                     normal ? "normal(mean, deviation)" : "uniform(low, high)");
         return value_poison(s);
     }
+    if (!distribution_fits(s, normal, a, b, o->given[normal].at))
+        return value_poison(s);
     struct graph *g = s->graph;
     expr_id keys[4] = {value_expr(s, sema_builtin_input(s, BUILTIN_seed, "seed")), expr_const(g, 0),
                        expr_const(g, s->next_draw++), element_number(s, f, rank, shape)};

@@ -268,40 +268,6 @@ static struct value *unroll(struct sema *s, struct frame *f, const struct ast *n
     return NULL;
 }
 
-// `memory` is 1272; each name once
-static void tell_numbers(struct sema *s, struct frame *f, const struct ast *n, struct diag *d,
-                         struct scope *told) {
-    if (!n)
-        return;
-    struct binding *b = n->kind == AST_name ? scope_find(f->scope, n->text, false) : NULL;
-    if (b && b->value->kind == VALUE_number && !scope_find(told, n->text, false)) {
-        diag_help(d, "`%s` is %s", n->text,
-                  b->value->number.real < 1e15
-                      ? arena_printf(s->arena, "%.10g", b->value->number.real)
-                      : "very large");
-        scope_bind(s, told, n->text, b->value, n->at);
-    }
-    for (uint32_t i = 0; i < n->n_kids; i++)
-        tell_numbers(s, f, n->kid[i], d, told);
-}
-
-// False if the condition does not hold: what follows in the block counts on it.
-static bool require(struct sema *s, struct frame *f, const struct ast *n) {
-    struct value *v = sema_expr(s, f, n->kid[AST_require_condition]);
-    if (value_is_bad(v))
-        return true;
-    s->structural |= v->taint;
-    if (v->kind != VALUE_truth && v->kind != VALUE_number)
-        diag_not_compile_time(s->diags, n->at, "what `require` asks", value_words(s, v));
-    else if (v->number.real == 0)
-        tell_numbers(s, f, n->kid[0],
-                     diag_require_failed(s->diags, n->at, ast_spelling(s->arena, n->kid[0])),
-                     scope_new(s, NULL, true));
-    else
-        return true;
-    return false;
-}
-
 static struct value *values(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *list = n->kid[AST_value_values];
     if (list->n_kids == 1) {
@@ -378,7 +344,7 @@ struct value *sema_statement(struct sema *s, struct frame *f, const struct ast *
     case AST_for:
         return unroll(s, f, n);
     case AST_require:
-        return require(s, f, n) ? NULL : value_poison(s);
+        return sema_require(s, f, n) ? NULL : value_poison(s);
     case AST_scan:
         return sema_not_compiled(s, f, n->at, "`scan`");
     case AST_repeat:
