@@ -8,10 +8,9 @@
 // Krizhevsky 2009, Learning multiple layers of features from tiny images.
 #include "runtime.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, PIXELS = 3 * PLANE, FILE_LIMIT = 1 << 30 };
 
@@ -20,14 +19,16 @@ static int64_t label_bytes(enum cifar_form form) {
 }
 
 static bool count_records(const char *path, int64_t record, int64_t *rows, struct problem *p) {
-    struct stat s;
-    if (stat(path, &s) != 0)
-        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path, strerror(errno));
-    if (s.st_size == 0 || s.st_size % record != 0 || s.st_size > FILE_LIMIT)
+    int64_t size;
+    int fd = nf_input(path, &size, p);
+    if (fd < 0)
+        return false;
+    close(fd);
+    if (size == 0 || size % record != 0 || size > FILE_LIMIT)
         return problem_set(p, EXIT_content,
                            "`%s` has %lld bytes, which are no whole records of %lld bytes", path,
-                           (long long)s.st_size, (long long)record);
-    *rows = s.st_size / record;
+                           (long long)size, (long long)record);
+    *rows = size / record;
     return true;
 }
 
@@ -35,12 +36,12 @@ static bool count_records(const char *path, int64_t record, int64_t *rows, struc
 static bool count_lines(const char *path, int64_t *rows, struct problem *p) {
     static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', 13, 10, 26, 10};
     unsigned char head[24];
-    FILE *f = fopen(path, "rbe");
-    if (!f)
-        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path, strerror(errno));
-    bool good = fread(head, 1, sizeof head, f) == sizeof head &&
+    int fd = nf_input(path, NULL, p);
+    if (fd < 0)
+        return false;
+    bool good = pread(fd, head, sizeof head, 0) == sizeof head &&
                 memcmp(head, signature, sizeof signature) == 0;
-    fclose(f);
+    close(fd);
     if (!good)
         return problem_set(p, EXIT_content, "`%s` is no PNG picture", path);
     int64_t width = (int64_t)head[16] << 24 | head[17] << 16 | head[18] << 8 | head[19];

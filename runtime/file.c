@@ -322,27 +322,70 @@ static bool read_all(int fd, char *data, int64_t size, const char *path, struct 
     return true;
 }
 
-bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p) {
-    int fd = RETRY(open(path, O_RDONLY | O_CLOEXEC));
+// What stands at a path where a file is needed: NULL, a regular file.
+static const char *kind_of(mode_t mode) {
+    return S_ISREG(mode)    ? NULL
+           : S_ISDIR(mode)  ? "a folder"
+           : S_ISFIFO(mode) ? "a named pipe (FIFO)"
+           : S_ISSOCK(mode) ? "a socket"
+                            : "a device";
+}
+
+static bool refuse_kind(struct problem *p, const char *path, const char *kind) {
+    problem_set(p, EXIT_environment, "cannot read `%s`: it is %s, a regular file is needed", path, kind);
+    problem_help(p, "copy what it gives into a file, and give that");
+    return false;
+}
+
+// Looked at before it is opened, for opening a device may do things; and after, for it may be another
+// one by then. O_NONBLOCK: the opening of a pipe waits for no writer.
+int nf_input(const char *path, int64_t *size, struct problem *p) {
     struct stat s;
+    const char *kind;
+    if (RETRY(stat(path, &s)) != 0)
+        return refuse(p, "read", path), -1;
+    if ((kind = kind_of(s.st_mode)))
+        return refuse_kind(p, path, kind), -1;
+    int fd = RETRY(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    if (fd < 0)
+        return refuse(p, "read", path), -1;
+    if (fstat(fd, &s) == 0 && !(kind = kind_of(s.st_mode))) {
+        if (size)
+            *size = s.st_size;
+        return fd;
+    }
+    if (kind)
+        refuse_kind(p, path, kind);
+    else
+        refuse(p, "read", path);
+    close(fd);
+    return -1;
+}
+
+bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p) {
+    int fd = nf_input(path, n, p);
     *data = NULL;
     if (fd < 0)
-        return refuse(p, "read", path);
-    bool good = fstat(fd, &s) == 0 || refuse(p, "read", path);
-    if (good && !S_ISREG(s.st_mode))
-        good = problem_set(p, EXIT_environment, "cannot read `%s`: it is not a regular file", path);
-    if (good && s.st_size > limit)
-        good = problem_set(p, EXIT_content, "`%s` has %lld bytes; at most %lld are read", path,
-                           (long long)s.st_size, (long long)limit);
-    if (good && !(*data = memory_try(s.st_size + 1, 1)))
-        good = problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`",
-                           (long long)s.st_size, path);
-    good = good && read_all(fd, *data, s.st_size, path, p);
+        return false;
+    bool good = *n <= limit || problem_set(p, EXIT_content, "`%s` has %lld bytes; at most %lld are read", path,
+                                           (long long)*n, (long long)limit);
+    if (good && !(*data = memory_try(*n + 1, 1)))
+        good = problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`", (long long)*n, path);
+    good = good && read_all(fd, *data, *n, path, p);
     close(fd);
     if (!good) {
         free(*data);
         *data = NULL;
     }
-    *n = s.st_size;
     return good;
+}
+
+gzFile nf_unpack(const char *path, struct problem *p) {
+    int fd = nf_input(path, NULL, p);
+    gzFile f = fd < 0 ? NULL : gzdopen(fd, "rb");
+    if (fd >= 0 && !f) {
+        close(fd);
+        problem_set(p, EXIT_environment, "out of memory for reading `%s`", path);
+    }
+    return f;
 }

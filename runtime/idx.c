@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum { PIECE = 1 << 24, FIRST = 1 << 16 };
 
@@ -85,14 +84,13 @@ static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct
 }
 
 bool idx_read(const char *path, struct array *a, struct problem *p) {
-    gzFile f = gzopen(path, "rbe");
+    gzFile f = nf_unpack(path, p);
     char kind = 0, past;
     int bytes = 0;
     int64_t rank = 0, shape[MAX_RANK], n = 1;
     *a = (struct array){0};
     if (!f)
-        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path,
-                           strerror(errno ? errno : ENOMEM));
+        return false;
     gzbuffer(f, 1 << 18);
     unsigned char *data = NULL;
     bool good = read_header(f, path, &kind, &bytes, &rank, shape, p);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <setjmp.h>
 #include <jansson.h>
+#include <zlib.h>
 
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define NORETURN __attribute__((noreturn))
@@ -95,6 +96,9 @@ bool nf_save(const char *path, const void *data, size_t n, struct problem *p);
 bool nf_append(const char *path, int64_t at, const void *data, size_t n, struct problem *p);
 // The data ends with a NUL that n does not count.
 bool nf_load(const char *path, int64_t limit, char **data, int64_t *n, struct problem *p);
+// Every input file is opened here: a regular file, or -1; nothing waits for a pipe or a terminal. `size` may be NULL.
+int nf_input(const char *path, int64_t *size, struct problem *p);
+gzFile nf_unpack(const char *path, struct problem *p); // plain or gzip; NULL: p says why
 
 // ---- array.c: a tensor from a file or for one
 struct array {

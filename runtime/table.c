@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum { LIMIT = 1 << 30 };
 
@@ -309,13 +308,12 @@ static bool read_text(gzFile f, char **text, int64_t *n, const char *path, struc
 }
 
 bool table_read(const char *path, struct table *t, struct problem *p) {
-    gzFile f = gzopen(path, "rbe");
+    gzFile f = nf_unpack(path, p);
     char *text = NULL;
     int64_t n = 0;
     *t = (struct table){0};
     if (!f)
-        return problem_set(p, EXIT_environment, "cannot read `%s`: %s", path,
-                           strerror(errno ? errno : ENOMEM));
+        return false;
     bool good = read_text(f, &text, &n, path, p);
     if (gzclose(f) == Z_BUF_ERROR && good)
         good = problem_set(p, EXIT_content, "`%s` ends in the middle of its compressed data", path);

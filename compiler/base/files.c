@@ -29,14 +29,28 @@ static bool read_all(struct arena *a, int fd, size_t limit, struct text *t, cons
     }
 }
 
-bool file_read(struct arena *a, const char *path, size_t limit, char **data, size_t *n, const char **error) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return refuse(a, error, errno);
+// A regular file, or -1. O_NONBLOCK: the opening of a named pipe waits for no writer.
+static int open_input(struct arena *a, const char *path, const char **error) {
     struct stat st;
-    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-        close(fd);
-        return refuse(a, error, EISDIR);
+    int code = stat(path, &st) == 0 ? 0 : errno, fd = -1;
+    if (code == 0 && S_ISREG(st.st_mode)) {   // a device is not even opened
+        do fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        while (fd < 0 && errno == EINTR);
+        code = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
     }
+    if (code == 0 && S_ISREG(st.st_mode)) return fd;
+    if (fd >= 0) close(fd);
+    if (code != 0) refuse(a, error, code);
+    else if (S_ISDIR(st.st_mode)) refuse(a, error, EISDIR);
+    else
+        *error = arena_printf(a, "it is %s, a regular file is needed",
+                              S_ISFIFO(st.st_mode) ? "a named pipe (FIFO)" : S_ISSOCK(st.st_mode) ? "a socket" : "a device");
+    return -1;
+}
+
+bool file_read(struct arena *a, const char *path, size_t limit, char **data, size_t *n, const char **error) {
+    int fd = open_input(a, path, error);
+    if (fd < 0) return false;
     struct text t;
     text_init(&t, a);
     text_add_n(&t, "", 0);
