@@ -163,5 +163,13 @@ void nr_objective(void *context, const void *theta, void *value);
 void nr_objective_gradient(void *context, const void *theta, void *gradient);
 // NULL, or what a timed graph calls after each of its steps, with the step's number; it is read when the entry starts.
 extern void (*nr_stepped)(int64_t step);
+// Of code built with `--sanitize` (sanitize.c): whether lanes, a box of elements, rows at places lie in a buffer of `size`
+// elements, and bytes in the memory of a slot; `what` says which. The last fills memory that nobody has written yet.
+void nr_check_lanes(const char *what, int64_t size, int64_t at, int64_t stride, int64_t lanes, int64_t mask, const int64_t *offsets);
+void nr_check_box(const char *what, int64_t size, int64_t at, int64_t n1, int64_t step1, int64_t n2, int64_t step2,
+                  int64_t n3, int64_t step3, int64_t n4, int64_t step4);
+void nr_check_places(const char *what, int64_t size, int64_t at, const int64_t *places, int64_t n, int64_t width);
+void nr_check_memory(const char *what, void *memory, int64_t bytes);
+void nr_poison(void *memory, int64_t bytes);
 // Numeric failure found by generated code (an empty mean, an index out of range): `what` and `line` ("lenet.net:17"); does not return.
 void nr_fail(void *context, const char *what, const char *line);

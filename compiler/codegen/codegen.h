@@ -18,6 +18,7 @@ struct codegen_target {
 
 struct codegen_options {
     int level;                     // -O0 .. -O3
+    bool sanitize;                 // code that looks before it touches memory (sanitize.c)
     bool is_large;                 // a program whose code takes seconds to make: fewer passes
     const char *producer;          // "netc 0.1.0", for the debug information; NULL: none is made
     const char *directory;         // relative paths of sources are relative to it
@@ -87,6 +88,7 @@ struct loaded_job {
     const struct codegen_target *target;
     int level;
     const char *runtime; // path of libnetrt.a; NULL: nothing of it is called
+    bool sanitize;
 };
 void *codegen_load(const struct loaded_job *j, const char **error); // NULL: why not
 loaded_entry *codegen_find(struct arena *a, void *handle, const char *entry);

@@ -1,7 +1,7 @@
 // Entries: one function `void net.NAME(void *const *slot, int64_t n)` for each graph, a list of
 // calls of kernels and of the runtime. Buffers lie in slots or in the arena; their addresses are
 // worked out once, at the top.
-#include "internal.h"
+#include "sanitize.h"
 
 #include <string.h>
 
@@ -59,15 +59,39 @@ static LLVMValueRef argument(struct entry_frame *f, const struct loop_argument *
     case ARGUMENT_buffer:
         break;
     }
-    if (!f->buffers[a->buffer])
-        f->buffers[a->buffer] = find_buffer(f, a->buffer);
     LLVMTypeRef element = emit_memory_type(c, f->entry->buffers.at[a->buffer].dtype);
     return advance(c, element, f->buffers[a->buffer], linear(f, a->constant, a->per_sample));
+}
+
+// Of all buffers that a step is the first to use, before it.
+static void find_buffers(struct entry_frame *f, const struct loop_step *s) {
+    struct codegen *c = f->c;
+    for (uint32_t i = 0; i < s->n_args; i++) {
+        uint32_t number = s->args[i].buffer;
+        if (s->args[i].kind != ARGUMENT_buffer || f->buffers[number])
+            continue;
+        const struct loop_buffer *b = &f->entry->buffers.at[number];
+        LLVMValueRef memory = f->buffers[number] = find_buffer(f, number);
+        if (c->options.sanitize)
+            sanitize_buffer(c, b, memory,
+                            linear(f, b->count * dtype_size(b->dtype), b->per_sample * dtype_size(b->dtype)),
+                            f->entry->name, sanitize_is_fresh(f->entry, s, number));
+    }
+}
+// How many elements of each buffer a kernel gets.
+static LLVMValueRef sizes(struct entry_frame *f, const struct loop_step *s) {
+    LLVMValueRef *n = NEW_ARRAY(f->c->arena, s->n_args, LLVMValueRef);
+    for (uint32_t i = 0; i < s->n_args; i++) {
+        const struct loop_buffer *b = &f->entry->buffers.at[s->args[i].buffer];
+        n[i] = linear(f, b->count - s->args[i].constant, b->per_sample - s->args[i].per_sample);
+    }
+    return sanitize_sizes(f->c, f->function, s->n_args, n);
 }
 
 static void emit_step(struct entry_frame *f, const struct loop_step *s, const struct emitted_kernel *kernels) {
     struct codegen *c = f->c;
     uint32_t n = s->n_args;
+    find_buffers(f, s);
     LLVMValueRef *args = NEW_ARRAY(c->arena, n + 2, LLVMValueRef);
     LLVMTypeRef *types = NEW_ARRAY(c->arena, n + 1, LLVMTypeRef);
     for (uint32_t i = 0; i < n; i++) {
@@ -80,6 +104,8 @@ static void emit_step(struct entry_frame *f, const struct loop_step *s, const st
         args[n++] = f->n;
         if (k->numbers)
             args[n++] = k->numbers;
+        else if (c->options.sanitize)
+            args[n++] = sizes(f, s);
         callee = k->function;
     } else {
         callee = emit_runtime_function(c, s->function, n, types);

@@ -9,7 +9,7 @@
 //
 // Where kernels share code (loop/alike.c), it has one more parameter: a constant array of the integers
 // that differ.
-#include "frame.h"
+#include "sanitize.h"
 
 #include <string.h>
 
@@ -148,6 +148,8 @@ static void emit_block(struct frame *f, const struct loop_block *b) {
     for (uint32_t i = 0; i < b->stmts.n; i++) {
         const struct loop_stmt *s = b->stmts.at[i];
         debug_place(f->c, f->kernel->origins, s->origin);
+        if (loop_table[s->kind].class == LOOP_BLOCK)
+            sanitize_block(f, s);
         if (s->kind == LOOP_store) {
             emit_store(f, s);
         } else if (s->kind == LOOP_touch) {
@@ -276,9 +278,14 @@ static void make_locals(struct frame *f) {
         LLVMValueRef memory = is_large ? scratch_at(c, at) : LLVMBuildAlloca(B, type, l->name);
         if (!is_large)
             LLVMSetAlignment(memory, 64);
+        sanitize_local(c, memory, l->count * dtype_size(l->dtype));
         f->buffers[f->kernel->params.n + i] = memory;
         at += (l->count * dtype_size(l->dtype) + 63) / 64 * 64;
     }
+}
+// The last parameter: the integers that differ, or the sizes of the buffers (sanitized code is never shared).
+static bool has_table(const struct codegen *c, const struct loop_kernel *k) {
+    return k->sharing || c->options.sanitize;
 }
 // Buffers, n, what differs, begin and end of a part.
 static LLVMTypeRef *kernel_params(struct codegen *c,
@@ -288,14 +295,14 @@ static LLVMTypeRef *kernel_params(struct codegen *c,
     for (uint32_t i = 0; i < n; i++)
         params[i] = c->pointer;
     params[n++] = c->i64;
-    if (k->sharing)
+    if (has_table(c, k))
         params[n++] = c->pointer;
     params[n] = params[n + 1] = c->i64;
     return params;
 }
 // Without those of a part: buffers, n, what differs.
-static uint32_t count_params(const struct loop_kernel *k) {
-    return k->params.n + (k->sharing ? 2 : 1);
+static uint32_t count_params(const struct codegen *c, const struct loop_kernel *k) {
+    return k->params.n + (has_table(c, k) ? 2 : 1);
 }
 
 // What a debugger and a profile call it: `kernel.LeNet.conv_1.convolution_5`, the layer where it
@@ -310,7 +317,7 @@ static const char *kernel_symbol(struct codegen *c, const struct loop_kernel *k,
 static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k,
                               const struct loop_stmt *s) {
     const char *name = kernel_symbol(c, k, ".part");
-    uint32_t n = count_params(k);
+    uint32_t n = count_params(c, k);
     LLVMValueRef function = emit_function(c, name, n + 2, kernel_params(c, k), true);
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
     struct frame f = open_frame(c, k, function);
@@ -326,9 +333,9 @@ static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k,
 // parameters: N buffers, n, what differs.
 static LLVMValueRef emit_chunk(struct codegen *c, const struct loop_kernel *k) {
     LLVMTypeRef params[] = {c->pointer, c->i64, c->i64}, *types = kernel_params(c, k);
-    uint32_t n = count_params(k);
+    uint32_t n = count_params(c, k);
     const char *name =
-        arena_printf(c->arena, "chunk.%u%s", k->params.n, k->sharing ? ".shared" : "");
+        arena_printf(c->arena, "chunk.%u%s", k->params.n, has_table(c, k) ? ".shared" : "");
     LLVMValueRef function = LLVMGetNamedFunction(c->module, name);
     if (function)
         return function;
@@ -365,7 +372,7 @@ static void emit_parallel(struct frame *f, const struct loop_stmt *s) {
     LLVMPositionBuilderAtEnd(B, here);
     debug_resume(c, f->function, k->origins, k->origin);
     LLVMSetCurrentDebugLocation2(B, place);
-    uint32_t n = count_params(k);
+    uint32_t n = count_params(c, k);
     LLVMTypeRef array = LLVMArrayType2(c->pointer, n + 1);
     LLVMValueRef context = LLVMBuildAlloca(B, array, "context");
     for (uint32_t i = 0; i <= n; i++) {
@@ -403,8 +410,8 @@ static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k, 
     const char *name = kernel_symbol(c, k, "");
     LLVMTypeRef *params = kernel_params(c, k);
     if (!is_here)
-        return emit_declaration(c, name, count_params(k), params, true);
-    LLVMValueRef function = emit_function(c, name, count_params(k), params, true);
+        return emit_declaration(c, name, count_params(c, k), params, true);
+    LLVMValueRef function = emit_function(c, name, count_params(c, k), params, true);
     debug_enter(c, function, k->name, k->origins, k->origin);
     struct frame f = open_frame(c, k, function);
     if (!has_parallel(k))

@@ -17,7 +17,7 @@ static const char *write_object(struct codegen *c, const struct loaded_job *j, c
 }
 
 void *codegen_load(const struct loaded_job *j, const char **error) {
-    struct codegen_options options = {.level = j->level};
+    struct codegen_options options = {.level = j->level, .sanitize = j->sanitize};
     struct codegen *c = codegen_create(j->arena, "loaded", j->target, &options, error);
     if (!c)
         return NULL;

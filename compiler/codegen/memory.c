@@ -4,7 +4,7 @@
 // vectors whose lanes in between are masked: a gather or scatter costs several times as much. The
 // memory between two lanes that are accessed belongs to the same buffer, so reading it is harmless;
 // it is never written.
-#include "frame.h"
+#include "sanitize.h"
 
 #define B c->builder
 
@@ -39,14 +39,15 @@ static struct access open_access(struct frame *f, const struct loop_stmt *s) {
     x.vector = frame_lanes_of(x.element, x.lanes);
     x.mask = s->mask ? frame_value(f, s->mask, x.lanes) : NULL;
     x.at = frame_affine(f, &s->at);
-    if (!s->offset)
-        return x;
-    LLVMValueRef offset = f->values[s->offset];
-    offset = LLVMBuildIntCast2(B, offset, value_like(LLVMTypeOf(offset), c->i64), true, "");
-    if (value_lanes(LLVMTypeOf(offset)))
-        x.offset = offset;
-    else
-        x.at = LLVMBuildNSWAdd(B, x.at, offset, "");
+    if (s->offset) {
+        LLVMValueRef offset = f->values[s->offset];
+        offset = LLVMBuildIntCast2(B, offset, value_like(LLVMTypeOf(offset), c->i64), true, "");
+        if (value_lanes(LLVMTypeOf(offset)))
+            x.offset = offset;
+        else
+            x.at = LLVMBuildNSWAdd(B, x.at, offset, "");
+    }
+    sanitize_access(f, s, &(struct sanitized_access){x.at, x.offset, x.mask});
     return x;
 }
 static LLVMValueRef address(const struct access *x, LLVMValueRef at) {

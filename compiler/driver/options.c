@@ -263,6 +263,22 @@ static int check_use(struct reader *r) {
     return -1;
 }
 
+// NETC_FLAGS: flags for every command that takes them, `--verify --sanitize`; of no use to the others.
+static int read_environment(struct reader *r) {
+    const char *flags = getenv("NETC_FLAGS");
+    char *rest = arena_strdup(r->arena, flags ? flags : "");
+    for (char *word; (word = strtok_r(rest, " ", &rest));) {
+        int i = 0;
+        while (i < N_OPTIONS && (options[i].kind != FLAG || strncmp(word, "--", 2) != 0 || strcmp(options[i].name, word + 2) != 0))
+            i++;
+        if (i == N_OPTIONS)
+            return refuse("", "the environment's `NETC_FLAGS` takes flags such as `--verify --sanitize`, not `%s`", word);
+        if (options[i].commands & 1 << r->o->command)
+            *(bool *)((char *)r->o + options[i].field) = true;
+    }
+    return -1;
+}
+
 static void settle(struct netc_options *o) {
     const char *no_color = getenv("NO_COLOR");
     bool plain = no_color && *no_color;
@@ -280,6 +296,8 @@ int options_parse(struct arena *a, int argc, char **argv, struct netc_options *o
     o->defines = r.defines.at;
     o->n_defines = (int)r.defines.n;
     status = check_use(&r);
+    if (status < 0)
+        status = read_environment(&r);
     settle(o);
     return status;
 }

@@ -196,6 +196,7 @@ static const char *working_folder(struct arena *a) {
 
 static struct codegen_options code_options(struct session *s) {
     return (struct codegen_options){.level = s->o->optimize,
+                                    .sanitize = s->o->sanitize,
                                     .producer = netc_version(),
                                     .directory = working_folder(s->model),
                                     .sources = s->sources};
@@ -204,7 +205,7 @@ static struct codegen_options code_options(struct session *s) {
 static int generate(struct session *s, enum codegen_output kind, const char *path) {
     const char *error = NULL;
     struct codegen_options co = code_options(s);
-    if (s->o->optimize > 0)
+    if (s->o->optimize > 0 && !s->o->sanitize)
         loop_share(s->loops, LOOP_MANY_STATEMENTS);
     struct codegen *c = codegen_create(s->model, s->program->name, &s->target, &co, &error);
     if (!c)
@@ -224,7 +225,7 @@ static int link_to(struct session *s, const char *output) {
                            "run it from where it was built",
                            NULL);
     struct codegen_options co = code_options(s);
-    if (s->o->optimize > 0)
+    if (s->o->optimize > 0 && !s->o->sanitize)
         loop_share(s->loops, LOOP_MANY_STATEMENTS);
     struct codegen_job job = {s->program->name, &s->target, &co, s->loops, s->program};
     uint32_t n = codegen_write_objects(s->model, &job, objects, &error);

@@ -36,7 +36,7 @@ struct netc_options {
     const char *error_format, *color;    // as written; what follows is made of them
     const char *profile;        // NULL, or a file
     bool kernels, json;         // inspect
-    bool verify, write, list_passes, help, version;
+    bool verify, sanitize, write, list_passes, help, version;
     enum diag_format format;
     bool color_on;
 };

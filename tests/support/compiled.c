@@ -29,17 +29,20 @@ bool compiled_can_run(const struct codegen_target *t) {
     return can;
 }
 
-struct compiled compiled_open_program(struct arena *a, const struct program *p,
-                                      const struct loop_module *m, const struct codegen_target *t,
-                                      int level, const char *runtime) {
-    const char *error, *wrong = loop_verify(a, m);
+struct compiled compiled_open_job(const struct loaded_job *j) {
+    const char *error, *wrong = loop_verify(j->arena, j->loops);
     if (wrong)
         give_up("loop_verify", wrong);
-    struct loaded_job job = {a, m, p, t, level, runtime};
-    struct compiled made = {codegen_load(&job, &error)};
+    struct compiled made = {codegen_load(j, &error)};
     if (!made.handle)
         give_up("codegen_load", error);
     return made;
+}
+
+struct compiled compiled_open_program(struct arena *a, const struct program *p,
+                                      const struct loop_module *m, const struct codegen_target *t,
+                                      int level, const char *runtime) {
+    return compiled_open_job(&(struct loaded_job){a, m, p, t, level, runtime, false});
 }
 
 struct compiled compiled_open(struct arena *a, const struct loop_module *m,

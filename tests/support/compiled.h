@@ -14,6 +14,7 @@ struct compiled compiled_open(struct arena *a, const struct loop_module *m,
 struct compiled compiled_open_program(struct arena *a, const struct program *p,
                                       const struct loop_module *m, const struct codegen_target *t,
                                       int level, const char *runtime);
+struct compiled compiled_open_job(const struct loaded_job *j);
 loaded_entry *compiled_find(struct compiled c, const char *entry);
 void compiled_close(struct compiled c);
 struct codegen_target compiled_target(struct arena *a, int level); // of the machine at hand

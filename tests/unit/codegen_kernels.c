@@ -4,6 +4,7 @@
 #include "../../compiler/loop/build.h"
 #include "../support/compiled.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,32 @@ static void run_kernel(struct arena *a, struct build *b, void *const *slots, int
     compiled_add_entry(a, &m, "entry", 0);
     struct compiled code = compiled_open(a, &m, &target, level, compiled_runtime());
     compiled_find(code, "entry")(slots, n);
+    compiled_close(code);
+}
+
+// out[i] = a local that nothing is written to: sanitized code does not let it pass for a number
+static void test_what_nobody_wrote(void **state) {
+    struct arena *a = *state;
+    struct build b;
+    enum { N = 9 };
+    build_start(&b, a, "unwritten", 0);
+    uint32_t out = build_param(&b, "out", DTYPE_f32, ACCESS_out, false);
+    struct loop_local local_array = {"local", DTYPE_f32, N};
+    VEC_PUSH(a, &b.kernel->locals, local_array);
+    uint32_t local = b.kernel->params.n;
+    struct loop_stmt *loop = build_for(&b, build_bound(&b, affine_constant(0)), build_bound(&b, affine_n(a)), 1, 0, NULL);
+    struct loop_affine at = affine_value(a, loop->variable);
+    build_store(&b, row(out, at), build_load(&b, 1, row(local, at)));
+    build_close(&b, 0, NULL);
+    struct codegen_target target = compiled_target(a, 2);
+    struct loop_module m = {.arena = a};
+    VEC_PUSH(a, &m.kernels, b.kernel);
+    compiled_add_entry(a, &m, "entry", 0);
+    struct compiled code = compiled_open_job(&(struct loaded_job){a, &m, NULL, &target, 2, compiled_runtime(), true});
+    float got[N] = {0};
+    compiled_find(code, "entry")((void *[]){got, NULL, NULL}, N);
+    for (int i = 0; i < N; i++)
+        assert_true(isnan(got[i]));
     compiled_close(code);
 }
 
@@ -417,6 +444,7 @@ static void test_failures_are_explained(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_nobody_wrote, make, drop),
         cmocka_unit_test_setup_teardown(test_parallel_with_a_masked_rest, make, drop),
         cmocka_unit_test_setup_teardown(test_carried_values_and_folds, make, drop),
         cmocka_unit_test_setup_teardown(test_gather_scatter_and_integers, make, drop),
