@@ -103,8 +103,26 @@ static int64_t segment_position(int64_t segment, int64_t offset) {
     return -1;
 }
 
+// Does a rule see parameters that it does not move: by name, or through J and its gradient? It has to
+// see them as they were at the step's beginning, whatever rule ran before it.
+static bool rules_look_around(void) {
+    bool look = false;
+    for (int64_t g = 0; g < P.n_graphs; g++) {
+        const struct nr_graph *u = &P.graphs[g];
+        int64_t others = 0;
+        for (int64_t i = 0; i < P.n_graphs; i++)
+            others += i != g && P.graphs[i].kind == NR_update && P.graphs[i].stage == u->stage;
+        if (u->kind == NR_objective)
+            look |= others > 1; // update graphs of its stage
+        for (int64_t i = 0; i < u->n_inputs && u->kind == NR_update; i++)
+            look |= u->slots[i].role == NR_param;
+    }
+    return look;
+}
+
 static void find_segments(struct model *m) {
     int64_t most = 0;
+    m->segments_overlap = rules_look_around();
     m->segment_of = memory_get(P.n_params, sizeof(int64_t));
     for (int64_t i = 0; i < P.n_segments; i++) {
         for (int64_t j = 0; j < i; j++)
@@ -535,23 +553,17 @@ void model_add_totals(struct model *m) {
         }
 }
 
-// What a graph made beside the old values becomes what is: states, parameters where segments overlap,
-// memories. Other parameters and the optimizer's states were written in their place.
+// What a graph made beside the old values becomes what is: states, memories. The optimizer's states
+// were written in their place; so were parameters, but where they wait for the step's end (move_all).
 static void accept(struct model *m, const struct nr_graph *g) {
-    int64_t real = dtype_bytes(P.real);
     for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[i];
         if (s->role == NR_state) {
             int64_t at = state_place(s->ref);
             memcpy(m->state + at, m->state_next + at,
                    (size_t)(slot_count(s, 1) * dtype_bytes(s->dtype)));
-        } else if (s->role == NR_theta && m->segments_overlap) {
-            const struct nr_range *r = one_range(&P.segments[s->ref]);
-            if (r)
-                memcpy(m->params + r->offset * real, m->params_next + r->offset * real,
-                       (size_t)(r->count * real));
-            else
-                move_segment(s->ref, m->params, m->together[2], false);
+        } else if (s->role == NR_theta && m->segments_overlap && !one_range(&P.segments[s->ref])) {
+            move_segment(s->ref, m->params_next, m->together[2], false);
         } else if (s->role == NR_memory) {
             m->memories[s->ref] = m->memories_next[s->ref];
         }
@@ -625,7 +637,27 @@ static void remember_theta(struct model *m, const struct nr_graph *g) {
             m->theta_segment = g->slots[i].ref;
 }
 
+// All parts move at once, when every rule has seen the parameters as they were.
+static void move_all(struct model *m) {
+    int64_t real = dtype_bytes(P.real);
+    for (int64_t k = 0; k < P.n_graphs && m->segments_overlap; k++) {
+        const struct nr_graph *g = &P.graphs[k];
+        for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
+            const struct nr_slot *s = &g->slots[i];
+            if (g->kind != NR_update || !model_runs(g) || s->role != NR_theta)
+                continue;
+            for (int64_t r = 0; r < P.segments[s->ref].n_ranges; r++) {
+                const struct nr_range *at = &P.segments[s->ref].ranges[r];
+                memcpy(m->params + at->offset * real, m->params_next + at->offset * real,
+                       (size_t)(at->count * real));
+            }
+        }
+    }
+}
+
+// The states that the gradient graph made wait, too: J at theta is the loss of this step.
 void model_step(struct model *m, int64_t n) {
+    const struct nr_graph *gradient = NULL;
     m->batch_n = n;
     for (int64_t i = 0; i < P.n_graphs; i++) {
         const struct nr_graph *g = &P.graphs[i];
@@ -636,7 +668,7 @@ void model_step(struct model *m, int64_t n) {
             m->gradient_norm = model_norm(m);
             if (!m->unchecked && (!isfinite(m->loss) || !isfinite(m->gradient_norm)))
                 model_diagnose(m, n);
-            accept(m, g);
+            gradient = g;
         } else if (g->kind == NR_update) {
             double loss = m->loss;
             remember_theta(m, g);
@@ -645,6 +677,9 @@ void model_step(struct model *m, int64_t n) {
             accept(m, g);
         }
     }
+    move_all(m);
+    if (gradient)
+        accept(m, gradient);
 }
 
 bool model_rules(struct model *m) {
@@ -738,14 +773,22 @@ static void run_inner(struct model *m, int64_t kind, const void *theta) {
     const struct nr_graph *g = model_graph(kind);
     if (!g)
         die(EXIT_bug, "the program asks for its objective and has no graph for it");
-    int64_t which = P.stages[model_stage_now()].loss;
-    double loss = m->loss, first = m->batch_measures[which];
+    if (!m->inner_state) { // in the first step, as the inner run's arena
+        m->inner_state = memory_get(flat_count(P.n_states, P.states), 8);
+        m->inner_measures = memory_get(P.n_measures + 1, sizeof(double));
+    }
+    // what the step's own run made is not touched: its loss, measurements, states
+    double loss = m->loss, *measures = m->batch_measures;
+    char *state_next = m->state_next;
+    m->state_next = m->inner_state;
+    m->batch_measures = m->inner_measures;
     m->theta = moved_params(m, (char *)(uintptr_t)theta);
     run_at(m, g, m->batch_n, 1);
     m->theta = NULL;
+    m->state_next = state_next;
+    m->batch_measures = measures;
     m->inner_loss = m->loss;
     m->loss = loss;
-    m->batch_measures[which] = first;
 }
 
 void nr_objective(void *context, const void *theta, void *value) {

@@ -281,8 +281,8 @@ struct model {
     uint64_t seed;
     struct builtins now;
     int64_t capacity; // samples that the batch buffers hold
-    // An update writes parameters and optimizer states in their place; overlapping segments go to
-    // `params_next` (else NULL) and are copied back.
+    // An update writes parameters and optimizer states in their place; where segments overlap, or a
+    // rule sees parameters of other parts, parameters go to `params_next` (else NULL) until all have run.
     char *params, *params_next, *gradient,
         *theta;  // all parameters as nr_objective has them, else NULL
     char *moved; // what theta is where a rule moves some of them
@@ -306,6 +306,8 @@ struct model {
     int64_t n_values;
     double loss, inner_loss;
     char *inner_gradient;  // of nr_objective_gradient
+    char *inner_state;     // states and measurements that the runs inside a rule make: for nobody
+    double *inner_measures;
     int64_t batch_n;       // samples of the step that is running
     bool unchecked;        // a loss that is not finite is no failure (bench)
     struct profile *profile; // bench --profile; NULL: nothing is timed
