@@ -419,7 +419,10 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
 }
 
 void model_forget_gradient(struct model *m) {
-    memset(m->gradient, 0, (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real)));
+    size_t bytes = (size_t)(flat_count(P.n_params, P.params) * dtype_bytes(P.real));
+    memset(m->gradient, 0, bytes);
+    if (m->inner_gradient)
+        memset(m->inner_gradient, 0, bytes);
 }
 
 // How many values the mean `ref` of the graph that ran last, on n samples, is of.

@@ -243,12 +243,43 @@ static bool part_has(struct sema *s, const struct ast *part, struct frame *f, ui
     return false;
 }
 
+static size_t component(const char *path) { return strcspn(path, "."); }
+
+// The length of the name of what a parameter belongs to: `LeNet`, `Member[3]`; of the train block's own
+// layers `t.dense_1`, `t.first.dense_1`.
+static size_t object_length(const struct sema *s, const char *path) {
+    size_t n = component(path);
+    const char *block = s->train_block->text;
+    if (strlen(block) != n || strncmp(block, path, n) != 0)
+        return n;
+    for (uint32_t i = 0; i < s->program->stages.n; i++) {
+        const char *stage = s->program->stages.at[i].name, *next = path + n + 1;
+        if (stage && strlen(stage) == component(next) && strncmp(stage, next, component(next)) == 0) {
+            n += 1 + component(next);
+            break;
+        }
+    }
+    return n + 1 + component(path + n + 1);
+}
+
+// A network or layer of the block that the objective reaches is moved as a whole, whatever its parameters'
+// gradients are: what is multiplied by 0 decays like the rest.
+static bool object_reached(const struct sema *s, uint32_t param) {
+    const struct program *p = s->program;
+    size_t n = object_length(s, p->params.at[param].name);
+    for (uint32_t i = 0; i < p->params.n; i++)
+        if (s->reached[i] && object_length(s, p->params.at[i].name) == n &&
+            strncmp(p->params.at[i].name, p->params.at[param].name, n) == 0)
+            return true;
+    return false;
+}
+
 static void check_parts(struct sema *s, const struct ast *parts, struct frame *f,
                         const int *owner) {
     for (uint32_t p = 0; p < parts->n_kids; p++) {
         bool any = false;
         for (uint32_t i = 0; i < s->program->params.n; i++) {
-            any |= owner[i] == (int)p;
+            any |= owner[i] == (int)p && s->reached[i];
             if (owner[i] >= 0 && owner[i] < (int)p && part_has(s, parts->kid[p], f, i)) {
                 diag_parts_overlap(s->diags, parts->kid[p]->at, s->program->params.at[i].name);
                 return;
@@ -320,8 +351,9 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
     int *owner = NEW_ARRAY(s->arena, p->params.n + 1, int);
     for (uint32_t i = 0; i < p->params.n; i++) {
         owner[i] = -1;
-        for (uint32_t k = 0; k < parts->n_kids && owner[i] < 0 && s->reached[i]; k++)
-            if (part_has(s, parts->kid[k], f, i))
+        for (uint32_t k = 0; k < parts->n_kids && owner[i] < 0; k++)
+            if (part_has(s, parts->kid[k], f, i) &&
+                (parts->kid[k]->kid[AST_part_over] || object_reached(s, i)))
                 owner[i] = (int)k;
     }
     if (diags_errors(s->diags))
