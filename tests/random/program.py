@@ -307,6 +307,10 @@ class Program:
             P, S = new, {k: v.detach() for k, v in r.changed.items()}
         return {**first, "param": P, "state": S}
 
+    def divides_by_gradients(self):
+        """Rules that divide by the size of a gradient: in f32 the rounding of one that should be 0 moves a parameter."""
+        return any(re.search("adam|adagrad|rmsprop", text) for _, text, _ in self.rules)
+
     def reached(self, P, S, env, n):
         """The parameters of all networks, and layers of the train block, that the objective reaches."""
         leaves = {k: v.detach().clone().requires_grad_() for k, v in P.items()}
