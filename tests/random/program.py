@@ -10,6 +10,8 @@ import re
 import numpy
 import torch
 
+import equate
+import equations
 import layers
 import rules
 from choices import Discard
@@ -141,6 +143,33 @@ class Body:
         return self.define(Value(name, now.shape, ragged=now.ragged, learned=learned), f"{name} = {text}", meaning)
 
 
+    def equation(self):
+        """y[i, j] = .., or a class c[i] = argmax[p] .."""
+        name = self.fresh()
+        classes = 0
+        if self.choices.chance(0.2):
+            letters, node, ranges, classes = equate.argmax_of(self, self.pool)
+        else:
+            letters, node, ranges = equate.equation(self, self.pool)
+        read = {p.value.name for p in node.walk() if isinstance(p, equations.Read)}
+        learned = not classes and any(v.learned for v in self.pool if v.name in read)
+        value = Value(name, [l.extent for l in letters], "class" if classes else "real", classes, learned=learned)
+
+        def meaning(r, env):
+            return equations.evaluate(node, letters, r.n, env)
+        return self.define(value, f"{name}{f'[{ranges}]' if letters else ''} = {node.text()}", meaning)
+
+    def statement(self):
+        kinds = ((self.chain, 6), (self.equation, 4))
+        counted = dict(self.counts)
+        kind = self.choices.pick(kinds, [w for _, w in kinds])[0]
+        try:
+            return kind()
+        except Discard:
+            self.counts = counted
+            return self.chain()
+
+
 class Network:
     def __init__(self, name, body, parameters, result):
         self.name, self.body, self.parameters, self.result = name, body, parameters, result
@@ -179,10 +208,10 @@ class Program:
             shape = [c.pick((2, 1, 3, 5, 7)), c.pick((5, 7, 4, 3, 2, 1, 13)), c.pick((5, 7, 4, 3, 2, 1, 13))]
         fields.append(Value("x", shape))
         with c.span():
-            fields.append(Value("k", (), "class", c.pick((3, 2, 5, 7, 13))))
+            fields.append(Value("label", (), "class", c.pick((3, 2, 5, 7, 13))))
         if c.chance(0.3):
             with c.span():
-                fields.append(Value("s", (c.pick((5, 3, 7, 2, 1)),), "class", c.pick((5, 3, 2, 13))))
+                fields.append(Value("words", (c.pick((5, 3, 7, 2, 1)),), "class", c.pick((5, 3, 2, 13))))
         return fields
 
     def make_networks(self):
@@ -196,8 +225,8 @@ class Program:
                     with c.span():
                         if body.meaning and not c.chance(0.6):
                             break
-                        body.chain()
-                result = body.pool[-1]
+                        body.statement()
+                result = [v for v in body.pool if v.kind == "real"][-1]
                 self.networks.append(Network(("Net", "Other")[i], body, parameters, result))
 
     def make_statements(self):
@@ -207,8 +236,13 @@ class Program:
                 name = t.fresh()
                 t.define(Value(name, net.result.shape, learned=net.result.learned), f"{name} = {net.name}(x)",
                          lambda r, env, net=net: net.call(r, [env["x"]]))
+        while True:
+            with self.choices.span():
+                if not self.choices.chance(0.5):
+                    break
+                t.statement()
         with self.choices.span():
-            k, y = self.fields[1], t.pool[-1]
+            k, y = self.fields[1], [v for v in t.pool if v.kind == "real"][-1]
             lost = not any(v.learned for v in t.pool)
             if lost and not y.shape:
                 y = self.fields[0]
