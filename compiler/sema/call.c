@@ -600,7 +600,9 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
     const struct ast *def = o->def->ast, *params = params_of(def), *body = body_of(def);
     bool procedure = def->kind == AST_procedure;
     struct frame f = {.scope = scope_new(s, o->scope, true),
-                      .lift = caller && !procedure ? caller->lift : 0};
+                      .lift = !caller     ? 0
+                              : procedure ? caller->lift & ~((uint64_t)1 << LETTER_BATCH)
+                                          : caller->lift};
     struct binding_run b = {.f = &f};
     uint64_t asked = 0;
     f.params = params;
@@ -767,13 +769,16 @@ static struct value *invoke_definition(struct sema *s, struct frame *f, struct v
         return value_poison(s);
     }
     bool procedure = def->kind == AST_procedure, outermost = procedure && !s->in_procedure;
-    struct value *v = outermost ? sema_stored_results(s, f, o->def) : NULL;
+    uint64_t open = f->lift; // letters that the result may depend on: of the equations around, of the arguments
+    for (uint32_t i = 0; i < n_params; i++)
+        open |= slot[i].value && slot[i].value->kind == VALUE_tensor ? value_letters(s, slot[i].value) : 0;
+    struct value *v = outermost ? sema_stored_results(s, open) : NULL;
     s->in_procedure += procedure;
     if (!v)
         v = run(s, f, o, callee->kind == VALUE_instance ? o->path : NULL, slot, at);
     s->in_procedure -= procedure;
     if (outermost && s->mode == MODE_fit)
-        v = sema_procedure_results(s, f, o->def, v, at);
+        v = sema_procedure_results(s, f, o->def, v, open, at);
     s->depth--;
     return v;
 }

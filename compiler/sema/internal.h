@@ -282,6 +282,7 @@ struct call_results {
         struct value like; // of one sample, if per_sample
         bool per_sample;
         uint32_t ref; // raw or fitted
+        uint64_t letters; // of those around the call: which of them are axes in front
     } * at;
 };
 struct sema {
@@ -519,8 +520,8 @@ bool sema_is_symbol(struct sema *s, const struct value *v, extent *symbol);
 struct value *sema_whole_split(struct sema *s, const struct ast *param, struct value *v,
                                struct span at);
 struct value *sema_procedure_results(struct sema *s, struct frame *f, const struct definition *d,
-                                     struct value *v, struct span at);
-struct value *sema_stored_results(struct sema *s, struct frame *f, const struct definition *d);
+                                     struct value *v, uint64_t open, struct span at);
+struct value *sema_stored_results(struct sema *s, uint64_t open);
 
 // ---- replica.c: families of networks and instances
 bool sema_add_replica(struct sema *s, struct frame *f, struct object *o, const char *name,

@@ -4,7 +4,8 @@
 // gets the samples as the first axis, with the split's size N as an extent. It runs once, in the
 // fit graph. A result whose first axis is the split's is a value of each training sample, kept like
 // a field that was read (program_field.made); any other is stored like a fitted value. The prepare
-// graph takes both as they were made.
+// graph takes both as they were made. A call inside an equation, `near[c] = closest(x, spot[c])`, runs
+// once for all values of the letter: what is kept has the letters as axes in front.
 #include "internal.h"
 
 #include <string.h>
@@ -80,6 +81,50 @@ struct value *sema_whole_split(struct sema *s, const struct ast *param, struct v
     return whole;
 }
 
+// ---- letters
+
+// The letters that the result of a call here may depend on, in the order in which they were made: the
+// same ones, under other numbers, in both graphs.
+static uint32_t letters_here(uint64_t open, uint32_t *letters) {
+    uint32_t n = 0;
+    for (uint32_t a = LETTER_FIRST; a < LETTER_END; a++)
+        if (open >> a & 1)
+            letters[n++] = a;
+    return n;
+}
+
+// The value with the letters as axes in front of its own, or behind the split's; false after an error.
+static bool stacked(struct sema *s, struct value *v, uint32_t from, uint32_t n,
+                    const uint32_t *letters, struct span at, struct value **out) {
+    struct value *full = value_shape_like(s, v);
+    index_id by[64] = {0};
+    *out = v;
+    if (n == 0)
+        return true;
+    for (uint32_t k = 0; k < n; k++)
+        if (extent_is_bounded(s->letter_extent[letters[k]])) {
+            sema_not_compiled(s, NULL, at, "a procedure's call for each index of a bounded axis");
+            return false;
+        }
+    if (v->rank + n > MAX_RANK) {
+        diag_rank_too_high(s->diags, at, MAX_RANK);
+        return false;
+    }
+    memmove(full->shape + from + n, full->shape + from, (v->rank - from) * sizeof *full->shape);
+    memset(full->axis, 0, sizeof full->axis);
+    for (uint32_t k = 0; k < v->rank; k++)
+        by[k] = index_axis(s->graph, k < from ? k : k + n);
+    for (uint32_t k = 0; k < n; k++) {
+        by[letters[k]] = index_axis(s->graph, from + k);
+        full->shape[from + k] = s->letter_bound[letters[k]];
+    }
+    full->rank += n;
+    full->index = 0;
+    full->expr = expr_substitute(s->graph, full->expr, LETTER_END, by);
+    *out = full;
+    return true;
+}
+
 // ---- results
 
 // The first axis, the split's, becomes the batch again.
@@ -133,8 +178,9 @@ static bool has_split_axis(const struct value *v, uint32_t from) {
 
 // One result of a call in the fit graph: kept, and as the data block sees it.
 static struct value *keep_result(struct sema *s, struct frame *f, const struct definition *d,
-                                 uint32_t i, struct value *v, struct call_result *kept,
-                                 struct span at) {
+                                 uint32_t i, struct value *v, uint64_t open,
+                                 struct call_result *kept, struct span at) {
+    uint32_t candidates[LETTER_END], letters[LETTER_END], n = 0;
     if (value_is_bad(v))
         return v;
     if (v->kind == VALUE_number || v->kind == VALUE_truth)
@@ -145,44 +191,52 @@ static struct value *keep_result(struct sema *s, struct frame *f, const struct d
     }
     v = value_settle(s, f, v);
     kept->per_sample = v->rank > 0 && v->shape[0] < 0;
+    uint32_t n_candidates = letters_here(open, candidates);
+    for (uint32_t k = 0; k < n_candidates; k++)
+        if (value_letters(s, v) >> candidates[k] & 1) {
+            kept->letters |= (uint64_t)1 << k;
+            letters[n++] = candidates[k];
+        }
+    struct value *all;
+    if (!stacked(s, v, kept->per_sample, n, letters, at, &all))
+        return value_poison(s);
     if (kept->per_sample) {
-        kept->ref = keep_field(s, f, result_name(s, d, i), v);
+        kept->ref = keep_field(s, f, result_name(s, d, i), all);
         v = of_sample(s, v);
     } else {
         const char *outer = s->naming;
         s->naming = result_name(s, d, i);
         kept->ref = s->n_fitted;
         graph_output(s->graph, intern(arena_printf(s->arena, "fitted %u", s->n_fitted)),
-                     value_plain_node(s, f, v), ROLE_fitted, s->n_fitted, 0);
-        sema_fitted(s, v);
+                     value_plain_node(s, f, all), ROLE_fitted, s->n_fitted, 0);
+        sema_fitted(s, all);
         s->naming = outer;
         s->program->fitted.at[kept->ref].dtype =
             graph_node(s->graph, s->graph->outputs.at[s->graph->outputs.n - 1].node)->dtype;
     }
-    kept->like = *v;
+    kept->like = kept->per_sample ? *of_sample(s, all) : *all;
     return v;
 }
 
 struct value *sema_procedure_results(struct sema *s, struct frame *f, const struct definition *d,
-                                     struct value *v, struct span at) {
+                                     struct value *v, uint64_t open, struct span at) {
     struct call_results results = {.n = v->kind == VALUE_tuple ? v->n : 1};
     results.at = NEW_ARRAY(s->arena, results.n + 1, struct call_result);
     if (v->kind == VALUE_tuple) {
         struct value *all = value_shape_like(s, v);
         all->at = NEW_ARRAY(s->arena, v->n + 1, struct value *);
         for (uint32_t i = 0; i < v->n; i++)
-            all->at[i] = keep_result(s, f, d, i, v->at[i], &results.at[i], at);
+            all->at[i] = keep_result(s, f, d, i, v->at[i], open, &results.at[i], at);
         v = all;
     } else
-        v = keep_result(s, f, d, 0, v, &results.at[0], at);
+        v = keep_result(s, f, d, 0, v, open, &results.at[0], at);
     VEC_PUSH(s->arena, &s->calls, results);
     return v;
 }
 
 // In the prepare graph: what the call gave. NULL: it is to be run.
-struct value *sema_stored_results(struct sema *s, struct frame *f, const struct definition *d) {
-    (void)f;
-    (void)d;
+struct value *sema_stored_results(struct sema *s, uint64_t open) {
+    uint32_t letters[LETTER_END], n_letters = letters_here(open, letters);
     if (s->mode != MODE_prepare)
         return NULL;
     CHECK(s->n_calls < s->calls.n, "a procedure's call that the fit graph has not");
@@ -207,6 +261,9 @@ struct value *sema_stored_results(struct sema *s, struct frame *f, const struct 
         all->at[i]->low = like.low;
         all->at[i]->high = like.high;
         memcpy(all->at[i]->axis, like.axis, sizeof like.axis);
+        for (uint32_t k = 0; k < n_letters; k++)
+            if (r->letters >> k & 1)
+                all->at[i] = value_at(s, all->at[i], index_axis(s->graph, letters[k]));
     }
     return all->n == 1 ? all->at[0] : all;
 }

@@ -124,9 +124,11 @@ static struct value *part_of(struct sema *s, struct value *v, uint32_t i, uint32
 static void define(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *targets = n->kid[AST_define_targets], *type = n->kid[AST_define_type];
     const char *outer = s->naming;
-    if (targets->n_kids == 1 && targets->kid[0]->kind == AST_name)
-        s->naming = outer ? intern(arena_printf(s->arena, "%s.%s", outer, targets->kid[0]->text))
-                          : targets->kid[0]->text;
+    const struct ast *named = targets->n_kids == 1 ? targets->kid[0] : NULL;
+    while (named && named->kind == AST_element)
+        named = named->kid[AST_element_array];
+    if (named && named->kind == AST_name)
+        s->naming = outer ? intern(arena_printf(s->arena, "%s.%s", outer, named->text)) : named->text;
     if (targets->n_kids == 1 && targets->kid[0]->kind == AST_element) {
         sema_equation(s, f, targets->kid[0], type, n->kid[AST_define_value], false);
         s->naming = outer;
