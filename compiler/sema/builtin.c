@@ -46,7 +46,7 @@ static struct value *rounding(struct sema *s, struct frame *f, int id, struct va
         return sema_per_round(s, f, v, id == BI_ceil);
     if (v->index) {
         index_id i = id == BI_floor ? v->index : index_scale(s->graph, v->index, -1);
-        struct value *r = sema_floor_index(s, f, i, at);
+        struct value *r = sema_floor_index(s, f, i);
         if (r)
             return id == BI_floor
                        ? r

@@ -187,6 +187,7 @@ struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *
 
 struct binding_run {
     struct frame *f;            // of the callee
+    struct frame *caller;       // or NULL
     const char *dims[MAX_AXES]; // names bound by arguments, with the caller's axis names
     const char *axes[MAX_AXES];
     uint32_t n_dims;
@@ -362,8 +363,10 @@ static bool bind_param(struct sema *s, struct binding_run *b, const struct ast *
             return false;
         }
     }
-    if (v->kind == VALUE_tensor)
-        v = value_settle(s, NULL, v);
+    if (v->kind == VALUE_tensor) {
+        struct frame outside = {.reduction = b->caller ? b->caller->reduction : NULL, .origin = v->origin};
+        v = value_settle(s, &outside, v);
+    }
     scope_bind(s, b->f->scope, param->text, v, param->at);
     return true;
 }
@@ -603,7 +606,7 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
                       .lift = !caller     ? 0
                               : procedure ? caller->lift & ~((uint64_t)1 << LETTER_BATCH)
                                           : caller->lift};
-    struct binding_run b = {.f = &f};
+    struct binding_run b = {.f = &f, .caller = caller};
     uint64_t asked = 0;
     f.params = params;
     f.given = slot;

@@ -112,16 +112,35 @@ enum reducer sema_reducer(const char *name) {
     return RED_none;
 }
 
+static double neutral_of(const char *reducer) {
+    if (strcmp(reducer, "any") == 0)
+        return 0;
+    if (strcmp(reducer, "all") == 0)
+        return 1;
+    enum reducer r = sema_reducer(reducer);
+    return r == RED_prod                     ? 1
+           : r == RED_max || r == RED_argmax ? -INFINITY
+           : r == RED_min || r == RED_argmin ? INFINITY
+                                             : 0;
+}
+
 // The terms that `where` leaves out count as the reducer's neutral element.
-static expr_id masked(struct sema *s, enum reducer r, expr_id body, expr_id where) {
-    double neutral = r == RED_prod                     ? 1
-                     : r == RED_max || r == RED_argmax ? -INFINITY
-                     : r == RED_min || r == RED_argmin ? INFINITY
-                                                       : 0;
+static expr_id masked(struct sema *s, const char *reducer, expr_id body, expr_id where) {
     const struct expr *w = graph_expr(s->graph, where);
-    if (r == RED_sum && w->kind == EXPR_op && w->op == OP_eq)
+    if (sema_reducer(reducer) == RED_sum && w->kind == EXPR_op && w->op == OP_eq)
         return expr_op2(s->graph, OP_mul, where, body); // a scatter or a pick: recognized as such
-    return expr_op3(s->graph, OP_select, where, body, expr_const(s->graph, neutral));
+    return expr_op3(s->graph, OP_select, where, body, expr_const(s->graph, neutral_of(reducer)));
+}
+
+// A term of any, all. Over nothing `any` is false and `all` true, so no term of them is left out: one that
+// reads outside is neutral.
+static expr_id truth_term(struct sema *s, const char *reducer, expr_id e, const struct reduction *r) {
+    struct graph *g = s->graph;
+    bool all = strcmp(reducer, "all") == 0;
+    if (!r || !r->n_guards)
+        return e;
+    e = expr_bracket(g, r->n_guards, r->guards, all ? expr_op1(g, OP_not, e) : e);
+    return all ? expr_op1(g, OP_not, e) : e;
 }
 
 struct comp_plan {
@@ -213,6 +232,64 @@ static expr_id reduce_expr(struct sema *s, struct frame *f, enum reducer red, en
     return planned_read(s, &p, node, shape->rank);
 }
 
+// ---- choices: their number is that of the letters that are written, so helper letters are settled before
+
+static bool is_helper(const struct reduction *r, index_id i, struct sema *s) {
+    for (uint32_t k = 0; k < r->n_extra; k++)
+        if (index_axes(s->graph, i) >> r->extra[k] & 1)
+            return true;
+    return false;
+}
+
+// Of an expression with helper letters the one term that counts, as a node of the other letters; 0 after an error.
+static expr_id one_term(struct sema *s, struct frame *f, const struct value *shape, expr_id e,
+                        enum dtype dtype, const struct reduction *helpers, struct span at) {
+    uint64_t axes = 0;
+    for (uint32_t k = 0; k < helpers->n_extra; k++)
+        axes |= (uint64_t)1 << helpers->extra[k];
+    if (!(expr_axes(s->graph, e) & axes))
+        return e;
+    return reduce_expr(s, f, RED_sum, dtype, shape, e, helpers->n_extra, helpers->extra, helpers, at);
+}
+
+static enum dtype term_dtype(struct sema *s, const struct value *v) {
+    enum dtype t = value_dtype(s, v);
+    return dtype_is_real(t) ? t : DTYPE_i32;
+}
+
+struct choice {
+    struct reduction helpers, rest; // guards with helper letters, and those of the choice
+    bool leaves_out;                // a guard with helper letters that is no floor's own: terms can be missing
+};
+
+static void split_guards(struct sema *s, const struct reduction *r, struct choice *c) {
+    c->helpers.n_extra = r->n_extra;
+    memcpy(c->helpers.extra, r->extra, sizeof r->extra);
+    for (uint32_t k = 0; k < r->n_guards; k++) {
+        bool helper = is_helper(r, r->guards[k].index, s);
+        struct reduction *to = helper ? &c->helpers : &c->rest;
+        to->guards[to->n_guards++] = r->guards[k];
+    }
+    c->leaves_out = c->helpers.n_guards > r->n_extra;
+}
+
+// Where there is a term at all.
+static bool guard_terms(struct sema *s, struct frame *f, struct choice *c, struct span at) {
+    const struct value scalar = {.kind = VALUE_tensor, .graph = s->graph};
+    if (!c->leaves_out)
+        return true;
+    expr_id there = reduce_expr(s, f, RED_sum, DTYPE_i32, &scalar, expr_const(s->graph, 1),
+                                c->helpers.n_extra, c->helpers.extra, &c->helpers, at);
+    if (!there || c->rest.n_guards == MAX_AXES)
+        return false;
+    struct graph *g = s->graph;
+    index_id missing = graph_expr(g, there)->kind == EXPR_read
+                           ? index_add(g, index_data(g, there), index_constant(g, -1))
+                           : index_constant(g, 0);
+    c->rest.guards[c->rest.n_guards++] = (struct guard){missing, 1};
+    return true;
+}
+
 // The product of the extents reduced over; with the batch among them, summed over its samples.
 static expr_id extent_count(struct sema *s, struct frame *f, uint32_t n_axes, const uint32_t *axes,
                             struct span at) {
@@ -258,18 +335,6 @@ static expr_id term_count(struct sema *s, struct frame *f, const struct value *s
     return reduce_expr(s, f, RED_sum, s->program->real, &plain, terms, n_axes, axes, r, at);
 }
 
-static double neutral_of(const char *reducer) {
-    if (strcmp(reducer, "any") == 0)
-        return 0;
-    if (strcmp(reducer, "all") == 0)
-        return 1;
-    enum reducer r = sema_reducer(reducer);
-    return r == RED_prod                     ? 1
-           : r == RED_max || r == RED_argmax ? -INFINITY
-           : r == RED_min || r == RED_argmin ? INFINITY
-                                             : 0;
-}
-
 // A value that has bounded axes left has an extent of its own for each sample, which a reduction
 // over the samples cannot have.
 static bool keeps_samples_apart(struct sema *s, const struct value *shape, uint32_t n_axes,
@@ -298,7 +363,10 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
     uint32_t all[MAX_AXES], n_all = 0;
     for (uint32_t i = 0; i < n_axes; i++)
         all[n_all++] = axes[i];
-    for (uint32_t i = 0; r && i < r->n_extra; i++)
+    struct choice choice = {.leaves_out = false};
+    struct reduction unguarded = {.n_guards = 0};
+    bool choose = arg && r && r->n_extra;
+    for (uint32_t i = 0; r && i < r->n_extra && !choose; i++)
         all[n_all++] = r->extra[i];
     struct beyond beyond[2 * MAX_AXES];
     uint32_t n_beyond = 0;
@@ -320,8 +388,26 @@ struct value *sema_reduce(struct sema *s, struct frame *f, const char *reducer, 
         : integer                             ? DTYPE_i32
         : value_dtype(s, &typed) == DTYPE_f64 ? DTYPE_f64
                                               : s->program->real;
-    expr_id terms = where ? masked(s, red, e[0], e[1]) : e[0];
+    if (choose) {
+        split_guards(s, r, &choice);
+        e[0] = one_term(s, f, out, e[0], term_dtype(s, body), &choice.helpers, at);
+        e[1] = e[1] ? one_term(s, f, out, e[1], term_dtype(s, where), &choice.helpers, at) : 0;
+        if (!e[0] || (where && !e[1]) || !guard_terms(s, f, &choice, at))
+            return value_poison(s);
+        r = &choice.rest;
+    }
+    if (logic && body->element != ELEMENT_bool)
+        e[0] = expr_op2(s->graph, OP_ne, e[0], expr_const(s->graph, 0));
+    expr_id terms = where ? masked(s, reducer, e[0], e[1]) : e[0];
+    if (logic) {
+        terms = truth_term(s, reducer, terms, r);
+        unguarded = r ? *r : unguarded;
+        unguarded.n_guards = 0;
+        r = &unguarded;
+    }
     expr_id mask = sema_beyond_mask(s, terms, red == RED_sum, n_beyond, beyond);
+    if (mask && choose)
+        mask = one_term(s, f, out, mask, DTYPE_i32, &choice.helpers, at);
     if (mask)
         terms = expr_op3(s->graph, OP_select, mask, terms,
                          expr_const(s->graph, neutral_of(reducer)));

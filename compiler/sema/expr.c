@@ -146,7 +146,7 @@ static index_id affine(struct sema *s, char op, const struct value *a, const str
 }
 
 static void integer_bounds(char op, const struct value *a, const struct value *b, struct value *r) {
-    if (a->low > a->high || b->low > b->high)
+    if ((a->low > a->high && op != '%') || b->low > b->high)
         return;
     int64_t x[4], low = 0, high = -1;
     bool ok = true;
@@ -219,8 +219,11 @@ static struct value *arithmetic(struct sema *s, struct frame *f, const char *op,
         index_id i = operand_index(s, a);
         int64_t c;
         if (i && number_is_whole(b->number, &c) && b->kind == VALUE_number && c > 0) {
-            struct value *floor = sema_floor_index(s, f, index_divide(g, i, c), at);
-            if (floor && floor->index)
+            struct value *floor = sema_floor_index(s, f, index_divide(g, i, c));
+            int64_t whole;
+            if (floor && floor->kind == VALUE_number && number_is_whole(floor->number, &whole))
+                r->index = index_add(g, i, index_constant(g, -c * whole));
+            else if (floor)
                 r->index = index_add(g, i, index_scale(g, floor->index, -c));
             if (r->index)
                 r->expr = expr_index(g, r->index);

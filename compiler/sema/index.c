@@ -14,7 +14,8 @@ uint32_t sema_new_letter(struct sema *s, extent bound) {
     return s->next_letter++;
 }
 
-bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high) {
+static bool assumed_range(struct sema *s, const struct frame *f, index_id i, int64_t *low,
+                          int64_t *high) {
     bool known = sema_own_range(s, i, low, high) ||
                  index_range(s->graph, i, LETTER_END, s->letter_bound, low, high);
     for (const struct assumption *a = f->assumed; a; a = a->next) {
@@ -33,9 +34,92 @@ bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low,
     return known;
 }
 
+// What is known of indices besides: 0 <= rest < divisor for each floor() around.
+enum { MAX_FACTS = 16, MAX_FACTS_USED = 3 };
+struct fact {
+    index_id rest;
+    int64_t divisor;
+};
+
+static uint32_t facts_of(struct sema *s, const struct frame *f, struct fact *facts) {
+    uint32_t n = 0;
+    for (const struct reduction *r = f->reduction; r; r = r->parent)
+        for (uint32_t k = 0; k < r->n_extra && n < MAX_FACTS; k++) {
+            const struct floor_letter *x = &r->floors[k];
+            index_id taken = index_scale(s->graph, x->floor, -x->divisor);
+            facts[n++] = (struct fact){index_add(s->graph, x->whole, taken), x->divisor};
+        }
+    return n;
+}
+
+// i = (b*i - a*rest)/b + (a/b)*rest, with a and b so that an axis cancels: `j % 4` read as 0 .. 3, though j
+// and floor(j / 4) each run further. Narrows *low .. *high.
+static bool range_by_facts(struct sema *s, const struct frame *f, index_id i, uint32_t n,
+                           const struct fact *facts, uint32_t unused, uint32_t depth, int64_t *low,
+                           int64_t *high) {
+    bool known = assumed_range(s, f, i, low, high);
+    if (depth == 0 || graph_index(s->graph, i)->divisor != 1)
+        return known;
+    for (uint32_t k = 0; k < n; k++) {
+        const struct index rest = *graph_index(s->graph, facts[k].rest);
+        for (uint32_t t = 0; t < rest.n_terms && unused >> k & 1; t++) {
+            const struct index x = *graph_index(s->graph, i);
+            int64_t a = 0, b = rest.terms[t].coefficient, l, h;
+            for (uint32_t m = 0; m < x.n_terms && rest.terms[t].kind == TERM_axis; m++)
+                if (x.terms[m].kind == TERM_axis && x.terms[m].ref == rest.terms[t].ref)
+                    a = x.terms[m].coefficient;
+            if (!a)
+                continue;
+            int64_t common = gcd_i64(a, b) * (b < 0 ? -1 : 1);
+            a /= common;
+            b /= common;
+            index_id left = index_add(s->graph, index_scale(s->graph, i, b),
+                                      index_scale(s->graph, facts[k].rest, -a));
+            if (!range_by_facts(s, f, left, n, facts, unused & ~(1u << k), depth - 1, &l, &h))
+                continue;
+            *(a < 0 ? &l : &h) += a * (facts[k].divisor - 1);
+            l = -floor_div(-l, b);
+            h = floor_div(h, b);
+            *low = known && *low > l ? *low : l;
+            *high = known && *high < h ? *high : h;
+            known = true;
+        }
+    }
+    return known;
+}
+
+bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high) {
+    struct fact facts[MAX_FACTS];
+    uint32_t n = facts_of(s, f, facts);
+    return range_by_facts(s, f, i, n, facts, (1u << n) - 1, MAX_FACTS_USED, low, high);
+}
+
+// The helper letter of this floor, of the innermost equation or reduction: an old one or a new one; 0: no room.
+static index_id floor_letter(struct sema *s, struct frame *f, index_id whole, int64_t divisor) {
+    struct reduction *r = f->reduction;
+    int64_t low, high;
+    for (uint32_t k = 0; r && k < r->n_extra; k++)
+        if (r->floors[k].whole == whole && r->floors[k].divisor == divisor)
+            return r->floors[k].floor;
+    // its range is that of the whole equation, whatever the branch around says
+    struct frame outside = *f;
+    outside.assumed = NULL;
+    if (!r || r->n_extra == 8 || r->n_guards == MAX_AXES ||
+        !sema_index_range(s, &outside, whole, &low, &high))
+        return 0;
+    int64_t from = floor_div(low, divisor), to = floor_div(high, divisor);
+    uint32_t letter = sema_new_letter(s, to - from + 1);
+    index_id floor = index_add(s->graph, index_axis(s->graph, letter), index_constant(s->graph, from));
+    index_id rest = index_add(s->graph, whole, index_scale(s->graph, floor, -divisor));
+    r->floors[r->n_extra] = (struct floor_letter){whole, floor, divisor};
+    r->extra[r->n_extra++] = letter;
+    r->guards[r->n_guards++] = (struct guard){rest, divisor};
+    return floor;
+}
+
 // floor of a rational index. A constant where the range says so; else a helper letter v with
 // 0 <= n - d*v < d, along which the reduction around has just one term.
-struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i, struct span at) {
+struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i) {
     const struct index x = *graph_index(s->graph, i);
     if (x.divisor == 1) {
         struct value *v = value_scalar(s, expr_index(s->graph, i), ELEMENT_int);
@@ -49,19 +133,13 @@ struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i, stru
     int64_t from = floor_div(low, x.divisor), to = floor_div(high, x.divisor);
     if (from == to)
         return value_number(s, number_int(from), 0);
-    struct reduction *r = f->reduction;
-    if (!r || r->n_extra == 8 || r->n_guards == MAX_AXES)
+    index_id v = floor_letter(s, f, whole, x.divisor);
+    if (!v)
         return NULL;
-    uint32_t letter = sema_new_letter(s, to - from + 1);
-    r->extra[r->n_extra++] = letter;
-    index_id v = index_add(s->graph, index_axis(s->graph, letter), index_constant(s->graph, from));
-    index_id rest = index_add(s->graph, whole, index_scale(s->graph, v, -x.divisor));
-    r->guards[r->n_guards++] = (struct guard){rest, x.divisor};
     struct value *result = value_scalar(s, expr_index(s->graph, v), ELEMENT_int);
     result->index = v;
     result->low = from;
     result->high = to;
-    (void)at;
     return result;
 }
 

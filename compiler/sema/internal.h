@@ -181,6 +181,11 @@ struct rule_run {
     uint32_t from; // nodes looked at so far
     bool takes_shape;
 };
+// floor(whole / divisor) as a helper letter: 0 <= whole - divisor*floor < divisor in the one term that counts.
+struct floor_letter {
+    index_id whole, floor;
+    int64_t divisor;
+};
 // One reduction or equation under evaluation: where range guards and helper letters go.
 struct reduction {
     bool is_reduction; // reads outside are left out
@@ -191,6 +196,7 @@ struct reduction {
     struct beyond beyond[MAX_AXES];
     uint32_t n_extra; // helper letters of floor(): reduced along
     uint32_t extra[8];
+    struct floor_letter floors[8]; // of each helper letter
     struct reduction *parent;
 };
 
@@ -445,8 +451,7 @@ struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
 struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *n);
 bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high);
 uint32_t sema_new_letter(struct sema *s, extent bound);
-struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i,
-                               struct span at); // NULL: no index
+struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i); // NULL: no index
 
 // ---- equation.c
 void sema_equation(struct sema *s, struct frame *f, const struct ast *target,

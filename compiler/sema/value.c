@@ -347,6 +347,14 @@ static expr_id guard_read(struct graph *g, expr_id e, void *context) {
     return n ? expr_bracket(g, n, guards, e) : e;
 }
 
+// Terms that do not count, because they read outside or at no helper letter's value, are made all the same.
+static bool makes_more(const struct frame *f) {
+    for (const struct reduction *r = f ? f->reduction : NULL; r; r = r->parent)
+        if (r->read_outside || r->n_extra)
+            return true;
+    return false;
+}
+
 static node_id too_many_axes_said(struct sema *s, uint32_t *n_letters) {
     *n_letters = 0;
     return graph_constant(s->graph, s->program->real, 0);
@@ -383,7 +391,7 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
     shaped.graph = s->graph;
     shaped.expr = value_expr(s, v);
     shaped.kind = VALUE_tensor;
-    if (f && f->reduction && f->reduction->read_outside) {
+    if (makes_more(f)) {
         struct guarding c = {s, f, &shaped};
         shaped.expr = expr_rewrite(s->graph, shaped.expr, guard_read, &c);
     }

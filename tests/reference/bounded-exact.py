@@ -36,6 +36,13 @@ NETS = {
   y = (x - m) / sqrt(mean((x - m)^2) + 1e-5)
   p[k, i] = softmax(y[k, i])
   p |> conv(6, kernel = 3) |> sigmoid |> global_average |> dense(4)""",
+    "larger and smaller": """
+  u[k, i < 2 * h, j < 3 * w] = x[k, floor(i / 2), floor(j / 3)] * (1 + i % 2)
+  v = u |> conv(4, kernel = 3, pad = 1) |> relu
+  d[k, i < h, j < w] = v[k, 2 * i + 1, 3 * j + 1] + (v[k, 2 * i, 3 * (w - 1 - j)])
+  best[k] = max[i < 2 * h, j < w] d[k, floor(i / 2), j]
+  z = d |> conv(6, kernel = 2) |> sigmoid |> global_average
+  concat(z, best) |> dense(4)""",
 }
 
 
