@@ -43,22 +43,25 @@ static bool find_split(struct graph *g, node_id r, struct split *s) {
 
 struct search {
     struct graph *g;
-    uint32_t rank;
-    node_id found;
+    const struct comp *map;
+    struct split split;
+    bool found;
 };
 
+// A reshape that has the map's axes and extents and is read at them as they are. One that is a part of the
+// map, as in concat(flatten(u), v), has other extents.
 static void find_reshape(expr_id read, void *context) {
     struct search *s = context;
     const struct expr *e = graph_expr(s->g, read);
     const struct node *n = graph_node(s->g, e->node);
-    if (s->found || n->kind != NODE_op || n->op != OP_reshape || e->n_args != s->rank)
+    if (s->found || n->kind != NODE_op || n->op != OP_reshape || e->n_args != s->map->n_out)
         return;
     for (uint32_t i = 0; i < e->n_args; i++) {
         uint32_t axis;
-        if (!index_is_axis(s->g, e->args[i], &axis) || axis != i)
+        if (!index_is_axis(s->g, e->args[i], &axis) || axis != i || n->shape[i] != s->map->extents[i])
             return;
     }
-    s->found = e->node;
+    s->found = find_split(s->g, e->node, &s->split);
 }
 
 // Reads of reshapes of the same kind at the merged indices read the operand itself.
@@ -83,10 +86,10 @@ node_id sink_reshape(struct graph *g, node_id n) {
     if (!node_is_map(g, n))
         return n;
     struct comp c = comp_of(g, n);
-    struct search search = {.g = g, .rank = c.n_out};
+    struct search search = {.g = g, .map = &c};
     expr_reads(g, c.body, find_reshape, &search);
-    struct split s;
-    if (!search.found || !find_split(g, search.found, &s))
+    struct split s = search.split;
+    if (!search.found)
         return n;
     if (!node_is_map(g, s.from) && !node_is_anchor(g, s.from))
         return n;
