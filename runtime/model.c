@@ -213,7 +213,7 @@ static int64_t arena_for(int64_t n, bool nested) {
     int64_t most = 64;
     for (int64_t i = 0; i < P.n_graphs; i++) {
         const struct nr_graph *g = &P.graphs[i];
-        bool inner = g->kind == NR_objective || g->kind == NR_gradient_graph;
+        bool inner = g->kind == NR_objective || g->kind == NR_gradient_graph || g->kind == NR_product;
         int64_t bytes = g->arena + g->arena_per_sample * n;
         if (g->kind != NR_fit && g->kind != NR_between && (!nested || inner) && bytes > most)
             most = bytes;
@@ -229,9 +229,20 @@ static void need_arena(struct model *m, int depth, int64_t bytes) {
     m->arena_bytes[depth] = bytes;
 }
 
+// States of optimizers: of theta's shape, or of their own.
+static int64_t rule_state_bytes(void) {
+    int64_t bytes = 0;
+    for (int64_t g = 0; g < P.n_graphs; g++)
+        for (int64_t i = 0; P.graphs[g].kind == NR_update && i < P.graphs[g].n_outputs; i++) {
+            const struct nr_slot *s = &P.graphs[g].slots[P.graphs[g].n_inputs + i];
+            bytes += s->role == NR_rule_state ? slot_count(s, 1) * dtype_bytes(P.real) : 0;
+        }
+    return bytes;
+}
+
 int64_t model_bytes(int64_t n) {
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params);
-    int64_t bytes = count * real * (2 + P.n_rule_states) + arena_for(n, false) +
+    int64_t bytes = count * real * 2 + rule_state_bytes() + arena_for(n, false) +
                     P.scratch * pool_threads();
     if (has_graph(NR_objective))
         bytes += arena_for(n, true);
@@ -388,6 +399,8 @@ static void *place(struct model *m, const struct nr_graph *g, const struct nr_sl
         return model_param(m, s->ref);
     case NR_gradient:
         return m->gradient + P.params[s->ref].offset * real;
+    case NR_direction:
+        return m->direction + P.params[s->ref].offset * real;
     case NR_state:
         return (output && g->kind != NR_init ? m->state_next : m->state) + state_place(s->ref);
     case NR_theta:
@@ -492,9 +505,9 @@ static void prime_schedules(struct model *m) {
 
 void model_init(struct model *m) {
     const struct nr_graph *g = model_graph(NR_init);
+    reset_rule_states(m); // those that begin with an array get it from the graph
     if (g)
         model_run(m, g, 1);
-    reset_rule_states(m);
     prime_schedules(m);
 }
 
@@ -800,19 +813,41 @@ void nr_objective(void *context, const void *theta, void *value) {
     value_set(value, P.real, 0, m->inner_loss);
 }
 
-void nr_objective_gradient(void *context, const void *theta, void *gradient) {
-    struct model *m = context;
+// What a graph that gives one value a parameter gives at theta, of the running rule's segment.
+static void run_for_segment(struct model *m, int64_t kind, const void *theta, void *to) {
     int64_t real = dtype_bytes(P.real), segment = m->theta_segment;
     if (!m->inner_gradient) // in the first step, as the inner run's arena
         m->inner_gradient = memory_get(flat_count(P.n_params, P.params), real);
     char *kept = m->gradient;
     m->gradient = m->inner_gradient;
-    run_inner(m, NR_gradient_graph, theta);
+    run_inner(m, kind, theta);
     m->gradient = kept;
     if (segment < 0)
-        memcpy(gradient, m->inner_gradient, (size_t)(flat_count(P.n_params, P.params) * real));
+        memcpy(to, m->inner_gradient, (size_t)(flat_count(P.n_params, P.params) * real));
     else
-        move_segment(segment, m->inner_gradient, gradient, true);
+        move_segment(segment, m->inner_gradient, to, true);
+}
+
+void nr_objective_gradient(void *context, const void *theta, void *gradient) {
+    run_for_segment(context, NR_gradient_graph, theta, gradient);
+}
+
+void nr_objective_product(void *context, const void *theta, const void *directions, void *products,
+                          int64_t rows) {
+    struct model *m = context;
+    int64_t real = dtype_bytes(P.real), all = flat_count(P.n_params, P.params),
+            segment = m->theta_segment, count = segment < 0 ? all : P.segments[segment].count;
+    if (!m->direction)
+        m->direction = memory_get(all, real);
+    for (int64_t i = 0; i < rows; i++) {
+        char *d = (char *)(uintptr_t)directions + i * count * real;
+        memset(m->direction, 0, (size_t)(all * real)); // along other parts' parameters it does not go
+        if (segment < 0)
+            memcpy(m->direction, d, (size_t)(all * real));
+        else
+            move_segment(segment, m->direction, d, false);
+        run_for_segment(m, NR_product, theta, (char *)products + i * count * real);
+    }
 }
 
 void nr_fail(void *context, const char *what, const char *line) {

@@ -44,6 +44,7 @@ enum nr_role {
     NR_loss,       // one real
     NR_stop, NR_keep,   // one byte each
     NR_total,      // totals[ref], in doubles: output, of a batch; input, of the split
+    NR_direction,  // params[ref]: its place in a direction as long as all parameters
     NR_weight,     // how many values the batch's mean `ref` is of, one double; without this output, it is of one value a sample
 };
 enum nr_builtin { NR_seed, NR_draw_step, NR_step, NR_steps, NR_epoch, NR_epochs };
@@ -93,7 +94,7 @@ struct nr_graph {
 };
 enum nr_unit { NR_at_end, NR_every_epochs, NR_every_steps };
 enum nr_graph_kind {
-    NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_update, NR_evaluate, NR_predict, NR_trace,
+    NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_product, NR_update, NR_evaluate, NR_predict, NR_trace,
     NR_rules, NR_report, NR_save,
     NR_totals,     // after the evaluate graph, once for a split: n is its size
     NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
@@ -161,6 +162,8 @@ void nr_svd_f64(const double *a, double *out, int64_t part, int64_t batches, int
 // The objective with all parameters moved to theta (flat, real type): its value, or its gradient. `context` is the slot nr_context.
 void nr_objective(void *context, const void *theta, void *value);
 void nr_objective_gradient(void *context, const void *theta, void *gradient);
+// The Hessian there times each of the rows of `directions`.
+void nr_objective_product(void *context, const void *theta, const void *directions, void *products, int64_t rows);
 // NULL, or what a timed graph calls after each of its steps, with the step's number; it is read when the entry starts.
 extern void (*nr_stepped)(int64_t step);
 // Of code built with `--sanitize` (sanitize.c): whether lanes, a box of elements, rows at places lie in a buffer of `size`

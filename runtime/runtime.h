@@ -306,6 +306,7 @@ struct model {
     int64_t n_values;
     double loss, inner_loss;
     char *inner_gradient;  // of nr_objective_gradient
+    char *direction;       // of nr_objective_product: one row, among all parameters
     char *inner_state;     // states and measurements that the runs inside a rule make: for nobody
     double *inner_measures;
     int64_t batch_n;       // samples of the step that is running

@@ -230,6 +230,7 @@ static int64_t role_number(enum role role) {
         [ROLE_value] = NR_value,     [ROLE_loss] = NR_loss,
         [ROLE_stop] = NR_stop,       [ROLE_keep] = NR_keep,
         [ROLE_total] = NR_total,     [ROLE_weight] = NR_weight,
+        [ROLE_direction] = NR_direction,
     };
     return numbers[role];
 }

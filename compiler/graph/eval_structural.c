@@ -148,6 +148,13 @@ static void eval_objective_gradient(struct evaluation *v, const struct node *n, 
         eval_fail(v, "an objective that nobody gave");
 }
 
+static void eval_objective_product(struct evaluation *v, const struct node *n, struct tensor *t) {
+    if (v->context && v->context->objective_product)
+        v->context->objective_product(v->context->self, input(v, n, 0), input(v, n, 1), t);
+    else
+        eval_fail(v, "an objective that nobody gave");
+}
+
 static void (*const functions[N_OPS])(struct evaluation *, const struct node *, struct tensor *) = {
     [OP_reshape] = eval_copy,
     [OP_concat] = eval_concat,
@@ -161,6 +168,7 @@ static void (*const functions[N_OPS])(struct evaluation *, const struct node *, 
     [OP_gradient] = eval_gradient,
     [OP_objective] = eval_objective,
     [OP_objective_gradient] = eval_objective_gradient,
+    [OP_objective_product] = eval_objective_product,
 };
 
 struct tensor eval_structural(struct evaluation *v, const struct node *n) {

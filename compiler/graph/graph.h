@@ -112,6 +112,7 @@ enum role {
     ROLE_loss,
     ROLE_stop, ROLE_keep,
     ROLE_total,     // a reduction over samples: of a batch (output), of the split (input); f64
+    ROLE_direction, // a vector of the flat parameter space, by parameters as ROLE_gradient
     ROLE_weight,    // how many values the mean `ref` of this graph is of, where samples have more or less; f64[]
 };
 enum builtin { BUILTIN_seed, BUILTIN_draw_step, BUILTIN_step, BUILTIN_steps, BUILTIN_epoch, BUILTIN_epochs };
@@ -282,6 +283,8 @@ struct eval_context {         // what structural ops need from outside (objectiv
     void *self;
     void (*objective)(void *self, const struct tensor *theta, double *value);
     void (*objective_gradient)(void *self, const struct tensor *theta, struct tensor *gradient);
+    void (*objective_product)(void *self, const struct tensor *theta, const struct tensor *directions,
+                              struct tensor *products);
 };
 // `inputs` in the order of g->inputs, `symbols[s - 1]` the value of symbol s. Fills outputs (data in `a`).
 // False and *error on a numeric failure (an empty mean, index out of range).

@@ -35,6 +35,7 @@ static const char *const role_names[] = {
     [ROLE_value] = "value",     [ROLE_loss] = "loss",
     [ROLE_stop] = "stop",       [ROLE_keep] = "keep",
     [ROLE_total] = "total",     [ROLE_weight] = "weight",
+    [ROLE_direction] = "direction",
 };
 static const char *const reducer_names[] = {
     [RED_none] = "",   [RED_sum] = "sum",       [RED_prod] = "prod",     [RED_max] = "max",

@@ -85,6 +85,7 @@ enum graph_kind {
     GRAPH_init,       // seed -> parameters, states
     GRAPH_gradient,   // fields, params, states -> loss, gradients, new states, measures of the batch (training = true)
     GRAPH_objective,  // the same, loss alone (for optimizers that ask for J)
+    GRAPH_product,    // the same and a direction -> the Hessian times it, by parameters (for optimizers that differentiate J twice)
     GRAPH_update,     // theta, slope, rule states, hypers, builtins, measures, memories -> theta, rule states, memories
     GRAPH_evaluate,   // fields, params, states -> loss and measures of the batch (training = false), means over its samples
     GRAPH_predict,    // fields, params, states -> the predict items

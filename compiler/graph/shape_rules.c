@@ -185,6 +185,14 @@ static void rule_objective_gradient(struct call *c) {
     shape_like(c, input(c, 0));
 }
 
+static void rule_objective_product(struct call *c) {
+    const struct node *d = input(c, 1);
+    need_flat(c);
+    if (!d->rank || d->shape[d->rank - 1] != input(c, 0)->shape[0])
+        misfit(c, "a direction is as long as the parameters");
+    shape_like(c, d);
+}
+
 static void (*const rules[N_OPS])(struct call *) = {
     [OP_reshape] = rule_reshape,
     [OP_concat] = rule_concat,
@@ -198,6 +206,7 @@ static void (*const rules[N_OPS])(struct call *) = {
     [OP_gradient] = rule_gradient,
     [OP_objective] = rule_objective,
     [OP_objective_gradient] = rule_objective_gradient,
+    [OP_objective_product] = rule_objective_product,
 };
 
 // reshape(reshape(x)) is one reshape

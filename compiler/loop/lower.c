@@ -668,7 +668,8 @@ static void lower_operation(struct lower *l, node_id n) {
     struct loop_argument args[8];
     uint32_t k = 0, rank = in ? in->rank : 0;
     const char *name = op_table[x->op].name;
-    bool context = x->op == OP_objective || x->op == OP_objective_gradient;
+    bool product = x->op == OP_objective_product,
+         context = product || x->op == OP_objective || x->op == OP_objective_gradient;
     if (context)
         args[k++] = (struct loop_argument){.kind = ARGUMENT_context};
     for (uint32_t i = 0; i < x->n_inputs; i++)
@@ -676,6 +677,8 @@ static void lower_operation(struct lower *l, node_id n) {
     args[k++] = memory(l, n);
     if (x->op == OP_eigh || x->op == OP_svd)
         args[k++] = whole(x->n_attributes ? x->attributes[0] : 0);
+    if (product)
+        args[k++] = extents(l, x, 0, x->rank - 1);
     if (x->op == OP_argsort) {
         args[k++] = extents(l, in, 0, rank - 1);
         args[k++] = extents(l, in, rank - 1, rank);

@@ -75,6 +75,7 @@ static void apply_rule(struct sweep *s, node_id y, node_id dy) {
     static grad_rule *const rules[N_OPS] = {
         [OP_reshape] = grad_reshape,   [OP_concat] = grad_concat, [OP_solve] = grad_solve,
         [OP_cholesky] = grad_cholesky, [OP_eigh] = grad_eigh,     [OP_at] = grad_at,
+        [OP_objective] = grad_objective, [OP_objective_gradient] = grad_objective_gradient,
     };
     enum op op = graph_node(s->g, y)->op;
     CHECK(rules[op], "no gradient rule for `%s`", op_table[op].name);

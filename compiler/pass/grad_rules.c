@@ -187,3 +187,35 @@ void grad_eigh(struct sweep *s, node_id y, node_id dy) {
     }
     sweep_add(s, a, product(g, scaled, scaled, false, v, true));
 }
+
+static node_id of_objective(struct graph *g, enum op op, node_id y, node_id theta, node_id d) {
+    const char *error = NULL;
+    int64_t part = graph_node(g, y)->attributes[0];
+    node_id made = graph_op(g, op, d ? 2 : 1, (node_id[]){theta, d}, 1, &part, &error);
+    return must(made, error);
+}
+
+// J: dtheta[.., k] = dJ[..] * J'(theta)[k]
+void grad_objective(struct sweep *s, node_id y, node_id dy) {
+    struct graph *g = s->g;
+    node_id theta = graph_node(g, y)->inputs[0],
+            slope = of_objective(g, OP_objective_gradient, y, theta, 0);
+    const struct node node = *graph_node(g, theta);
+    struct comp c = {.reducer = RED_none, .dtype = node.dtype, .n_out = s->n_lead + 1};
+    index_id at[MAX_RANK];
+    for (uint32_t i = 0; i < s->n_lead; i++) {
+        c.extents[i] = s->lead[i];
+        at[i] = index_axis(g, i);
+    }
+    c.extents[s->n_lead] = node.shape[0];
+    at[s->n_lead] = index_axis(g, s->n_lead);
+    c.body = expr_op2(g, OP_mul, read_through(g, dy, s->n_lead, at),
+                      read_through(g, slope, 1, &at[s->n_lead]));
+    sweep_add(s, theta, graph_comp(g, &c));
+}
+
+// J': the Hessian is its own transpose.
+void grad_objective_gradient(struct sweep *s, node_id y, node_id dy) {
+    node_id theta = graph_node(s->g, y)->inputs[0];
+    sweep_add(s, theta, of_objective(s->g, OP_objective_product, y, theta, dy));
+}

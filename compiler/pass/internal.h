@@ -103,4 +103,5 @@ void sweep_add(struct sweep *s, node_id x, node_id d);
 // Adds to the adjoint of every node that the comprehension y reads, given its adjoint dy.
 void differentiate_comp(struct sweep *s, node_id y, node_id dy);
 typedef void grad_rule(struct sweep *s, node_id y, node_id dy);
-grad_rule grad_reshape, grad_concat, grad_solve, grad_cholesky, grad_eigh, grad_at;
+grad_rule grad_reshape, grad_concat, grad_solve, grad_cholesky, grad_eigh, grad_at, grad_objective,
+    grad_objective_gradient;

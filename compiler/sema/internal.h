@@ -354,6 +354,7 @@ struct sema {
     bool needs_shape;                     // the optimizer just evaluated is not elementwise
     bool foreign;                         // an initial value that depends on another graph's values
     bool uses_objective;                  // an optimizer asks for J or its gradient elsewhere
+    bool uses_curvature;                  // it differentiates that gradient
 };
 
 // ---- value.c
@@ -593,6 +594,8 @@ const char *sema_made_field(struct sema *s, node_id n);
 struct value *sema_scheduled(struct sema *s, const struct ast *n); // NULL: no such argument
 void sema_output_schedules(struct sema *s, struct frame *f);       // in the rules graph
 void sema_update(struct sema *s, struct frame *f, const struct ast *minimize); // the update graphs
+// The Hessian of the loss times a direction that is given: the product graph.
+void sema_output_products(struct sema *s, struct frame *f, node_id loss);
 void sema_place_parameters(struct sema *s); // the flat buffer's order, after all updates
 // Does a part of `minimize` move the parameter?
 bool sema_moves(struct sema *s, struct frame *f, const struct ast *minimize, uint32_t param);

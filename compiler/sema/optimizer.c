@@ -206,6 +206,92 @@ void sema_output_schedules(struct sema *s, struct frame *f) {
     }
 }
 
+// ---- derivatives of the objective
+
+static bool of_objective(enum op op) {
+    return op == OP_objective || op == OP_objective_gradient;
+}
+
+// The highest derivative of J that the graph asks for: each `gradient` through it is one more.
+static uint32_t derivatives_of_objective(struct sema *s) {
+    struct graph *g = s->graph;
+    uint32_t *order = NEW_ARRAY(s->arena, g->nodes.n + 1, uint32_t), most = 0;
+    for (node_id n = 1; n < g->nodes.n; n++) {
+        const struct node *y = graph_node(g, n);
+        if (y->kind != NODE_op)
+            continue;
+        order[n] = y->op == OP_objective_gradient;
+        for (node_id o = 1; y->op == OP_gradient && o < n; o++) {
+            const struct node *inner = graph_node(g, o);
+            bool counts = inner->kind == NODE_op && (of_objective(inner->op) || order[o]);
+            if (counts && graph_reaches(g, y->inputs[1], o) && graph_reaches(g, o, y->inputs[0]))
+                order[n] = order[o] + 1 > order[n] ? order[o] + 1 : order[n];
+        }
+        most = order[n] > most ? order[n] : most;
+    }
+    return most;
+}
+
+static void look_at_derivatives(struct sema *s, struct frame *f, struct span at) {
+    uint32_t most = derivatives_of_objective(s);
+    s->uses_curvature |= most >= 2;
+    if (most > 2)
+        sema_not_compiled(s, f, at, "a derivative of the objective beyond the second");
+}
+
+// sum over all entries of a[i, ..] * b[i, ..]
+static node_id dot(struct graph *g, node_id a, node_id b) {
+    const struct node n = *graph_node(g, a);
+    struct comp c = {.reducer = RED_sum, .dtype = n.dtype, .n_red = n.rank};
+    index_id at[MAX_RANK];
+    for (uint32_t i = 0; i < n.rank; i++) {
+        c.extents[i] = n.shape[i];
+        at[i] = index_axis(g, i);
+    }
+    if (n.rank == 0)
+        c.reducer = RED_none;
+    c.body = expr_op2(g, OP_mul, expr_read(g, a, n.rank, at), expr_read(g, b, n.rank, at));
+    return graph_comp(g, &c);
+}
+
+static node_id slope_of(struct sema *s, node_id y, node_id x) {
+    const char *error = NULL;
+    node_id in[2] = {y, x}, made = graph_op(s->graph, OP_gradient, 2, in, 0, NULL, &error);
+    CHECK(made, "gradient: %s", error ? error : "");
+    return made;
+}
+
+// H d: the gradient of J' . d
+void sema_output_products(struct sema *s, struct frame *f, node_id loss) {
+    const struct program *p = s->program;
+    struct graph *g = s->graph;
+    struct comp along = {.reducer = RED_none, .dtype = p->real, .body = expr_const(g, 0)};
+    node_id *x = NEW_ARRAY(s->arena, p->params.n + 1, node_id);
+    g->here = f->origin;
+    for (uint32_t i = 0; i < p->params.n; i += (uint32_t)p->params.at[i].members) {
+        const struct program_tensor *t = &p->params.at[i];
+        x[i] = sema_find_input(s, ROLE_param, i, 0);
+        if (x[i] && !graph_reaches(g, x[i], loss))
+            x[i] = 0;
+        if (!x[i])
+            continue;
+        const struct node n = *graph_node(g, x[i]);
+        extent shape[MAX_RANK];
+        memcpy(shape, n.shape, n.rank * sizeof *shape);
+        node_id d = graph_input(g, intern(arena_printf(s->arena, "along %s", t->family ? t->family : t->name)),
+                                ROLE_direction, i, 0, n.dtype, n.rank, shape);
+        along.body = expr_op2(g, OP_add, along.body,
+                              expr_read(g, dot(g, slope_of(s, loss, x[i]), d), 0, NULL));
+    }
+    node_id total = graph_comp(g, &along);
+    for (uint32_t i = 0; i < p->params.n; i += (uint32_t)p->params.at[i].members)
+        if (x[i])
+            graph_output(g, p->params.at[i].family ? p->params.at[i].family : p->params.at[i].name,
+                         slope_of(s, total, x[i]), ROLE_gradient, i, 0);
+}
+
+// ---- the update graphs
+
 static void update_graph(struct sema *s, const struct ast *part, struct frame *outer) {
     const char *name =
         s->segment ? intern(arena_printf(s->arena, "update.%u", s->segment + 1)) : "update";
@@ -222,6 +308,7 @@ static void update_graph(struct sema *s, const struct ast *part, struct frame *o
         if (!value_is_bad(theta))
             graph_output(s->graph, intern("theta"), value_plain_node(s, &f, theta), ROLE_theta,
                          s->segment, 0);
+        look_at_derivatives(s, &f, part->at);
     } else if (!value_is_bad(rule)) {
         diag_not_an_optimizer(s->diags, part->at, value_words(s, rule));
     }
@@ -317,7 +404,7 @@ static void update_part(struct sema *s, const struct ast *part, struct frame *f,
                         int k) {
     struct program *p = s->program;
     uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
-    uint32_t n_memories = p->memories.n;
+    uint32_t n_memories = p->memories.n, n_initial = s->init->outputs.n;
     s->needs_shape = s->has_over_all = false;
     add_segment(s, owner, k, -1);
     update_graph(s, part, f);
@@ -330,6 +417,7 @@ static void update_part(struct sema *s, const struct ast *part, struct frame *f,
     }
     p->graphs.n = n_graphs; // again, a segment for each parameter
     p->rule_states.n = n_states;
+    s->init->outputs.n = n_initial;
     p->memories.n = s->memory_keys.n = n_memories;
     p->segments.n = s->segment_params.n = first;
     for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)

@@ -90,9 +90,10 @@ static node_id stacked_node(struct sema *s, struct frame *f, struct value *v, ui
     return value_plain_node(s, f, &full);
 }
 
-// The initial value, as an output of the init graph.
+// The initial value, as an output of the init graph. An array that another graph made is made again there.
 static bool initialize(struct sema *s, struct frame *f, const struct ast *own, struct value *value,
-                       const struct value *shape, enum role role, uint32_t ref, const char *path) {
+                       const struct value *shape, enum role role, uint32_t ref, uint32_t ref2,
+                       const char *path) {
     struct other_graph old = enter_init(s);
     struct frame inner = {
         .scope = f->scope, .origin = f->origin, .site = f->site, .what = f->what, .path = f->path};
@@ -106,6 +107,8 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
     s->foreign = false;
     if (own->flags & AST_drawn)
         v = sema_draw(s, &inner, value, shape->rank, shape->shape, shape->axis, own->at);
+    else if (!value_is_portable(s, v))
+        v = sema_expr(s, &inner, own->kid[AST_own_value]);
     if (value_is_bad(v))
         fits = false;
     else if (!value_is_tensor(v) || !value_is_portable(s, v)) {
@@ -126,7 +129,7 @@ static bool initialize(struct sema *s, struct frame *f, const struct ast *own, s
         full->element = ELEMENT_real;
         if (fits)
             graph_output(s->graph, path, stacked_node(s, &inner, full, f->replicas.n, letters),
-                         role, ref, 0);
+                         role, ref, ref2);
     }
     if (s->foreign) {
         diag_initial_value(s->diags, own->at, own->text,
@@ -210,7 +213,7 @@ struct value *sema_param(struct sema *s, struct frame *f, const struct ast *own)
             sema_name_member(s, &t, path, &f->replicas, i);
             VEC_PUSH(p->arena, &p->params, t);
         }
-        if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_param, ref, path))
+        if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_param, ref, 0, path))
             return value_poison(s);
     } else if (!shape_is(&p->params.at[ref], &shape)) {
         diag_param_shape(s->diags, own->at, sema_shown_path(s, path, &f->replicas),
@@ -260,7 +263,7 @@ static struct state_slot *layer_state(struct sema *s, struct frame *f, const str
             sema_name_member(s, &t, path, &f->replicas, i);
             VEC_PUSH(p->arena, &p->states, t);
         }
-        if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_state, ref, path))
+        if (t.count == 0 || !initialize(s, f, own, value, &shape, ROLE_state, ref, 0, path))
             return NULL;
     }
     return add_state(s, path, ROLE_state, ref, 0,
@@ -282,8 +285,9 @@ static const char *memory_name(struct sema *s, const char *of, const char *state
     return intern(name);
 }
 
-// An optimizer's state: a flat buffer of its segment's size.
-static struct state_slot *rule_state(struct sema *s, const char *path, double initial) {
+// An optimizer's state, of theta's shape or of its own; one for each segment.
+static struct state_slot *rule_state(struct sema *s, const char *path, const struct value *shape,
+                                     double initial) {
     struct program *p = s->program;
     uint32_t ref = 0;
     while (ref < p->rule_states.n && p->rule_states.at[ref].name != path)
@@ -292,8 +296,36 @@ static struct state_slot *rule_state(struct sema *s, const char *path, double in
         struct program_rule_state r = {path, initial};
         VEC_PUSH(p->arena, &p->rule_states, r);
     }
-    return add_state(s, path, ROLE_rule_state, ref, s->segment,
-                     sema_segment_input(s, path, ROLE_rule_state, ref, s->segment));
+    node_id in = graph_input(s->graph, path, ROLE_rule_state, ref, s->segment, p->real, shape->rank,
+                             shape->shape);
+    struct value *v = value_of_node(s, in, false, ELEMENT_real);
+    memcpy(v->axis, shape->axis, sizeof v->axis);
+    return add_state(s, path, ROLE_rule_state, ref, s->segment, v);
+}
+
+static struct value theta_shape(const struct sema *s) {
+    return (struct value){.kind = VALUE_tensor,
+                          .rank = 1,
+                          .shape = {s->program->segments.at[s->segment].count}};
+}
+
+// `state v = 0` has theta's shape, `state k: [] = 1` and `state B = identity(n)` have their own.
+static struct state_slot *optimizer_state(struct sema *s, struct frame *f, const struct ast *own,
+                                          struct value *value, const char *path) {
+    bool drawn = own->flags & AST_drawn, number = value->kind == VALUE_number || value->kind == VALUE_truth,
+         array = value->kind == VALUE_tensor && value->rank > 0;
+    struct value shape = theta_shape(s);
+    struct program_tensor t;
+    if ((own->kid[AST_own_type] || (array && !drawn)) && !own_shape(s, f, own, value, &shape))
+        return NULL;
+    if (own->kid[AST_own_type] && shape.rank && s->rule)
+        s->rule->takes_shape = true; // `n` there is the parameter's
+    t = new_tensor(s, f, path, &shape, own->at);
+    if (t.count == 0)
+        return NULL;
+    struct state_slot *slot = rule_state(s, path, &shape, number ? value->number.real : 0);
+    bool made = number || initialize(s, f, own, value, &shape, ROLE_rule_state, slot->ref, s->segment, path);
+    return made ? slot : NULL;
 }
 
 // One number, kept under `key`.
@@ -318,10 +350,6 @@ static struct state_slot *memory(struct sema *s, const char *path, const char *k
 static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own,
                                        struct value *value) {
     bool rule = s->mode == MODE_update && f->optimizer_path;
-    if (value->kind != VALUE_number && value->kind != VALUE_truth) {
-        diag_initial_value(s->diags, own->at, own->text, value_words(s, value));
-        return NULL;
-    }
     const char *path = intern(arena_printf(s->arena, "%s.%s",
                                            rule           ? f->optimizer_path
                                            : f->state_key ? f->state_key
@@ -331,7 +359,11 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
     if (slot)
         return slot;
     if (rule)
-        return rule_state(s, path, value->number.real);
+        return optimizer_state(s, f, own, value, path);
+    if (value->kind != VALUE_number && value->kind != VALUE_truth) {
+        diag_initial_value(s->diags, own->at, own->text, value_words(s, value));
+        return NULL;
+    }
     const char *name = memory_name(s, f->function ? f->function : "rule", own->text);
     return memory(s, path, path, name, value->number.real);
 }
@@ -409,7 +441,7 @@ struct value *sema_count_runs(struct sema *s, struct frame *f, struct span at) {
     for (const struct condition *c = s->branches; c; c = c->outer)
         flat |= c->of->rank > 0;
     if (!slot && flat)
-        slot = rule_state(s, path, 0);
+        slot = rule_state(s, path, &(struct value){.rank = 1, .shape = {theta_shape(s).shape[0]}}, 0);
     else if (!slot)
         slot = memory(s, path, key, memory_name(s, f->optimizer_path, "t"), 0);
     struct value *t = sema_binary(s, f, "+", slot->value, value_number(s, number_int(1), 0), at);

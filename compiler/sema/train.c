@@ -331,6 +331,19 @@ static void objective_graph(struct sema *s, struct train *t) {
     sema_end_graph(s);
 }
 
+static void visit_product(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    struct value *loss = objective(s, f, t, stage, NULL);
+    if (!value_is_bad(loss))
+        sema_output_products(s, f, output_loss(s, f, loss));
+}
+
+static void product_graph(struct sema *s, struct train *t) {
+    begin(s, t, GRAPH_product, "product", true);
+    train_walk(s, t, t->now, visit_product);
+    forget_states(s);
+    sema_end_graph(s);
+}
+
 static void visit_check(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
     (void)t;
     (void)stage;
@@ -692,7 +705,7 @@ void sema_check_costs(struct program *p, const struct sema_costs *costs) {
 
 // All that one stage runs, but its rules.
 static void stage_graphs(struct sema *s, struct train *t) {
-    s->uses_objective = false;
+    s->uses_objective = s->uses_curvature = false;
     gradient_graph(s, t);
     if (diags_errors(s->diags))
         return;
@@ -702,6 +715,8 @@ static void stage_graphs(struct sema *s, struct train *t) {
         trace_graph(s, t);
         if (s->uses_objective)
             objective_graph(s, t);
+        if (s->uses_curvature)
+            product_graph(s, t);
     }
     evaluate_graph(s, t, t->now);
     check_graph(s, t);

@@ -95,7 +95,8 @@ static int draw_all(struct arena *a, struct trial *trials) {
     int n = 0;
     for (int op = 1; op < N_OPS; op++) {
         bool is_structural = op_table[op].flags & STRUCTURAL;
-        if (op == OP_gradient || op == OP_objective || op == OP_objective_gradient)
+        if (op == OP_gradient || op == OP_objective || op == OP_objective_gradient ||
+            op == OP_objective_product)
             continue; // no code of their own
         int parts = op == OP_svd ? 3 : op == OP_eigh ? 2 : 1;
         for (int part = 0; part < parts; part++) {
