@@ -518,6 +518,12 @@ void model_prepare_raw(struct model *m, int64_t n) {
         if (f->raw == 0 || is_alias(f))
             continue;
         int64_t count = n * shape_count(f->rank, f->shape);
+        const uint8_t *bytes = m->raw[f->raw - 1];
+        if (f->dtype == NR_f32 && P.raw[f->raw - 1].dtype == NR_u8) { // pictures: millions of values a batch
+            for (int64_t k = 0; k < count; k++)
+                ((float *)m->fields[i])[k] = (float)bytes[k];
+            continue;
+        }
         for (int64_t k = 0; k < count; k++)
             value_set(m->fields[i], f->dtype, k,
                       value_get(m->raw[f->raw - 1], P.raw[f->raw - 1].dtype, k));

@@ -301,6 +301,15 @@ static bool bind_shape(struct sema *s, struct binding_run *b, const struct ast *
     return true;
 }
 
+struct diag *sema_takes_class(struct sema *s, struct span at, const char *name, int64_t n,
+                              const struct value *v) {
+    if (v->element == ELEMENT_real || v->low > v->high || v->low < 0)
+        return diag_argument_class(s->diags, at, name, value_words(s, v));
+    if (v->high >= n)
+        return diag_class_too_small(s->diags, at, name, (long long)n, (long long)v->high);
+    return NULL;
+}
+
 // class(v): binds v to the number of classes, or checks it.
 static bool bind_class(struct sema *s, struct binding_run *b, const struct ast *param,
                        const struct ast *type, struct value *v, struct span at) {
@@ -318,12 +327,10 @@ static bool bind_class(struct sema *s, struct binding_run *b, const struct ast *
     }
     if (!value_whole(s, b->f, sema_expr(s, b->f, n), n->at, "a number of classes", &want))
         return false;
-    if (v->high < want)
-        return true;
-    diag_note(
-        diag_class_too_small(s->diags, at, param->text, (long long)want, (long long)v->high + 1),
-        param->at, "`%s` is declared here", param->text);
-    return false;
+    struct diag *wrong = sema_takes_class(s, at, param->text, want, v);
+    if (wrong)
+        diag_note(wrong, param->at, "`%s` is declared here", param->text);
+    return !wrong;
 }
 
 static bool is_floating(const struct ast *type) { return type->text == NULL; }
@@ -474,7 +481,7 @@ static bool check_result(struct sema *s, struct binding_run *b, const struct ast
         diag_result_kind(s->diags, at, ast_spelling(s->arena, type), value_words(s, *v));
         return false;
     }
-    struct value *w = (*v)->kind == VALUE_tensor ? value_shape_like(s, *v) : *v;
+    struct value *w = value_shape_like(s, *v);
     if (type->kid[AST_type_shape]) {
         if (!sema_shape(s, b->f, type->kid[AST_type_shape], &out.rank, out.shape, out.axis))
             return false;
@@ -502,8 +509,9 @@ static bool check_result(struct sema *s, struct binding_run *b, const struct ast
         if (!value_whole(s, b->f, sema_expr(s, b->f, type->kid[AST_type_argument]), type->at,
                          "a number of classes", &n))
             return false;
-        if (w->kind == VALUE_tensor && w->element == ELEMENT_real) {
-            diag_result_kind(s->diags, at, "class", value_words(s, w));
+        struct diag *wrong = sema_takes_class(s, at, r->text ? r->text : "the result", n, w);
+        if (wrong) {
+            diag_note(wrong, type->at, "its type is declared here");
             return false;
         }
         w->element = ELEMENT_class;

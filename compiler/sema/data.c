@@ -240,7 +240,13 @@ bool sema_has_split(const struct sema *s, const char *name) {
 
 // ---- the block
 
-static void statement(struct sema *s, struct frame *f, const struct ast *n) {
+// What counts reductions, fields and calls of the block begins anew.
+void sema_data_begin(struct sema *s) {
+    s->n_fitted = s->n_raw = s->n_calls = 0;
+    s->streamed = UINT32_MAX;
+}
+
+void sema_data_statement(struct sema *s, struct frame *f, const struct ast *n) {
     switch (n->kind) {
     case AST_read:
         read(s, f, n);
@@ -341,6 +347,8 @@ static void add_fields(struct sema *s, struct frame *f) {
                                       .dtype = is_raw ? p->raw.at[raw].dtype : value_dtype(s, v),
                                       .classes = v->element == ELEMENT_class ? v->high + 1 : 0,
                                       .raw = is_raw ? raw + 1 : 0};
+        if (field.dtype == DTYPE_u8 && sema_is_augmented(s, field.name))
+            field.dtype = s->options->real; // what a step is given need be no byte
         for (uint32_t k = 0; k < v->rank; k++) {
             field.shape[k] = sema_planned(s, v->shape[k]);
             if (extent_is_bounded(v->shape[k]))
@@ -374,11 +382,11 @@ static void add_streams(struct sema *s, struct ast *block) {
                          false);
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
-        s->n_fitted = s->n_raw = s->n_calls = 0;
+        sema_data_begin(s);
         s->streamed = k;
         s->program->real = DTYPE_f64;
         for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
-            statement(s, &f, block->kid[0]->kid[i]);
+            sema_data_statement(s, &f, block->kid[0]->kid[i]);
         s->naming = NULL;
         sema_end_graph(s);
     }
@@ -394,14 +402,13 @@ void sema_data(struct sema *s, struct ast *block) {
                          false);
         struct frame f = {.scope = scope_new(s, NULL, true), .lift = (uint64_t)1 << LETTER_BATCH};
         f.origin = origin_add(s->program->origins, block->at, NULL, 0);
-        s->n_fitted = s->n_raw = s->n_calls = 0;
-        s->streamed = UINT32_MAX;
+        sema_data_begin(s);
         if (!round)
             s->calls.n = 0;
         s->program->real =
             round ? s->options->real : DTYPE_f64; // statistics of many samples: always wide
         for (uint32_t i = 0; i < block->kid[0]->n_kids; i++)
-            statement(s, &f, block->kid[0]->kid[i]);
+            sema_data_statement(s, &f, block->kid[0]->kid[i]);
         s->naming = NULL;
         if (round && diags_errors(s->diags) == 0) {
             add_fields(s, &f);
@@ -483,6 +490,8 @@ struct value *sema_field(struct sema *s, const char *name) {
         struct program_field *field = &p->fields.at[i];
         if (field->name != name || field->most)
             continue;
+        if (s->augmented && s->augmented[i])
+            return s->augmented[i];
         node_id in = sema_find_input(s, ROLE_field, i, 0);
         const struct value *like = s->field_values.at[i];
         if (!in) {

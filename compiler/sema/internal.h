@@ -335,6 +335,7 @@ struct sema {
     const char *naming;        // the definition under evaluation: names fitted values, layers
     struct ast *data_block, *train_block;
     struct scope *data_scope; // fields of the data block
+    struct value **augmented; // in the augment graph: the fields' values of now, NULL: as prepared
     int64_t stage;            // that the graph under construction belongs to, or -1
     bool settling;            // a stage without `minimize`, in training mode
     struct walk *walk;        // stage.c: through a train block with stages, else NULL
@@ -478,6 +479,8 @@ struct value *sema_invoke(struct sema *s, struct frame *f, struct value *callee,
                           struct given *args, struct span at);
 bool sema_require(struct sema *s, struct frame *f, const struct ast *n);
 bool sema_require_early(struct sema *s, struct frame *f, const struct ast *body, uint64_t *asked);
+// Is the value a class below n? NULL, or the error that was reported.
+struct diag *sema_takes_class(struct sema *s, struct span at, const char *name, int64_t n, const struct value *v);
 void sema_follow_subject(struct sema *s, uint32_t from, const struct ast *params, const struct given *given);
 struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *block,
                              bool last_is_value);
@@ -585,6 +588,11 @@ int64_t sema_find_measure(struct sema *s, const char *name, const char **several
 
 // ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
+void sema_data_begin(struct sema *s);
+void sema_data_statement(struct sema *s, struct frame *f, const struct ast *n);
+bool sema_is_augmented(const struct sema *s, const char *field);
+void sema_augment(struct sema *s, struct frame *f, uint32_t n, const struct ast *const *lines);
+void sema_prune_augment(struct sema *s);
 void sema_mark_predicted(struct sema *s);
 void sema_mark_used(struct sema *s);
 void sema_prune_prepare(struct sema *s);

@@ -251,8 +251,11 @@ struct value *sema_stored_results(struct sema *s, uint64_t open) {
             const struct program_field *raw = &s->program->raw.at[r->ref];
             extent shape[MAX_RANK] = {s->batch};
             memcpy(shape + 1, like.shape, like.rank * sizeof *shape);
-            node_id in = graph_input(s->graph, raw->name, ROLE_raw, s->n_raw++, 0, raw->dtype,
-                                     like.rank + 1, shape);
+            node_id in = sema_find_input(s, ROLE_raw, s->n_raw, 0);
+            if (!in)
+                in = graph_input(s->graph, raw->name, ROLE_raw, s->n_raw, 0, raw->dtype,
+                                 like.rank + 1, shape);
+            s->n_raw++;
             all->at[i] = value_of_node(s, in, true, like.element);
         } else {
             all->at[i] = sema_fitted(s, &like);

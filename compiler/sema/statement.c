@@ -39,7 +39,7 @@ static struct value *filled(struct sema *s, const struct value *v, uint32_t rank
 static uint32_t rank_of(const struct value *v) { return v->kind == VALUE_tensor ? v->rank : 0; }
 
 static struct value *typed(struct sema *s, struct frame *f, const struct ast *type, struct value *v,
-                           struct span at) {
+                           const char *name, struct span at) {
     struct value t;
     sema_type(s, f, type, &t);
     if (t.kind == VALUE_poison || value_is_bad(v))
@@ -61,6 +61,13 @@ static struct value *typed(struct sema *s, struct frame *f, const struct ast *ty
         diag_result_kind(s->diags, at, ast_spelling(s->arena, type), value_words(s, v));
         return value_poison(s);
     }
+    bool is_truth = v->element == ELEMENT_bool || (v->low >= 0 && v->low <= v->high && v->high <= 1);
+    if (t.element == ELEMENT_bool && !is_truth) {
+        diag_result_kind(s->diags, at, ast_spelling(s->arena, type), value_words(s, v));
+        return value_poison(s);
+    }
+    if (t.element == ELEMENT_class && sema_takes_class(s, at, name, t.high + 1, v))
+        return value_poison(s);
     v = value_shape_like(s, v);
     for (uint32_t k = 0; k < t.rank; k++)
         v->axis[k] = t.axis[k] ? t.axis[k] : v->axis[k];
@@ -90,7 +97,7 @@ static void define_name(struct sema *s, struct frame *f, const struct ast *targe
     }
     const struct promised *p = promise(f, name);
     if (type)
-        v = typed(s, f, type, v, target->at);
+        v = typed(s, f, type, v, name, target->at);
     else if (p && p->rank && value_is_tensor(v) && rank_of(v) == 0)
         v = filled(s, v, p->rank, p->shape, p->axis);
     if (v->kind == VALUE_tensor) {

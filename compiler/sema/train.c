@@ -421,28 +421,12 @@ static void augment_graph(struct sema *s, struct train *t) {
         return;
     begin(s, t, GRAPH_augment, "augment", true);
     struct frame f = train_frame(s, t);
-    for (uint32_t i = first; train_line(t, i); i++) {
-        const struct ast *n = train_line(t, i);
-        if (n->kind != AST_augment)
-            continue;
-        uint32_t ref = 0;
-        while (ref < s->program->fields.n && s->program->fields.at[ref].name != n->text)
-            ref++;
-        if (ref == s->program->fields.n) {
-            diag_augment_field(s->diags, n->at, n->text);
-            continue;
-        }
-        struct value *old = sema_field(s, n->text),
-                     *v = sema_expr(s, &f, n->kid[AST_augment_value]);
-        if (value_is_bad(v))
-            continue;
-        bool same = v->kind == VALUE_tensor && v->rank == old->rank &&
-                    memcmp(v->shape, old->shape, v->rank * sizeof *v->shape) == 0;
-        if (!same)
-            diag_result_shape(s->diags, n->at, value_words(s, old), value_words(s, v));
-        else
-            graph_output(s->graph, n->text, value_plain_node(s, &f, v), ROLE_field, ref, 0);
-    }
+    uint32_t n = 0;
+    const struct ast **lines = NEW_ARRAY(s->arena, t->n_augment + g->n_augment + 1, const struct ast *);
+    for (uint32_t i = first; train_line(t, i); i++)
+        if (train_line(t, i)->kind == AST_augment)
+            lines[n++] = train_line(t, i);
+    sema_augment(s, &f, n, lines);
     sema_end_graph(s);
 }
 
@@ -780,6 +764,7 @@ bool sema_train(struct sema *s, struct ast *block) {
     end_init(s);
     sema_place_parameters(s);
     requirements(s, block, NULL);
+    sema_prune_augment(s);
     sema_mark_used(s);
     sema_mark_predicted(s);
     sema_settle_bases(s);

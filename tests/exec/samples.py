@@ -87,6 +87,11 @@ rest = [picture(got, n, 0, sides=1) for n in range(8)]
 same("validation: once, as it is, the samples that training lacks", (len(got[0]), all(p in pictures and p not in shown for p in rest)),
      (8 * (64 + EDGE) + EDGE, True))
 
+exe = build(folder, PROGRAM.replace("image <- AUGMENT", "pixels <- flip(pixels, chance = 1)"), "bytes")
+sheet(exe, "bytes.png", "--count", 19)
+got = read_png(folder / "bytes.png")
+same("bytes as read, mirrored", [picture(got, n, 1) for n in range(19)], [[row[::-1] for row in picture(got, n, 0)] for n in range(19)])
+
 exe = build(folder, PROGRAM.replace("AUGMENT", "add_noise(shift(image, 2), 0.2)"), "moved")
 first = sheet(exe, "1.png", "--threads", 1)
 same("the same bytes again, on three threads", sheet(exe, "2.png", "--threads", 3), first)
