@@ -188,6 +188,7 @@ struct value *sema_run_block(struct sema *s, struct frame *f, const struct ast *
 struct binding_run {
     struct frame *f;            // of the callee
     struct frame *caller;       // or NULL
+    const struct ast *def;
     const char *dims[MAX_AXES]; // names bound by arguments, with the caller's axis names
     const char *axes[MAX_AXES];
     uint32_t n_dims;
@@ -248,8 +249,36 @@ static bool bind_dim(struct sema *s, struct binding_run *b, const struct ast *pa
     return true;
 }
 
+// Is it a letter or an axis of the definition's own: in a shape, an index, `over =`?
+static bool names_axis(const struct ast *n, const char *name, bool at_axis) {
+    if (!n)
+        return false;
+    if ((n->kind == AST_name && at_axis && n->text == name) || (n->kind == AST_index && n->text == name))
+        return true;
+    bool found = false;
+    for (uint32_t i = 0; i < n->n_kids && !found; i++) {
+        bool axes = at_axis || n->kind == AST_shape || (n->kind == AST_element && i == AST_element_indices) ||
+                    (n->kind == AST_argument && strcmp(n->text, "over") == 0);
+        found = names_axis(n->kid[i], name, axes);
+    }
+    return found;
+}
+
+// Inside a body the axes of `..` are found by name like others. One that has no name, or the name of an axis of
+// the definition or of another one of these, gets a name that nobody can write; the caller's comes back with the result.
+static const char *rest_name(struct sema *s, struct binding_run *b, const char *name, uint32_t k) {
+    bool taken = !name || names_axis(b->def, name, false);
+    for (uint32_t i = 0; i < k; i++)
+        taken |= b->f->rest_axis[i] == name;
+    if (!taken || b->n_dims == MAX_AXES)
+        return name;
+    b->dims[b->n_dims] = intern(arena_printf(s->arena, "..%u", k + 1));
+    b->axes[b->n_dims] = name;
+    return b->dims[b->n_dims++];
+}
+
 static bool bind_rest(struct sema *s, struct binding_run *b, const struct ast *param,
-                      const struct value *v, uint32_t axis, uint32_t count, struct span at) {
+                      struct value *v, uint32_t axis, uint32_t count, struct span at) {
     struct frame *f = b->f;
     if (f->has_rest) {
         bool same = f->rest_rank == count;
@@ -261,13 +290,15 @@ static bool bind_rest(struct sema *s, struct binding_run *b, const struct ast *p
                       param->at, "`%s` is declared here", param->text);
             return false;
         }
+        for (uint32_t k = 0; k < count; k++)
+            v->axis[axis + k] = f->rest_axis[k];
         return true;
     }
     f->has_rest = true;
     f->rest_rank = count;
     for (uint32_t k = 0; k < count; k++) {
         f->rest_shape[k] = v->shape[axis + k];
-        f->rest_axis[k] = v->axis[axis + k];
+        v->axis[axis + k] = f->rest_axis[k] = rest_name(s, b, v->axis[axis + k], k);
     }
     return true;
 }
@@ -614,7 +645,7 @@ static struct value *run_body(struct sema *s, struct frame *caller, struct objec
                       .lift = !caller     ? 0
                               : procedure ? caller->lift & ~((uint64_t)1 << LETTER_BATCH)
                                           : caller->lift};
-    struct binding_run b = {.f = &f, .caller = caller};
+    struct binding_run b = {.f = &f, .caller = caller, .def = def};
     uint64_t asked = 0;
     f.params = params;
     f.given = slot;
@@ -680,7 +711,7 @@ bool sema_bind_given(struct sema *s, struct frame *caller, struct frame *f, cons
                      struct span at) {
     const struct ast *def = o->def->ast, *params = params_of(def);
     struct given *slot = NEW_ARRAY(s->arena, (params ? params->n_kids : 0) + 1, struct given);
-    struct binding_run b = {.f = f};
+    struct binding_run b = {.f = f, .def = def};
     f->scope = scope_new(s, o->scope, true);
     f->params = params;
     f->given = slot;

@@ -27,15 +27,23 @@ static bool add_axis(struct sema *s, struct frame *f, const struct ast *n, const
         *batch = true;
         return true;
     }
+    uint32_t found = 0;
     for (uint32_t k = 0; k < v->rank; k++)
         if (v->axis[k] == n->text) {
             own[k] = true;
-            return true;
+            found++;
         }
+    if (found == 1)
+        return true;
+    if (found) {
+        diag_help(diag_bad_axis(s->diags, n->at, n->text, value_words(s, v)),
+                  "two of its axes have this name; say which one by an index: `mean[j] x[i, j]`");
+        return false;
+    }
     struct text names;
     text_init(&names, s->arena);
     for (uint32_t k = 0; k < v->rank; k++)
-        text_printf(&names, "%s`%s`", k ? ", " : "", v->axis[k] ? v->axis[k] : "_");
+        text_printf(&names, "%s`%s`", k ? ", " : "", v->axis[k] && v->axis[k][0] != '.' ? v->axis[k] : "_");
     struct diag *d = diag_bad_axis(s->diags, n->at, n->text, value_words(s, v));
     diag_help(d, v->rank ? "its axes are %s" : "it has no axes%s",
               v->rank ? text_string(&names) : "");
