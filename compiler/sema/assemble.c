@@ -94,7 +94,7 @@ struct graph *sema_end_graph(struct sema *s) {
     struct frame f = {.scope = NULL};
     s->states = in_order(s->states);
     for (struct state_slot *x = s->states; x; x = x->next)
-        if (x->changed && !value_is_bad(x->value)) {
+        if (x->changed && !x->borrowed && !value_is_bad(x->value)) {
             struct value *v = x->value;
             if (v->kind != VALUE_tensor || v->element != ELEMENT_real) {
                 v = value_scalar(s, value_expr(s, v), ELEMENT_real);

@@ -886,5 +886,11 @@ struct value *sema_call(struct sema *s, struct frame *f, const struct ast *n) {
                                  sema_expr(s, f, a->kind == AST_argument ? a->kid[0] : a), a->at};
         bad |= value_is_bad(args[i].value);
     }
-    return bad ? value_poison(s) : sema_invoke(s, f, target, list->n_kids, args, n->at);
+    if (bad)
+        return value_poison(s);
+    bool outer = s->measured; // what runs in here belongs to the measurement that the call reads
+    s->measured |= sema_asks_measurement(s, n);
+    struct value *v = sema_invoke(s, f, target, list->n_kids, args, n->at);
+    s->measured = outer;
+    return v;
 }

@@ -565,7 +565,11 @@ static struct value *pipe(struct sema *s, struct frame *f, const struct ast *n) 
         if (value_is_bad(args[i + 1].value))
             return args[i + 1].value;
     }
-    return sema_invoke(s, f, target, n_args + 1, args, right->at);
+    bool outer = s->measured;
+    s->measured |= sema_asks_measurement(s, n);
+    struct value *v = sema_invoke(s, f, target, n_args + 1, args, right->at);
+    s->measured = outer;
+    return v;
 }
 
 // ---- members: LeNet.*.W, table.E, validation.loss
@@ -640,6 +644,8 @@ static struct value *measurement(struct sema *s, struct frame *f, const struct a
             diag_made_field(s->diags, n->at, made, ast_spelling(s->arena, n));
             return value_poison(s);
         }
+        if (s->mode == MODE_update)
+            return sema_recalled_measure(s, (uint32_t)m, split, n->at);
         node_id in = sema_find_input(s, ROLE_measure, (uint32_t)m, split);
         const char *name = s->program->measures.at[m].name;
         if (!in)
@@ -752,9 +758,7 @@ struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n) {
     origin_id before = f->origin;
     if (n->kind != AST_name && n->kind != AST_number)
         f->origin = sema_origin(s, f, n->at);
-    struct value *v = s->mode == MODE_update ? sema_scheduled(s, n) : NULL;
-    if (!v)
-        v = evaluate(s, f, n);
+    struct value *v = evaluate(s, f, n);
     if (v->kind == VALUE_tensor && !v->origin && v->graph == s->graph)
         v->origin = f->origin;
     f->origin = before;

@@ -135,7 +135,7 @@ struct state_slot {
     enum role role;
     uint32_t ref, ref2;
     struct value *value;
-    bool changed;
+    bool changed, borrowed; // borrowed: another graph, or another time, changes it
     struct state_slot *next;
 };
 
@@ -256,12 +256,11 @@ enum mode {
     MODE_rules,   // stop if, keep if, report: measurements only
     MODE_init,    // initial values of parameters
 };
-// An argument that reads a measurement is worked out when the measurement is made, and kept as a
-// memory between.
-struct schedule {
-    const struct ast *argument;
-    uint32_t memory;
+// What schedules read of the time when measurements were made: a measurement, or a state before it.
+struct recalled {
     int64_t stage;
+    const char *path; // of the state; NULL: a measurement
+    uint32_t measure, split, memory;
 };
 struct segment_params {
     uint32_t n;
@@ -349,7 +348,9 @@ struct sema {
     } layers;
     VEC(struct layer_value) layer_values; // results of layers, for the check graph
     VEC(struct value *) field_values;     // like program.fields: element, bounds, axis names
-    VEC(struct schedule) schedules;       // arguments of optimizers that read measurements
+    VEC(struct recalled) recalled;        // by arguments of optimizers (schedule.c)
+    bool scheduling;                      // such arguments are evaluated in the rules graph
+    bool measured;                        // inside a call that reads a measurement
     VEC(const char *) memory_keys;        // like program.memories: the call that owns each
     bool *reached;                        // parameters that the objective depends on
     bool needs_shape;                     // the optimizer just evaluated is not elementwise
@@ -586,6 +587,15 @@ bool sema_skips_update(struct sema *s, struct frame *f, const struct ast *n);
 // Of this name in the stage s->stage, or anywhere; -1: none, or *several (one of them).
 int64_t sema_find_measure(struct sema *s, const char *name, const char **several);
 
+// ---- schedule.c: arguments of optimizers
+bool sema_asks_measurement(const struct sema *s, const struct ast *n); // a call in an argument
+struct value *sema_memory_input(struct sema *s, uint32_t memory);
+// In the update graph: as they were when the measurement was made last.
+struct value *sema_recalled_measure(struct sema *s, uint32_t measure, uint32_t split,
+                                    struct span at);
+struct value *sema_recalled_state(struct sema *s, const char *path);
+void sema_output_schedules(struct sema *s, struct frame *f, const struct ast *minimize);
+
 // ---- data.c, train.c, optimizer.c, assemble.c
 void sema_data(struct sema *s, struct ast *block);
 void sema_data_begin(struct sema *s);
@@ -599,8 +609,6 @@ void sema_prune_prepare(struct sema *s);
 bool sema_has_split(const struct sema *s, const char *name);
 bool sema_train(struct sema *s, struct ast *block);
 const char *sema_made_field(struct sema *s, node_id n);
-struct value *sema_scheduled(struct sema *s, const struct ast *n); // NULL: no such argument
-void sema_output_schedules(struct sema *s, struct frame *f);       // in the rules graph
 void sema_update(struct sema *s, struct frame *f, const struct ast *minimize); // the update graphs
 // The Hessian of the loss times a direction that is given: the product graph.
 void sema_output_products(struct sema *s, struct frame *f, node_id loss);

@@ -96,6 +96,7 @@ static struct value *run_rule(struct sema *s, struct frame *f, struct value *rul
         intern(f->optimizer_path && *f->optimizer_path
                    ? arena_printf(s->arena, "%s.%s", f->optimizer_path, def->text)
                    : def->text);
+    inner.state_key = inner.optimizer_path; // of functions that the body calls
     if (!sema_bind_given(s, f, &inner, rule->object, at))
         return value_poison(s);
     struct value *t = rule_time(s, &inner, def, at);
@@ -130,80 +131,6 @@ struct value *sema_run_rule(struct sema *s, struct frame *f, struct value *rule,
             s->diags, before, at,
             arena_printf(s->arena, "optimizer `%s`", rule->object->def->name));
     return v;
-}
-
-// ---- schedules that read measurements
-
-static bool reads_measurement(const struct ast *n, const char *split) {
-    static const char *const splits[] = {"train", "validation", "test"};
-    if (!n)
-        return false;
-    for (int i = 0; n->kind == AST_member && n->kid[0]->kind == AST_name && i < 3; i++)
-        if (strcmp(n->kid[0]->text, splits[i]) == 0 && (!split || strcmp(split, splits[i]) == 0))
-            return true;
-    for (uint32_t i = 0; i < n->n_kids; i++)
-        if (reads_measurement(n->kid[i], split))
-            return true;
-    return false;
-}
-
-static bool makes_optimizer(struct sema *s, const struct ast *n) {
-    if (n->kind != AST_call || n->kid[AST_call_callee]->kind != AST_name)
-        return false;
-    const struct definition *d = sema_find_definition(s, n->kid[AST_call_callee]->text);
-    return d && d->ast->kind == AST_optimizer;
-}
-
-// The arguments of optimizers, through rules around rules.
-static void find_schedules(struct sema *s, const struct ast *rule) {
-    const struct ast *list = makes_optimizer(s, rule) ? rule->kid[AST_call_arguments] : NULL;
-    for (uint32_t i = 0; list && i < list->n_kids; i++) {
-        const struct ast *e =
-            list->kid[i]->kind == AST_argument ? list->kid[i]->kid[0] : list->kid[i];
-        if (makes_optimizer(s, e)) {
-            find_schedules(s, e);
-        } else if (reads_measurement(e, NULL)) {
-            if (reads_measurement(e, "test"))
-                diag_test_decides(s->diags, e->at, "using");
-            struct schedule made = {e, s->program->memories.n, s->stage};
-            struct program_memory m = {
-                intern(arena_printf(s->arena, "schedule_%u", s->schedules.n + 1)),
-                __builtin_nan("")};
-            VEC_PUSH(s->program->arena, &s->program->memories, m);
-            VEC_PUSH(s->arena, &s->memory_keys, m.name);
-            VEC_PUSH(s->arena, &s->schedules, made);
-        }
-    }
-}
-
-struct value *sema_scheduled(struct sema *s, const struct ast *n) {
-    for (uint32_t i = 0; i < s->schedules.n; i++) {
-        uint32_t ref = s->schedules.at[i].memory;
-        if (s->schedules.at[i].argument != n || s->schedules.at[i].stage != s->stage)
-            continue;
-        node_id in = sema_find_input(s, ROLE_memory, ref, 0);
-        if (!in)
-            in = graph_input(s->graph, s->program->memories.at[ref].name, ROLE_memory, ref, 0,
-                             DTYPE_f64, 0, NULL);
-        return value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real);
-    }
-    return NULL;
-}
-
-void sema_output_schedules(struct sema *s, struct frame *f) {
-    for (uint32_t i = 0; i < s->schedules.n; i++) {
-        const struct schedule *c = &s->schedules.at[i];
-        if (c->stage != s->stage)
-            continue;
-        struct value *v = sema_expr(s, f, c->argument);
-        if (value_is_bad(v))
-            continue;
-        if (!value_is_tensor(v) || (v->kind == VALUE_tensor && v->rank)) {
-            diag_bad_operand(s->diags, c->argument->at, "using", value_words(s, v));
-            continue;
-        }
-        sema_output_wide(s, f, s->program->memories.at[c->memory].name, v, ROLE_memory, c->memory, 0);
-    }
 }
 
 // ---- derivatives of the objective
@@ -296,7 +223,9 @@ static void update_graph(struct sema *s, const struct ast *part, struct frame *o
     const char *name =
         s->segment ? intern(arena_printf(s->arena, "update.%u", s->segment + 1)) : "update";
     sema_begin_graph(s, GRAPH_update, name, MODE_update, true);
-    struct frame f = {.scope = scope_new(s, NULL, true), .origin = outer->origin};
+    struct frame f = {.scope = scope_new(s, NULL, true),
+                      .origin = outer->origin,
+                      .state_key = s->program->stages.at[s->stage].name};
     struct value *rule = sema_expr(s, &f, part->kid[AST_part_rule]);
     if (rule->kind == VALUE_template && rule->object->def &&
         rule->object->def->ast->kind == AST_optimizer) {
@@ -404,7 +333,8 @@ static void update_part(struct sema *s, const struct ast *part, struct frame *f,
                         int k) {
     struct program *p = s->program;
     uint32_t first = p->segments.n, n_graphs = p->graphs.n, n_states = p->rule_states.n;
-    uint32_t n_memories = p->memories.n, n_initial = s->init->outputs.n;
+    uint32_t n_memories = p->memories.n, n_initial = s->init->outputs.n,
+             n_recalled = s->recalled.n;
     s->needs_shape = s->has_over_all = false;
     add_segment(s, owner, k, -1);
     update_graph(s, part, f);
@@ -419,6 +349,7 @@ static void update_part(struct sema *s, const struct ast *part, struct frame *f,
     p->rule_states.n = n_states;
     s->init->outputs.n = n_initial;
     p->memories.n = s->memory_keys.n = n_memories;
+    s->recalled.n = n_recalled;
     p->segments.n = s->segment_params.n = first;
     for (uint32_t i = 0; i < p->params.n && diags_errors(s->diags) == 0; i++)
         if (owner[i] == k) {
@@ -447,8 +378,6 @@ void sema_update(struct sema *s, struct frame *f, const struct ast *minimize) {
     if (diags_errors(s->diags))
         return;
     check_parts(s, parts, f, owner);
-    for (uint32_t k = 0; k < parts->n_kids; k++)
-        find_schedules(s, parts->kid[k]->kid[AST_part_rule]);
     for (uint32_t k = 0; k < parts->n_kids && diags_errors(s->diags) == 0; k++)
         update_part(s, parts->kid[k], f, owner, (int)k);
     number_parts(s);

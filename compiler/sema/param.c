@@ -346,7 +346,34 @@ static struct state_slot *memory(struct sema *s, const char *path, const char *k
                      value_scalar(s, expr_read(s->graph, in, 0, NULL), ELEMENT_real));
 }
 
-// In an optimizer: one flat buffer; in a rule: one number.
+// The state of a schedule that steps change: one for each segment, of which the rules see the first.
+static struct state_slot *schedule_state(struct sema *s, const char *path, const char *name,
+                                         double initial) {
+    const char *key = intern(arena_printf(s->arena, "%s/%u", path, s->segment));
+    if (s->mode == MODE_update)
+        return memory(s, path, key, name, initial);
+    size_t n = strlen(path);
+    uint32_t ref = 0;
+    while (ref < s->program->memories.n &&
+           (strncmp(s->memory_keys.at[ref], path, n) != 0 || s->memory_keys.at[ref][n] != '/'))
+        ref++;
+    CHECK(ref < s->program->memories.n, "a schedule's state that no step changes");
+    struct state_slot *slot =
+        add_state(s, path, ROLE_memory, ref, 0, sema_memory_input(s, ref));
+    slot->borrowed = true;
+    return slot;
+}
+
+static bool is_one_number(struct sema *s, struct frame *f, const struct ast *own) {
+    struct value shape = {.kind = VALUE_tensor};
+    if (own->kid[AST_own_type])
+        sema_type(s, f, own->kid[AST_own_type], &shape);
+    if (shape.kind != VALUE_poison && shape.rank)
+        sema_not_compiled(s, f, own->at, "a state with axes in a rule or schedule");
+    return shape.kind != VALUE_poison && shape.rank == 0;
+}
+
+// In an optimizer: one flat buffer; in a rule or schedule: one number.
 static struct state_slot *number_state(struct sema *s, struct frame *f, const struct ast *own,
                                        struct value *value) {
     bool rule = s->mode == MODE_update && f->optimizer_path;
@@ -364,7 +391,16 @@ static struct state_slot *number_state(struct sema *s, struct frame *f, const st
         diag_initial_value(s->diags, own->at, own->text, value_words(s, value));
         return NULL;
     }
+    if (!is_one_number(s, f, own))
+        return NULL;
     const char *name = memory_name(s, f->function ? f->function : "rule", own->text);
+    if (s->mode == MODE_update && s->measured) {
+        slot = add_state(s, path, ROLE_memory, 0, 0, sema_recalled_state(s, path));
+        slot->borrowed = true;
+        return slot;
+    }
+    if (s->mode == MODE_update || (s->scheduling && !s->measured))
+        return schedule_state(s, path, name, value->number.real);
     return memory(s, path, path, name, value->number.real);
 }
 
@@ -473,8 +509,6 @@ void sema_state(struct sema *s, struct frame *f, const struct ast *own) {
     if (!value_is_bad(value)) {
         if (f->path && s->mode == MODE_sample)
             slot = layer_state(s, f, own, value);
-        else if (s->mode == MODE_update && !f->optimizer_path)
-            diag_not_compiled(s->diags, own->at, "a schedule with a state");
         else if (s->mode == MODE_update || s->mode == MODE_rules)
             slot = number_state(s, f, own, value);
         else

@@ -195,7 +195,7 @@ static bool pass(struct sema *s, bool first) {
     s->program = new_program(s);
     s->field_values.n = 0;
     s->bases.n = 0;
-    s->memory_keys.n = s->schedules.n = 0;
+    s->memory_keys.n = s->recalled.n = 0;
     s->measure_sources.n = s->segment_params.n = s->part_of.n = 0;
     s->n_parts = 0;
     s->stage = -1;

@@ -502,7 +502,7 @@ static void rules_graph(struct sema *s, struct train *t) {
             graph_output(s->graph, intern(k ? "keep" : "stop"), value_plain_node(s, &f, v),
                          k ? ROLE_keep : ROLE_stop, 0, 0);
         }
-    sema_output_schedules(s, &f);
+    sema_output_schedules(s, &f, g->minimize);
     struct graph *made = sema_end_graph(s);
     if (!made->outputs.n && !diags_errors(s->diags))
         s->program->graphs.n--;
