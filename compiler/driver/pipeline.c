@@ -144,6 +144,8 @@ static int optimize(struct session *s) {
     }
     for (uint32_t i = 0; i < s->program->graphs.n; i++) {
         struct program_graph *g = &s->program->graphs.at[i];
+        if (po.check)
+            pass_check(s->scratch, "sema", g->graph);
         after_pass("sema", g->graph, &w);
         g->graph = pass_pipeline(s->model, s->scratch, g->graph, &po, after_pass, &w);
         arena_reset(s->scratch);
@@ -446,6 +448,8 @@ static int run_passes(struct session *s, struct graph **g) {
             return EXIT_usage;
         }
         *g = p->run(s->model, s->scratch, *g, &po);
+        if (po.check)
+            pass_check(s->scratch, p->name, *g);
         arena_reset(s->scratch);
         names += n + (names[n] == ',');
     }

@@ -253,6 +253,18 @@ static enum step decide_guards(struct graph *g, struct work *w) {
     return STEP_none;
 }
 
+// ---- branches: each has the guards of its own reads (branch.c)
+
+static enum step guard_branches(struct graph *g, struct work *w) {
+    expr_id domain, body = branch_guards(g, w->body, n_axes(w), w->extents, w->guards.n,
+                                         w->guards.at, &domain);
+    if (domain && w->reducer != RED_none)
+        body = branch_choose(g, domain, body, reducer_neutral(w->reducer, w->dtype));
+    enum step step = body == w->body ? STEP_none : STEP_changed;
+    w->body = body;
+    return step;
+}
+
 // ---- C3: equalities
 
 static bool better_axis(const struct graph *g, const struct work *w, index_id i, uint32_t a,
@@ -598,7 +610,8 @@ static node_id canonical_map(struct graph *g, struct work *w) {
     if (w->guards.n)
         w->body = expr_bracket(g, w->guards.n, w->guards.at, w->body);
     w->guards.n = 0;
-    while (remove_unit_axes(g, w) == STEP_changed || decide_body(g, w) == STEP_changed)
+    while (remove_unit_axes(g, w) == STEP_changed || guard_branches(g, w) == STEP_changed ||
+           decide_body(g, w) == STEP_changed)
         ;
     return is_identity(g, w, &of) ? of : finish(g, w);
 }
@@ -718,8 +731,8 @@ static bool solve_outputs(struct graph *g, struct work *w, node_id *result) {
 
 static enum step sum_step(struct graph *g, struct work *w) {
     static enum step (*const steps[])(struct graph *, struct work *) = {
-        take_factors,    decide_guards, decide_body,      solve_equality,     solve_data_factor,
-        move_data_guard, tighten,       remove_unit_axes, remove_unused_axes,
+        take_factors,   decide_guards,     guard_branches,  decide_body, solve_equality,
+        solve_data_factor, move_data_guard, tighten, remove_unit_axes, remove_unused_axes,
     };
     double value;
     for (size_t k = 0; k < sizeof steps / sizeof *steps; k++) {
@@ -760,6 +773,7 @@ static double empty_value(enum reducer r) {
 static enum step other_step(struct graph *g, struct work *w) {
     static enum step (*const steps[])(struct graph *, struct work *) = {
         decide_guards,
+        guard_branches,
         decide_body,
         remove_unit_axes,
         remove_unused_axes,

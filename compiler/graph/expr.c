@@ -60,6 +60,9 @@ expr_id expr_make(struct graph *g, const struct expr *proto) {
     if (e.n_guards)
         e.guards = arena_copy(g->arena, e.guards, e.n_guards * sizeof *e.guards);
     e.axes = axes_of(g, &e);
+    e.branches = e.kind == EXPR_op && e.op == OP_select;
+    for (uint32_t k = 0; k < e.n_args && e.kind != EXPR_read; k++)
+        e.branches |= graph_expr(g, e.args[k])->branches;
     VEC_PUSH(g->arena, &g->exprs, e);
     cons_add(&g->tables->exprs, h, g->exprs.n - 1);
     return g->exprs.n - 1;

@@ -86,6 +86,7 @@ struct expr {
     uint32_t n_guards;       // EXPR_bracket: [guards](e), 0 and not evaluated where one is false
     struct guard *guards;
     uint64_t axes;           // bit set of the axes that occur, data terms and guards included
+    bool branches;           // a select occurs
 };
 
 // ---- nodes
@@ -214,6 +215,8 @@ struct comp {                 // what graph_comp is made of; extents: outputs, t
 };
 // The canonical node of a comprehension: may be an existing node, or a simpler one. In a reduction the range
 // guards of all reads are added (the term is left out); in a map all reads must be in range (the caller's duty).
+// A read in a branch of `select` gets its guard around the branch alone (branch.c): a term is left out only where
+// the branch that is taken reads outside.
 node_id graph_comp(struct graph *g, const struct comp *c);
 // A structural operation; shape and type by its rule. On a misfit returns 0 and *error says why (for sema).
 node_id graph_op(struct graph *g, enum op op, uint32_t n_inputs, const node_id *inputs,
@@ -259,6 +262,10 @@ expr_id expr_substitute(struct graph *g, expr_id e, uint32_t n, const index_id *
 expr_id expr_rewrite(struct graph *g, expr_id e, expr_id (*visit)(struct graph *, expr_id, void *), void *context);
 uint64_t expr_axes(const struct graph *g, expr_id e);       // bit set of the axes that occur (data terms included)
 uint64_t index_axes(const struct graph *g, index_id i);
+
+// ---- branch.c: `e` where the domain holds, `neutral` elsewhere; where both are choices by the same condition, in
+// each branch by itself
+expr_id branch_choose(struct graph *g, expr_id domain, expr_id e, double neutral);
 
 // ---- canonical.c: C3 to C6 and C9 to C14 of CORE.md section 3, called by graph_comp
 // ---- print.c, parse.c: the text form (.tg); several graphs can stand in one file

@@ -10,7 +10,7 @@ struct walk {
     VEC(struct guard) known; // node guards, then those of the brackets around
     range_report *f;
     void *context;
-    uint32_t inside; // brackets around
+    uint32_t inside; // brackets and branches around
     struct map seen; // (expression, bracket number) pairs done
     uint32_t n_brackets;
 };
@@ -126,16 +126,14 @@ static void walk_bracket(struct walk *w, const struct expr *x, uint32_t bracket)
     w->known.n = outside;
 }
 
-// Where select([guards](1), b, c) takes b, the guards are true.
+// What a condition says proves nothing: code computes both branches, and masks a read by brackets.
 static void walk_select(struct walk *w, const struct expr *x, uint32_t bracket) {
-    const struct expr condition = *graph_expr(w->g, x->args[0]);
-    uint32_t outside = w->known.n;
     walk_expr(w, x->args[0], bracket);
-    walk_expr(w, x->args[2], bracket);
-    for (uint32_t k = 0; k < condition.n_guards; k++)
-        VEC_PUSH(w->g->arena, &w->known, condition.guards[k]);
-    walk_expr(w, x->args[1], condition.n_guards ? ++w->n_brackets : bracket);
-    w->known.n = outside;
+    w->inside++;
+    uint32_t branches = ++w->n_brackets;
+    walk_expr(w, x->args[1], branches);
+    walk_expr(w, x->args[2], branches);
+    w->inside--;
 }
 
 static void walk_expr(struct walk *w, expr_id e, uint32_t bracket) {

@@ -82,11 +82,19 @@ node_id canonical_comp(struct graph *g, struct work *w);
 
 // ---- range.c: which reads are provably in range
 // Calls f with the range guard of every read of e that intervals over the box, the brackets around
-// the read and `known` do not prove; `inside`: the read stands in a bracket of e. A lone data index
-// is exempt: it is checked where the data is made.
+// the read and `known` do not prove; `inside`: the read stands in a bracket of e or in a branch of a
+// select. A lone data index is exempt: it is checked where the data is made.
 typedef void range_report(struct graph *, struct guard, bool inside, void *);
 void range_guards(struct graph *g, expr_id e, uint32_t n_axes, const extent *extents,
                   uint32_t n_known, const struct guard *known, range_report *f, void *context);
+// ---- branch.c: a read's guard belongs to the branch that reads
+// The branches of e, each in a bracket with the range guards that its reads need beside the box and
+// `known`. *domain: the condition that the branches taken read inside; 0 if they always do.
+expr_id branch_guards(struct graph *g, expr_id e, uint32_t n_axes, const extent *extents,
+                      uint32_t n_known, const struct guard *known, expr_id *domain);
+// What a term that is left out counts as.
+double reducer_neutral(enum reducer r, enum dtype t);
+
 // Does one of the guards imply `wanted`?
 bool range_implied(struct graph *g, const struct guard *wanted, uint32_t n_axes,
                    const extent *extents, uint32_t n_known, const struct guard *known);

@@ -32,8 +32,7 @@ static bool is_off(const char *list, const char *name) {
     return false;
 }
 
-// A legal graph that prints, reads back and prints the same.
-static void check(struct arena *scratch, const char *pass, struct graph *g) {
+void pass_check(struct arena *scratch, const char *pass, struct graph *g) {
     const char *wrong = graph_verify(g);
     CHECK(!wrong, "pass `%s` made an illegal graph: %s\n%s", pass, wrong, graph_text(scratch, g));
     const char *text = graph_text(scratch, g);
@@ -64,7 +63,7 @@ struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph
             continue;
         g = p->run(a, scratch, g, o);
         if (o->check)
-            check(scratch, p->name, g);
+            pass_check(scratch, p->name, g);
         if (after)
             after(p->name, g, context);
     }

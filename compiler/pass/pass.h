@@ -17,6 +17,8 @@ struct pass {
 extern const struct pass passes[];
 extern const int n_passes;
 const struct pass *pass_find(const char *name);
+// Ends with an internal error unless the graph is legal, prints, reads back and prints the same.
+void pass_check(struct arena *scratch, const char *pass, struct graph *g);
 // The whole sequence for a graph that sema made; the list stands in pass.c. `after` is called after
 // each pass (print-after); may be NULL.
 struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph *g,

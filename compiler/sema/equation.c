@@ -129,7 +129,7 @@ static expr_id masked(struct sema *s, const char *reducer, expr_id body, expr_id
     const struct expr *w = graph_expr(s->graph, where);
     if (sema_reducer(reducer) == RED_sum && w->kind == EXPR_op && w->op == OP_eq)
         return expr_op2(s->graph, OP_mul, where, body); // a scatter or a pick: recognized as such
-    return expr_op3(s->graph, OP_select, where, body, expr_const(s->graph, neutral_of(reducer)));
+    return branch_choose(s->graph, where, body, neutral_of(reducer));
 }
 
 // A term of any, all. Over nothing `any` is false and `all` true, so no term of them is left out: one that
@@ -478,7 +478,8 @@ struct value *sema_reduction(struct sema *s, struct frame *f, const struct ast *
                          value_words(s, value_is_tensor(body) ? where : body));
         out = value_poison(s);
     } else
-        out = sema_reduce(s, f, n->text, body, where, n_axes, axes, &r, n->at);
+        out = sema_reduce(s, f, n->text, body, sema_branch_where(s, &inner, &r, where, n->at), n_axes,
+                          axes, &r, n->at);
     s->next_letter = before;
     return out;
 }

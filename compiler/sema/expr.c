@@ -445,7 +445,11 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
         assume(s, f, c->kid[1], truth);
         return;
     }
-    if (c->kind != AST_binary || !strchr("=<>", c->text[0]) || !is_plain(c))
+    if (c->kind == AST_unary && strcmp(c->text, "not") == 0) {
+        assume(s, f, c->kid[0], !truth);
+        return;
+    }
+    if (c->kind != AST_binary || !strchr("=<>!", c->text[0]) || !is_plain(c))
         return;
     struct diags *keep = s->diags;
     s->diags = NULL;
@@ -461,7 +465,8 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
     bool equal = c->text[1] == '=' && c->text[0] != '=';
     switch (c->text[0]) { // about x - y
     case '=':
-        if (!truth)
+    case '!':
+        if (truth == (c->text[0] == '!'))
             return;
         new->low = new->high = 0;
         break;
@@ -481,17 +486,19 @@ static void assume(struct sema *s, struct frame *f, const struct ast *c, bool tr
 }
 
 static struct value *branch(struct sema *s, struct frame *f, const struct ast *c, struct value *of,
-                            bool truth, const struct ast *body) {
+                            bool truth, const struct ast *body, struct branch_reads *reads) {
     struct frame inner = *f;
     inner.scope = scope_new(s, f->scope, false);
     inner.scope->is_branch = true;
     assume(s, &inner, c, truth);
     struct condition here = {of, truth, s->branches};
     s->branches = &here;
+    sema_branch_begin(f, reads);
     struct value *v = body->kind == AST_block ? sema_run_block(s, &inner, body, true)
                                               : sema_expr(s, &inner, body);
     f->counters = inner.counters;
     s->branches = here.outer;
+    v = sema_branch_end(s, f, reads, v, body->at);
     if (!v) {
         diag_no_value(s->diags, body->at, "this branch");
         return value_poison(s);
@@ -521,8 +528,9 @@ static struct value *conditional(struct sema *s, struct frame *f, const struct a
         diag_else_missing(s->diags, n->at);
         return value_poison(s);
     }
-    struct value *v[3] = {c, branch(s, f, n->kid[0], c, true, then),
-                          branch(s, f, n->kid[0], c, false, other)};
+    struct branch_reads reads[2] = {{.n_guards = 0}, {.n_guards = 0}}, *const both[2] = {&reads[0], &reads[1]};
+    struct value *v[3] = {c, branch(s, f, n->kid[0], c, true, then, both[0]),
+                          branch(s, f, n->kid[0], c, false, other, both[1])};
     if (value_is_bad(v[1]) || value_is_bad(v[2]))
         return value_poison(s);
     if (!value_is_tensor(v[1]) || !value_is_tensor(v[2])) {
@@ -531,6 +539,7 @@ static struct value *conditional(struct sema *s, struct frame *f, const struct a
         return value_poison(s);
     }
     struct value *r = sema_apply(s, f, OP_select, 3, v, n->at);
+    sema_branch_note(s, f, c, both, n->at);
     if (r->kind == VALUE_tensor) {
         r->element = is_integer(v[1]) && is_integer(v[2])
                          ? (v[1]->element == v[2]->element ? v[1]->element : ELEMENT_int)

@@ -196,8 +196,18 @@ static void need(struct needed *to, struct guard guard) {
     add_guard(&to->n, to->guards, guard);
 }
 
+// Of the branch around alone, if there is one.
 static void leave_out(struct reduction *r, struct guard guard) {
-    add_guard(&r->n_guards, r->guards, guard);
+    if (r->branch)
+        add_guard(&r->branch->n_guards, r->branch->guards, guard);
+    else
+        add_guard(&r->n_guards, r->guards, guard);
+}
+
+static void leave_out_beyond(struct reduction *r, struct beyond condition) {
+    uint32_t *n = r->branch ? &r->branch->n_beyond : &r->n_beyond;
+    CHECK(*n < MAX_AXES, "too many conditions");
+    (r->branch ? r->branch->beyond : r->beyond)[(*n)++] = condition;
 }
 
 static bool index_reads_lengths(struct sema *s, index_id i) {
@@ -253,8 +263,12 @@ static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, c
     bool stored = known && low >= 0 && high < size;
     bool by_lengths = !data && (extent_is_bounded(bound) || index_reads_lengths(s, i));
     bool guarded = by_lengths && !stays_in_storage(s, i, size);
+    // the conditions of the branches around say that it is inside: where they do not hold, nothing is read
+    bool assumed = !data && f->assumed && !stays_in_storage(s, i, size);
     if (stored && own) {
-        if (guarded && f->reduction && f->reduction->is_reduction)
+        if (assumed)
+            need(needed, planned);
+        else if (guarded && f->reduction && f->reduction->is_reduction)
             leave_out(f->reduction, planned);
         else if (guarded)
             need(needed, planned);
@@ -278,10 +292,8 @@ static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, c
         r->read_outside = true;
         if (!stored || guarded)
             leave_out(r, planned);
-        if (!own) {
-            CHECK(r->n_beyond < MAX_AXES, "too many conditions");
-            r->beyond[r->n_beyond++] = (struct beyond){i, bound};
-        }
+        if (!own)
+            leave_out_beyond(r, (struct beyond){i, bound});
         return true;
     }
     return outside_error(s, n, at, known, low, high, bound);
@@ -420,7 +432,10 @@ struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *
     struct guard outside[MAX_AXES];
     uint32_t n_outside = 0;
     struct value *v = sema_element(s, f, n->kid[AST_otherwise_element], &n_outside, outside);
+    struct branch_reads other = {.n_guards = 0};
+    sema_branch_begin(f, &other);
     struct value *d = sema_expr(s, f, n->kid[AST_otherwise_value]);
+    d = sema_branch_end(s, f, &other, d, n->at);
     if (value_is_bad(v) || value_is_bad(d) || n_outside == 0)
         return v;
     if (!value_is_tensor(d)) {
@@ -432,13 +447,14 @@ struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *
     if (!sema_align(s, f, 2, both, n->at, r, e))
         return value_poison(s);
     expr_id read = expr_bracket(s->graph, n_outside, outside, e[0]);
+    expr_id inside = expr_bracket(s->graph, n_outside, outside, expr_const(s->graph, 1));
+    struct branch_reads *const branches[2] = {NULL, &other};
+    sema_branch_note(s, f, value_scalar(s, inside, ELEMENT_bool), branches, n->at);
     double zero;
     if (expr_is_const(s->graph, e[1], &zero) && zero == 0)
         r->expr = read;
     else
-        r->expr = expr_op3(s->graph, OP_select,
-                           expr_bracket(s->graph, n_outside, outside, expr_const(s->graph, 1)),
-                           read, e[1]);
+        r->expr = expr_op3(s->graph, OP_select, inside, read, e[1]);
     r->element =
         v->element == ELEMENT_real || d->element == ELEMENT_real ? ELEMENT_real : v->element;
     if (v->low <= v->high && d->low <= d->high) {

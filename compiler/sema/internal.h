@@ -186,6 +186,16 @@ struct floor_letter {
     index_id whole, floor;
     int64_t divisor;
 };
+// A branch of a run-time `if` in a reduction: what its own reads need. Where it is taken and they are
+// outside, the term is left out.
+struct branch_reads {
+    uint32_t n_guards;
+    struct guard guards[MAX_AXES];
+    uint32_t n_beyond;
+    struct beyond beyond[MAX_AXES];
+    struct value *domain; // that the branches inside it that are taken read inside; NULL: always
+    struct branch_reads *outer;
+};
 // One reduction or equation under evaluation: where range guards and helper letters go.
 struct reduction {
     bool is_reduction; // reads outside are left out
@@ -197,6 +207,8 @@ struct reduction {
     uint32_t n_extra; // helper letters of floor(): reduced along
     uint32_t extra[8];
     struct floor_letter floors[8]; // of each helper letter
+    struct branch_reads *branch; // the innermost one around, which takes guards and conditions
+    struct value *domain;        // as in branch_reads, of the whole term
     struct reduction *parent;
 };
 
@@ -452,6 +464,19 @@ bool sema_align(struct sema *s, struct frame *f, uint32_t n, struct value **v, s
 struct value *sema_element(struct sema *s, struct frame *f, const struct ast *n,
                            uint32_t *n_outside, struct guard *outside);
 struct value *sema_otherwise(struct sema *s, struct frame *f, const struct ast *n);
+
+// ---- branch.c: reads in the branches of a reduction's term
+void sema_branch_begin(struct frame *f, struct branch_reads *b);
+// The branch's value, 0 where its reads are outside.
+struct value *sema_branch_end(struct sema *s, struct frame *f, struct branch_reads *b, struct value *v,
+                              struct span at);
+// After both branches of a choice by `condition`; `b[1]` may be NULL.
+void sema_branch_note(struct sema *s, struct frame *f, struct value *condition, struct branch_reads *const b[2],
+                      struct span at);
+// `where` and the domain of the term.
+struct value *sema_branch_where(struct sema *s, struct frame *f, const struct reduction *r, struct value *where,
+                                struct span at);
+
 bool sema_index_range(struct sema *s, struct frame *f, index_id i, int64_t *low, int64_t *high);
 uint32_t sema_new_letter(struct sema *s, extent bound);
 struct value *sema_floor_index(struct sema *s, struct frame *f, index_id i); // NULL: no index
