@@ -144,7 +144,7 @@ static int optimize(struct session *s) {
     }
     for (uint32_t i = 0; i < s->program->graphs.n; i++) {
         struct program_graph *g = &s->program->graphs.at[i];
-        if (po.check)
+        if (po.check && g->graph->outputs.n)
             pass_check(s->scratch, "sema", g->graph);
         after_pass("sema", g->graph, &w);
         g->graph = pass_pipeline(s->model, s->scratch, g->graph, &po, after_pass, &w);

@@ -94,7 +94,7 @@ class Equation:
                 return f"{u} {op} {w}", lambda at, of: compare(at[u], at[w])
             return f"{u} {op} {c}", lambda at, of: compare(at[u], c)
         if kind < 5:
-            name, k = self.draw.choice(["a", "x", "q"]), self.draw.randrange(5)
+            name, k = self.draw.choice(["p", *(n for n, _ in self.arrays if n in "axq")]), self.draw.randrange(5)
             if self.draw.chance(0.5):
                 u = min(self.extents, key=lambda e: self.extents[e])
                 return f"{name}[{u}] < 0", lambda at, of: bool(of[name][at[u]] < 0)
@@ -116,7 +116,7 @@ class Equation:
         taken = {True: [], False: []}
         for at in points:                                  # what data may say is open
             for sign in (-1, 1):
-                of = {name: [sign] * 9 for name in SIZES}
+                of = {name: [sign] * 9 for name in ("u", *SIZES)}
                 taken[c(at, of)].append(at)
         a, f = self.term(depth - 1, taken[True] or points)
         b, g = self.term(depth - 1, taken[False] or points)
@@ -198,13 +198,50 @@ class Equation:
         return v if bool(torch.isfinite(v).all()) and float(v.detach().abs().max()) < 1e4 else None
 
 
-def equations(seed, count, arrays, of, floors, keep=lambda e: True):
+class Narrowed:
+    """`u[i < n] = if i < c { .. } else { .. }`, no reduction: the comparison narrows the letter in its branch."""
+
+    def __init__(self, draw, floors):
+        self.n, self.c = n, c = draw.choice([(4, 2), (6, 3), (7, 2), (5, 4)])
+        (left, size), (right, other) = (draw.choice([a for a in SIZES.items() if a[1] >= need]) for need in (c, n - c))
+        d, e = draw.randint(0, size - c), draw.randint(max(0, n - other), c)
+        extra = draw.choice([("", lambda of: True), (" and a[1] < 0", lambda of: bool(of["a"][1] < 0))])
+        if extra[0] and (floors or n > other):             # `else` is not narrowed then
+            reads, g = (f"{right}[floor(i / 2)]", lambda i, of: of[right][i // 2]) if floors else (f"sin(i + {e})", lambda i, of: torch.sin(torch.tensor(float(i + e))))
+        elif extra[0]:
+            reads, g = f"{right}[{n - 1} - i]", lambda i, of: of[right][n - 1 - i]
+        else:
+            reads, g = f"log({right}[i - {e}]^2 + 0.1)", lambda i, of: torch.log(of[right][i - e] ** 2 + 0.1)
+        self.line = f"u[i < {n}] = if i < {c}{extra[0]} {{ {left}[i + {d}] }} else {{ {reads} }}"
+        self.element = lambda i, of: of[left][i + d] if i < c and extra[1](of) else g(i, of)
+
+    def of(self, of):
+        return dict(of, u=torch.stack([torch.as_tensor(self.element(i, of)) for i in range(self.n)]))
+
+
+class Chain:
+    """An equation over one that narrows: the map goes into the reduction, its reads with it."""
+
+    def __init__(self, draw, arrays, floors):
+        self.inner = Narrowed(draw, floors)
+        self.outer = Equation(draw, [("u", self.inner.n), ("u", self.inner.n), *arrays], floors)
+        self.extents = self.outer.extents
+
+    def text(self):
+        return f"{self.inner.line}\n  {self.outer.text()}"
+
+    def value(self, of):
+        return self.outer.value(self.inner.of(of))
+
+
+def equations(seed, count, arrays, of, floors, chains=True):
     """`count` random equations that have a value for each of the samples `of`."""
     made = []
     while len(made) < count:
-        e = Equation(Random(seed), arrays, floors)
+        draw = Random(seed)
+        e = (Chain if chains and draw.chance(0.4) else Equation)(draw, arrays, floors)
         seed += 1
-        if keep(e) and all(e.value(o) is not None for o in of):
+        if all(e.value(o) is not None for o in of):
             made.append(e)
     return made
 
@@ -248,11 +285,37 @@ def layers(seed, count, floors, tally, options):
     return True
 
 
+def second(seed, count, floors, tally, options):
+    """Hessians of functions made of such equations."""
+    draw = numpy.random.default_rng(seed)
+    x = draw.uniform(-1.5, 1.5, (SAMPLES, SIZES["p"]))
+    made = equations(seed * 1000, count, [("p", SIZES["p"])], [{"p": torch.tensor(v)} for v in x], floors, chains=False)
+    text = ['data rows { read csv("rows.csv") -> x: [6] }']
+    text += [f"fn f{k}(p: [6]) -> s: [] {{\n  {e.text()}\n  s = sum(sin(v))\n}}" for k, e in enumerate(made)]
+    text += ["network Net(x: [6]) -> [] {", "  param b: [] ~ normal(0, 1)", "  b * sum(x)", "}", "train t {", "  data rows"]
+    text += [f"  h{k} = hessian(f{k}, x)" for k in range(count)]
+    text += ["  minimize Net(x) using sgd(0.1)", "  epochs 1", "}"]
+    folder = work_folder()
+    exe = build("\n".join(text) + "\n", folder, "second", ["--dtype", "f64", *options])
+    command(exe, "init", "--output", folder / "w.safetensors")
+    out = trace(exe, folder / "w.safetensors", {"x": x}, folder)
+    for k, e in enumerate(made):
+        def f(p, e=e):
+            return torch.sin(e.value({"p": p})).sum() + 0 * p.sum()
+        wanted = numpy.stack([torch.autograd.functional.hessian(f, torch.tensor(v)).numpy() for v in x])
+        far = relative(numpy.broadcast_to(out[f"out/h{k}"], wanted.shape), wanted)
+        if not far <= 1e-8:
+            print(f"function {k}: {e.text()}")
+        tally.at_most(f"second derivatives {seed}, {' '.join(options)}: {k}", far, 1e-8)
+
+
 tally = Tally()
 count, first = int(os.environ.get("NETC_RANDOM", 6)), int(os.environ.get("NETC_RANDOM_SEED", 1))
 done, seed = 0, first
 while done < count:
     level = ["-O0"] if done % 3 == 1 else ["-O2"]
-    done += layers(seed, 6, False, tally, level)
+    done += layers(seed, 6, seed % 2 == 0, tally, level)
     seed += 1
+for k in range(max(1, count // 3)):
+    second(first + k, 5, k % 2 == 1, tally, ["-O2"])
 tally.finish()

@@ -105,6 +105,31 @@ static expr_id random_read(struct growth *w) {
     return w->partial ? read : expr_bracket(g, n_guards, guards, read);
 }
 
+// By the values of a tensor or by the point; in a branch that is not taken reads may be outside, and in a
+// sum or product the term is left out where one that is taken is.
+static expr_id random_condition(struct growth *w) {
+    struct graph *g = w->g;
+    if (!n_axes(w) || chance(&w->r, 0.5))
+        return expr_op2(g, OP_lt, expr_const(g, 0.05), random_read(w));
+    expr_id axis = expr_index(g, index_axis(g, (uint32_t)random_below(&w->r, n_axes(w))));
+    expr_id other = expr_const(g, (double)random_between(&w->r, 0, 2));
+    if (chance(&w->r, 0.3))
+        other = expr_index(g, index_axis(g, (uint32_t)random_below(&w->r, n_axes(w))));
+    return expr_op2(g, chance(&w->r, 0.3) ? OP_eq : OP_lt, axis, other);
+}
+
+static expr_id random_branches(struct growth *w, int depth) {
+    struct graph *g = w->g;
+    expr_id part[2];
+    for (int k = 0; k < 2; k++) {
+        bool deeper = depth > 0 && chance(&w->r, 0.3);
+        part[k] = deeper ? random_branches(w, depth - 1) : random_read(w);
+        if (chance(&w->r, 0.3))
+            part[k] = expr_op2(g, OP_mul, part[k], random_read(w));
+    }
+    return expr_op3(g, OP_select, random_condition(w), part[0], part[1]);
+}
+
 // ---- scalar functions within their domain
 static expr_id in_domain(struct growth *w, const char *sample, expr_id e) {
     struct graph *g = w->g;
@@ -147,7 +172,7 @@ static expr_id random_call(struct growth *w, expr_id a, expr_id b) {
 
 static expr_id random_body(struct growth *w) {
     struct graph *g = w->g;
-    expr_id e = random_read(w);
+    expr_id e = chance(&w->r, 0.3) ? random_branches(w, 1) : random_read(w);
     int64_t n = random_between(&w->r, 0, 2);
     for (int64_t i = 0; i < n; i++) {
         expr_id other =

@@ -4,7 +4,8 @@
 //
 // The written node is a tree of this file's own (struct part); it is turned into expressions by the
 // constructors, so their simplifications are tested too. Semantics tested: a reduction leaves out
-// the terms whose unbracketed reads fall outside; brackets are 0 where a guard is false.
+// the terms whose unbracketed reads fall outside, those of branches that are not taken left aside;
+// brackets are 0 where a guard is false.
 #include "../../compiler/graph/graph.h"
 
 #include <math.h>
@@ -168,6 +169,30 @@ static struct part *random_part(int depth, bool bracketed) {
     return p;
 }
 
+static struct part *two(enum op op, struct part *a, struct part *b) {
+    struct part *p = new_part(PART_op);
+    *p = (struct part){.kind = PART_op, .op = op, .n = 2, .part = {a, b}};
+    return p;
+}
+
+// A choice between bare reads. Nothing simplifies it away: what is not read leaves no term out.
+static struct part *random_choice(bool nested) {
+    struct part *s = new_part(PART_op);
+    *s = (struct part){.kind = PART_op, .op = OP_select, .n = 3};
+    s->part[0] = random_part(2, nested);
+    for (int k = 1; k < 3; k++) {
+        s->part[k] = draw(4) ? random_read() : random_choice(true);
+        if (draw(3) == 0)
+            s->part[k] = two(OP_mul, s->part[k], random_read());
+    }
+    if (draw(3) == 0) {
+        struct part *half = new_part(PART_const);
+        half->value = 0.5;
+        return two(OP_add, s, half);
+    }
+    return draw(3) ? s : two(OP_mul, s, random_read());
+}
+
 static struct written random_written(void) {
     struct written w = {.reducer = draw(2) ? RED_sum : (enum reducer)draw(7)};
     n_parts = 0;
@@ -181,7 +206,8 @@ static struct written random_written(void) {
         w.guard[k] = random_affine(true);
         w.bound[k] = draw(3) ? (extent)(1 + draw(4)) : draw(2) ? 1 : -1;
     }
-    w.body = random_part(3, w.reducer == RED_none);
+    bool branches = w.reducer == RED_sum && draw(3) == 0;
+    w.body = branches ? random_choice(false) : random_part(3, w.reducer == RED_none);
     return w;
 }
 
@@ -215,11 +241,19 @@ static bool read_in_range(const struct part *p, const int64_t *axes, int64_t *of
     return true;
 }
 
-// Are all unbracketed reads in range?
+static double value_of(const struct part *p, const int64_t *axes);
+
+static const struct part *taken(const struct part *select, const int64_t *axes) {
+    return select->part[value_of(select->part[0], axes) != 0 ? 1 : 2];
+}
+
+// Are all unbracketed reads in range, of branches those that are taken?
 static bool term_counts(const struct part *p, const int64_t *axes) {
     int64_t offset;
     if (p->kind == PART_read)
         return read_in_range(p, axes, &offset);
+    if (p->kind == PART_op && p->op == OP_select)
+        return term_counts(p->part[0], axes) && term_counts(taken(p, axes), axes);
     for (int k = 0; p->kind == PART_op && k < p->n; k++)
         if (!term_counts(p->part[k], axes))
             return false;
@@ -249,6 +283,8 @@ static double value_of(const struct part *p, const int64_t *axes) {
     case PART_bracket:
         return read_in_range(p->part[0], axes, &a) ? tensors[p->part[0]->input].data[a] : 0;
     case PART_op:
+        if (p->op == OP_select)
+            return value_of(taken(p, axes), axes);
         for (int k = 0; k < p->n; k++)
             args[k] = value_of(p->part[k], axes);
         return eval_scalar_op(p->op, (uint32_t)p->n, args);
@@ -367,7 +403,8 @@ static expr_id build_part(struct graph *g, const struct part *p) {
 
 // The range guards of unbracketed reads, written out: a body that simplifies may lose its reads.
 static void add_range_guards(struct graph *g, const struct part *p, struct comp *c) {
-    for (int k = 0; p->kind == PART_op && k < p->n; k++)
+    int n = p->kind != PART_op ? 0 : p->op == OP_select ? 1 : p->n;
+    for (int k = 0; k < n; k++)
         add_range_guards(g, p->part[k], c);
     for (uint32_t k = 0; p->kind == PART_read && k < ranks[p->input]; k++)
         if (!p->data[k] && c->n_guards < MAX_AXES)
