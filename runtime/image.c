@@ -1,8 +1,9 @@
 // Pictures: PNG of any kind (grey, RGB, palette, with or without alpha, 1 to 16 bits) by libpng and
 // JPEG (baseline and progressive; grey, colour, CMYK) by libjpeg, as 8-bit RGBA; then as a field's
-// shape: grey [h, w] or [1, h, w], colour [3, h, w]. Transparency is laid on white. The size is
-// checked before anything is decompressed. A picture that is damaged anywhere is refused, also
-// where a library would fill in grey. JPEG's orientation mark is not followed.
+// shape: grey [h, w] or [1, h, w], colour [3, h, w]. The numbers are the file's, whatever it says of
+// its colours (gamma, profiles). Transparency is laid on white. The size is checked before anything is
+// decompressed. A picture that is damaged anywhere is refused, also where a library would fill in
+// grey. An orientation mark (EXIF) is not followed.
 //
 // image_to_field takes a picture of exactly the field's size; image_fit makes it so: the shorter
 // side resized by a triangle filter as wide as the step between samples (so that nothing is skipped
@@ -27,19 +28,83 @@ static bool size_is_allowed(int64_t height, int64_t width, struct problem *p) {
 }
 
 // ---- PNG
-static bool parse_png(const void *data, int64_t n, struct array *rgba, struct problem *p) {
-    png_image image = {.version = PNG_IMAGE_VERSION};
-    if (!png_image_begin_read_from_memory(&image, data, (size_t)n)) {
-        problem_set(p, EXIT_content, "it is a damaged PNG picture: %s", image.message);
-        png_image_free(&image);
+// The file's own numbers: colour chunks (gAMA, sRGB, iCCP, cHRM, sBIT) are left unread, as all
+// others that do not say where a pixel's numbers stand.
+struct png_reader {
+    png_structp png;
+    png_infop info;
+    const uint8_t *at, *end;
+    png_bytep *lines;
+    jmp_buf back;
+    char message[128];
+};
+
+static void on_png_error(png_structp png, png_const_charp message) {
+    struct png_reader *r = png_get_error_ptr(png);
+    snprintf(r->message, sizeof r->message, "%s", message);
+    longjmp(r->back, 1);
+}
+// Warnings are of chunks that are left out, or of data that is not there where the picture ends.
+static void on_png_warning(png_structp png, png_const_charp message) { (void)png, (void)message; }
+
+static void give_png(png_structp png, png_bytep to, size_t n) {
+    struct png_reader *r = png_get_io_ptr(png);
+    if ((size_t)(r->end - r->at) < n)
+        png_error(png, "it ends too early");
+    memcpy(to, r->at, n);
+    r->at += n;
+}
+
+// Palette, grey of 1 to 16 bits, with or without alpha or a transparent colour: all as 8-bit RGBA;
+// v of 16 bits becomes v / 257, rounded.
+static void widen_png(struct png_reader *r) {
+    int type = png_get_color_type(r->png, r->info);
+    png_set_expand(r->png);
+    png_set_scale_16(r->png);
+    if (!(type & PNG_COLOR_MASK_COLOR))
+        png_set_gray_to_rgb(r->png);
+    png_set_add_alpha(r->png, 255, PNG_FILLER_AFTER);
+    png_set_interlace_handling(r->png);
+    png_read_update_info(r->png, r->info);
+}
+
+static bool read_png(struct png_reader *r, struct array *rgba, struct problem *p) {
+    png_set_read_fn(r->png, r, give_png);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "tRNS", 1);
+    png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); // ours are checked below
+    png_read_info(r->png, r->info);
+    int64_t shape[] = {png_get_image_height(r->png, r->info), png_get_image_width(r->png, r->info), 4};
+    if (!size_is_allowed(shape[0], shape[1], p) || !array_make(rgba, NR_u8, 3, shape, p))
         return false;
-    }
-    int64_t shape[] = {image.height, image.width, 4};
-    image.format = PNG_FORMAT_RGBA;
-    bool good = size_is_allowed(shape[0], shape[1], p) && array_make(rgba, NR_u8, 3, shape, p);
-    if (good && !png_image_finish_read(&image, NULL, rgba->data, 0, NULL))
-        good = problem_set(p, EXIT_content, "it is a damaged PNG picture: %s", image.message);
-    png_image_free(&image);
+    r->lines = memory_try(shape[0], sizeof *r->lines);
+    if (!r->lines)
+        return problem_set(p, EXIT_environment, "out of memory for a PNG picture");
+    widen_png(r);
+    if (png_get_rowbytes(r->png, r->info) != (size_t)shape[1] * 4)
+        png_error(r->png, "its pixels are of no known kind");
+    for (int64_t i = 0; i < shape[0]; i++)
+        r->lines[i] = (png_bytep)rgba->data + i * shape[1] * 4;
+    png_read_image(r->png, r->lines);
+    png_read_end(r->png, NULL);
+    return true;
+}
+
+static bool parse_png(const void *data, int64_t n, struct array *rgba, struct problem *p) {
+    struct png_reader *r = memory_try(1, sizeof *r);
+    if (!r)
+        return problem_set(p, EXIT_environment, "out of memory for a PNG picture");
+    r->at = data;
+    r->end = r->at + n;
+    r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, on_png_error, on_png_warning);
+    r->info = r->png ? png_create_info_struct(r->png) : NULL;
+    bool good = !r->info ? problem_set(p, EXIT_environment, "out of memory for a PNG picture")
+                : setjmp(r->back) == 0
+                    ? read_png(r, rgba, p)
+                    : problem_set(p, EXIT_content, "it is a damaged PNG picture: %s", r->message);
+    png_destroy_read_struct(&r->png, &r->info, NULL);
+    free(r->lines);
+    free(r);
     return good;
 }
 
