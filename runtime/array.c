@@ -37,6 +37,19 @@ bool shape_equal(int64_t rank, const int64_t *a, const int64_t *b) {
     return true;
 }
 
+// Are they the same but for extents of 1?
+bool shape_fits(int64_t rank, const int64_t *shape, int64_t want_rank, const int64_t *want) {
+    int64_t i = 0, j = 0;
+    for (;; i++, j++) {
+        while (i < rank && shape[i] == 1)
+            i++;
+        while (j < want_rank && want[j] == 1)
+            j++;
+        if (i >= rank || j >= want_rank || shape[i] != want[j])
+            return i >= rank && j >= want_rank;
+    }
+}
+
 const char *shape_text(char text[160], int64_t rank, const int64_t *shape) {
     size_t at = 0;
     text[at++] = '[';
@@ -120,7 +133,7 @@ void value_set(void *data, int64_t dtype, int64_t i, double v) {
 
 double array_value(const struct array *a, int64_t i) { return value_get(a->data, a->dtype, i); }
 
-static bool fits(int64_t dtype, double v) {
+bool dtype_holds(int64_t dtype, double v) {
     switch (dtype) {
     case NR_bool:
         return v == 0 || v == 1;
@@ -130,9 +143,62 @@ static bool fits(int64_t dtype, double v) {
         return v >= INT32_MIN && v <= INT32_MAX && v == floor(v);
     case NR_i64:
         return v >= -0x1p63 && v < 0x1p63 && v == floor(v);
+    case NR_f32:
+        return isfinite((float)v) || !isfinite(v);
     default:
         return true;
     }
+}
+
+// "[3, 0]": the place of element i, without its first `skip` axes; "" where none are left.
+const char *index_text(char text[160], int64_t rank, const int64_t *shape, int64_t i, int64_t skip) {
+    int64_t index[MAX_RANK];
+    for (int64_t k = rank - 1; k >= 0; k--) {
+        index[k] = i % shape[k];
+        i /= shape[k];
+    }
+    text[0] = 0;
+    return rank > skip ? shape_text(text, rank - skip, index + skip) : text;
+}
+
+// Whether all exponents are below that of infinity; plain integers, so that it runs by vectors.
+bool values_finite(const void *data, int64_t dtype, int64_t n) {
+    const uint32_t *narrow = data;
+    const uint64_t *wide = data;
+    bool bad = false;
+    if (dtype == NR_f32)
+        for (int64_t i = 0; i < n; i++)
+            bad |= (narrow[i] & 0x7F800000u) == 0x7F800000u;
+    else if (dtype == NR_f64)
+        for (int64_t i = 0; i < n; i++)
+            bad |= (wide[i] & 0x7FF0000000000000u) == 0x7FF0000000000000u;
+    return !bad;
+}
+
+int64_t array_unfinite(const struct array *a) {
+    enum { BLOCK = 1 << 16 };
+    int64_t bytes = dtype_bytes(a->dtype);
+    for (int64_t at = 0; at < a->count; at += BLOCK) {
+        int64_t n = a->count - at < BLOCK ? a->count - at : BLOCK;
+        if (values_finite((const char *)a->data + at * bytes, a->dtype, n))
+            continue;
+        while (isfinite(array_value(a, at)))
+            at++;
+        return at;
+    }
+    return -1;
+}
+
+bool array_samples_finite(const struct array *a, const char *name, struct problem *p) {
+    int64_t at = array_unfinite(a);
+    char place[160];
+    if (at < 0)
+        return true;
+    index_text(place, a->rank, a->shape, at, 1);
+    problem_set(p, EXIT_content, "sample %lld has `%s`%s = %g; the values of data are finite",
+                (long long)(a->rank ? at / (a->count / a->shape[0]) : 0), name, place, array_value(a, at));
+    problem_help(p, "leave the sample out, or write a number in its place");
+    return false;
 }
 
 bool array_convert(struct array *a, int64_t dtype, struct problem *p) {
@@ -144,10 +210,13 @@ bool array_convert(struct array *a, int64_t dtype, struct problem *p) {
                            (long long)a->count);
     for (int64_t i = 0; i < a->count; i++) {
         double v = array_value(a, i);
-        if (!fits(dtype, v)) {
+        if (!dtype_holds(dtype, v)) {
+            char place[160];
             free(to);
-            return problem_set(p, EXIT_content, "element %lld is %.9g, which is no %s",
-                               (long long)i, v, dtype_name(dtype));
+            return problem_set(p, EXIT_content, "element %s is %.9g, which %s",
+                               index_text(place, a->rank, a->shape, i, 0), v,
+                               dtype == NR_f32 ? "is beyond the range of f32"
+                                               : memory_text("is no %s", dtype_name(dtype)));
         }
         value_set(to, dtype, i, v);
     }

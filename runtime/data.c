@@ -24,37 +24,29 @@ const struct nr_field *reading_field(const struct reading *r, int64_t i) {
 }
 
 // ---- checks against the field's type
-static void check_classes(const struct nr_field *f, const struct array *a, const char *path) {
+// [n, ..] of a field: classes within their number, reals finite.
+bool field_admits(const struct nr_field *f, const struct array *a, struct problem *p) {
     int64_t width = f->rank ? shape_count(f->rank, f->shape) : 1;
     for (int64_t i = 0; f->classes > 0 && i < a->count; i++) {
         double v = array_value(a, i);
         if (v < 0 || v >= (double)f->classes)
-            die(EXIT_content, "`%s`: sample %lld has `%s` = %.9g, outside `class(%lld)`", path,
-                (long long)(i / width), f->name, v, (long long)f->classes);
+            return problem_set(p, EXIT_content, "sample %lld has `%s` = %.9g, outside `class(%lld)`",
+                               (long long)(i / width), f->name, v, (long long)f->classes);
     }
+    return array_samples_finite(a, f->name, p);
 }
 
 void reading_fit(const struct nr_field *f, struct array *a, const char *path) {
     struct problem p;
     char have[160], want[160];
-    int64_t i = 1, j = 0;
-    for (;; i++, j++) {
-        while (i < a->rank && a->shape[i] == 1)
-            i++;
-        while (j < f->rank && f->shape[j] == 1)
-            j++;
-        if (i >= a->rank || j >= f->rank || a->shape[i] != f->shape[j])
-            break;
-    }
-    if (a->rank < 1 || i < a->rank || j < f->rank)
+    if (a->rank < 1 || !shape_fits(a->rank - 1, a->shape + 1, f->rank, f->shape))
         die(EXIT_content, "`%s` has samples of shape %s, `%s` is declared as %s", path,
             shape_text(have, a->rank > 0 ? a->rank - 1 : 0, a->shape + 1), f->name,
             shape_text(want, f->rank, f->shape));
     a->rank = 1 + f->rank;
     shape_copy(a->shape + 1, f->rank, f->shape);
-    if (!array_convert(a, f->dtype, &p))
+    if (!array_convert(a, f->dtype, &p) || (!bounded_field(f) && !field_admits(f, a, &p)))
         reading_die(&p, path);
-    check_classes(f, a, path);
 }
 
 static void append_rows(struct array *to, struct array *more) {
@@ -165,11 +157,11 @@ static void read_cells(const struct table *t, const int64_t *columns, int64_t wi
     for (int64_t row = 0; row < t->rows; row++)
         for (int64_t c = 0; c < width; c++) {
             const char *cell = t->cells[row * t->columns + columns[c]];
-            bool whole = f->dtype != NR_f32 && f->dtype != NR_f64;
-            if (!table_number(cell, &v))
-                die(EXIT_content, "%s:%lld: `%s` in column %lld is no number (field `%s`)", path,
-                    (long long)t->lines[row], cell, (long long)columns[c] + 1, f->name);
-            if ((whole && v != floor(v)) || (f->classes > 0 && (v < 0 || v >= (double)f->classes)))
+            const char *fault = table_fault(cell, f->dtype, &v);
+            if (fault && (f->classes <= 0 || !table_number(cell, &v)))
+                die(EXIT_content, "%s:%lld: `%s` in column %lld %s (field `%s`)", path,
+                    (long long)t->lines[row], cell, (long long)columns[c] + 1, fault, f->name);
+            if (f->classes > 0 && (fault || v < 0 || v >= (double)f->classes))
                 die(EXIT_content, "%s:%lld: `%s` in column %lld is outside `%s: class(%lld)`", path,
                     (long long)t->lines[row], cell, (long long)columns[c] + 1, f->name,
                     (long long)f->classes);
@@ -187,6 +179,15 @@ static int64_t named_column(const struct table *t, const char *name) {
     return -1;
 }
 
+// The fields that a column may be named after: those of one number; borrowed.
+static struct names named_fields(const struct reading *r) {
+    struct names fields = {0, memory_get(r->reader->n_fields, sizeof(char *))};
+    for (int64_t i = 0; i < r->reader->n_fields; i++)
+        if (reading_field(r, i)->rank == 0)
+            fields.at[fields.n++] = (char *)(uintptr_t)reading_field(r, i)->name;
+    return fields;
+}
+
 // A scalar field whose name is a column takes it; the others take the columns that are left, in
 // order. If fields are taken by position, they must use up the columns.
 static void read_table(struct reading *r) {
@@ -196,8 +197,10 @@ static void read_table(struct reading *r) {
     const char *const candidates[] = {r->name, packed, NULL};
     if (!locate(r->name, candidates, r->folder, &path, &p))
         die_problem(&p);
-    if (!table_read(path, &t, &p))
+    struct names fields = named_fields(r);
+    if (!table_read(path, &fields, &t, &p))
         reading_die(&p, path);
+    free(fields.at);
     int64_t n = r->reader->n_fields, wanted = 0, left = t.columns, used = 0;
     int64_t *named = memory_get(n, sizeof *named), *rest = memory_get(t.columns, sizeof *rest);
     bool *taken = memory_get(t.columns, sizeof *taken);
@@ -342,6 +345,12 @@ static void complete(struct reading *r) {
     }
     if (any)
         bounded_admit(nr_program.n_raw, nr_program.raw, data, rows, r->name);
+    for (int64_t i = 0; i < r->reader->n_fields; i++) { // only now: padding may hold anything
+        const struct array *a = &r->d->raw[r->reader->first_field + i];
+        if (bounded_field(reading_field(r, i)) && a->data &&
+            !array_samples_finite(a, reading_field(r, i)->name, &p))
+            reading_die(&p, r->name);
+    }
     free(data);
 }
 
@@ -385,7 +394,7 @@ static void read_one(struct reading *r) {
 enum { HASH_BLOCK = 1 << 20 };
 
 // Four chains of multiplications, so that memory is the limit, not their latency.
-static uint64_t block_hash(const char *data, size_t n) {
+uint64_t data_block_hash(const char *data, size_t n) {
     uint64_t h[4] = {1, 2, 3, 4}, word;
     size_t i = 0;
     for (; i + 32 <= n; i += 32)
@@ -404,7 +413,7 @@ static uint64_t block_hash(const char *data, size_t n) {
 static void hash_blocks(void *const *context, int64_t begin, int64_t end) {
     const struct array *a = context[0];
     uint64_t *sums = context[1];
-    sums[begin / HASH_BLOCK] = block_hash((const char *)a->data + begin, (size_t)(end - begin));
+    sums[begin / HASH_BLOCK] = data_block_hash((const char *)a->data + begin, (size_t)(end - begin));
 }
 
 void data_hash(struct dataset *d) {

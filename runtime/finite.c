@@ -20,26 +20,7 @@ struct tensor {
     const int64_t *shape;
 };
 
-// Whether all exponents are below that of infinity; plain integers, so that it runs by vectors.
-static bool all_finite_f32(const void *data, int64_t n) {
-    const uint32_t *bits = data;
-    uint32_t bad = 0;
-    for (int64_t i = 0; i < n; i++)
-        bad |= (bits[i] & 0x7F800000u) == 0x7F800000u;
-    return !bad;
-}
-static bool all_finite_f64(const void *data, int64_t n) {
-    const uint64_t *bits = data;
-    uint64_t bad = 0;
-    for (int64_t i = 0; i < n; i++)
-        bad |= (bits[i] & 0x7FF0000000000000u) == 0x7FF0000000000000u;
-    return !bad;
-}
-static bool all_finite(const struct tensor *t) {
-    return t->dtype == NR_f32   ? all_finite_f32(t->data, t->count)
-           : t->dtype == NR_f64 ? all_finite_f64(t->data, t->count)
-                                : true;
-}
+static bool all_finite(const struct tensor *t) { return values_finite(t->data, t->dtype, t->count); }
 
 // Tensor i of all that a checkpoint holds: parameters, states, states of the rule; false: no more.
 static bool tensor_at(const struct run *r, int64_t i, struct tensor *t) {

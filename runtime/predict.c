@@ -95,7 +95,8 @@ static void read_rows(struct sample_set *s, int64_t raw) {
     struct problem p;
     const struct nr_field *f = &P.raw[raw];
     int64_t width = shape_count(f->rank, f->shape);
-    if (!table_read(s->path, &t, &p))
+    struct names named = {f->rank == 0, (char *[]){(char *)(uintptr_t)f->name}};
+    if (!table_read(s->path, &named, &t, &p))
         die_problem(&p);
     if (t.columns != width)
         die(EXIT_content, "%s:%lld: %lld numbers, `%s` has %lld", s->path, (long long)t.lines[0],
@@ -105,12 +106,10 @@ static void read_rows(struct sample_set *s, int64_t raw) {
     make_field(s, raw);
     for (int64_t i = 0; i < t.rows * width; i++) {
         double v;
-        if (!table_number(t.cells[i], &v))
-            die(EXIT_content, "%s:%lld: `%s` is no number", s->path, (long long)t.lines[i / width],
-                t.cells[i]);
-        if (f->dtype == NR_u8 && (v < 0 || v > 255 || v != floor(v)))
-            die(EXIT_content, "%s:%lld: `%s` is no whole number from 0 to 255, as `%s` has them",
-                s->path, (long long)t.lines[i / width], t.cells[i], f->name);
+        const char *fault = table_fault(t.cells[i], f->dtype, &v);
+        if (fault)
+            die(EXIT_content, "%s:%lld: `%s` in column %lld %s (field `%s`)", s->path,
+                (long long)t.lines[i / width], t.cells[i], (long long)(i % width) + 1, fault, f->name);
         value_set(s->raw[raw].data, f->dtype, i, v);
     }
     table_free(&t);
@@ -145,20 +144,19 @@ static void take_bounded(struct sample_set *s, int64_t raw, struct array *a, boo
     s->raw[raw] = *a;
 }
 
-// An array of one sample or of many; extents of 1 may be left out.
+// An array of one sample or of many, of the field's shape; extents of 1 may be more or fewer, as in
+// the files of a data block.
 static void take_array(struct sample_set *s, int64_t raw, struct array *a) {
     const struct nr_field *f = &P.raw[raw];
     struct problem p;
     char have[160], want[160];
-    int64_t width = shape_count(f->rank, f->shape);
-    bool one = a->rank <= f->rank && a->count == width &&
-               (a->rank == f->rank || a->rank == 0 || a->shape[0] != 1 || width == 1 ||
-                a->rank + 1 == f->rank);
-    bool many = a->rank >= 1 && width > 0 && a->count == a->shape[0] * width &&
-                a->rank <= f->rank + 1 && !(one && a->rank == f->rank);
+    bool one = a->rank <= f->rank && shape_fits(a->rank, a->shape, f->rank, f->shape);
+    bool many = !one && a->rank >= 1 && shape_fits(a->rank - 1, a->shape + 1, f->rank, f->shape);
     if (!one && !many)
-        die(EXIT_content, "`%s` has the shape %s, `%s` is %s for each sample", s->path,
-            shape_text(have, a->rank, a->shape), f->name, shape_text(want, f->rank, f->shape));
+        die_help(EXIT_content,
+                 "give one sample of that shape, or many with the number of samples as the first axis",
+                 "`%s` has the shape %s, `%s` is %s for each sample", s->path,
+                 shape_text(have, a->rank, a->shape), f->name, shape_text(want, f->rank, f->shape));
     int64_t n = many ? a->shape[0] : 1;
     if (s->n && s->n != n)
         die(EXIT_content, "`%s`: `%s` has %lld samples, another field has %lld", s->path, f->name,
@@ -234,28 +232,26 @@ static void read_input(struct sample_set *s, const char *path) {
     for (int64_t i = 0; i < P.n_raw; i++)
         data[i] = s->raw[i].data;
     bounded_admit(P.n_raw, P.raw, data, s->n, path);
+    for (int64_t i = 0; i < P.n_raw; i++)
+        if (s->raw[i].data && !field_admits(&P.raw[i], &s->raw[i], &p)) {
+            problem_of_file(&p, path);
+            die_problem(&p);
+        }
     free(data);
 }
 
 // ---- class names of the weights file
+// Of the program's only field of classes: of several, nothing says which of them an item is of.
 static struct names class_names(const struct weights *w) {
-    struct names names = {0};
-    for (int64_t i = 0; i < P.n_raw && names.n == 0; i++) {
-        char *key = memory_text("classes.%s", P.raw[i].name);
-        const char *text = weights_text(w->metadata, key);
-        json_t *list = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-        if (json_is_array(list) && (int64_t)json_array_size(list) == P.raw[i].classes) {
-            names = (struct names){P.raw[i].classes, memory_get(P.raw[i].classes, sizeof(char *))};
-            for (int64_t k = 0; k < names.n; k++)
-                names.at[k] =
-                    memory_text("%s", json_is_string(json_array_get(list, (size_t)k))
-                                          ? json_string_value(json_array_get(list, (size_t)k))
-                                          : "");
+    struct names names = {0}, found;
+    int64_t fields = 0;
+    for (int64_t i = 0; i < P.n_raw; i++)
+        if (P.raw[i].classes > 0) {
+            fields++;
+            if (weights_classes(w->metadata, i, &found))
+                names = found;
         }
-        json_decref(list);
-        free(key);
-    }
-    return names;
+    return fields == 1 ? names : (struct names){0};
 }
 
 // ---- results
@@ -363,6 +359,7 @@ int command_predict(const struct options *o) {
         die(EXIT_content, "the program has no `predict` line");
     weights_open(&w, o->weights);
     w.predicts = true;
+    weights_check_fields(&w);
     struct model *m = model_open(o, &w);
     if (P.n_fitted > 0 && !m->has_fitted)
         die_help(EXIT_content, "use a file that `train` wrote",

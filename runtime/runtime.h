@@ -116,9 +116,16 @@ bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t 
 void array_free(struct array *a);
 double array_value(const struct array *a, int64_t i);
 bool array_convert(struct array *a, int64_t dtype, struct problem *p); // refuses what does not fit
+bool dtype_holds(int64_t dtype, double v); // of values that are not finite: reals hold them
+bool values_finite(const void *data, int64_t dtype, int64_t n);
+int64_t array_unfinite(const struct array *a); // the first value that is not finite, -1: none
+// [samples, ..]: says which value of which sample is not finite.
+bool array_samples_finite(const struct array *a, const char *name, struct problem *p);
+const char *index_text(char text[160], int64_t rank, const int64_t *shape, int64_t i, int64_t skip);
 int64_t shape_count(int64_t rank, const int64_t *shape);
 void shape_copy(int64_t *to, int64_t rank, const int64_t *from);
 bool shape_equal(int64_t rank, const int64_t *a, const int64_t *b);
+bool shape_fits(int64_t rank, const int64_t *shape, int64_t want_rank, const int64_t *want);
 const char *shape_text(char text[160], int64_t rank, const int64_t *shape);
 double value_get(const void *data, int64_t dtype, int64_t i);
 void value_set(void *data, int64_t dtype, int64_t i, double v);
@@ -167,6 +174,11 @@ bool cifar_read(const char *path, enum cifar_form form, int64_t rows, uint8_t *p
                 uint8_t *labels, struct problem *p);
 bool cifar_read_labels(const char *path, int64_t rows, uint8_t *labels, struct problem *p);
 
+struct names {
+    int64_t n;
+    char **at;
+};
+
 // ---- table.c: csv, tsv, blank-separated
 struct table {
     int64_t rows, columns;
@@ -179,10 +191,14 @@ struct table {
     char *text;
 };
 // Keeps text.
-bool table_parse(char *text, int64_t n, const char *file, struct table *t, struct problem *p);
-bool table_read(const char *path, struct table *t, struct problem *p);
+bool table_parse(char *text, int64_t n, const char *file, const struct names *fields,
+                 struct table *t, struct problem *p);
+// fields: those that a column may be named after, NULL: none
+bool table_read(const char *path, const struct names *fields, struct table *t, struct problem *p);
 void table_free(struct table *t);
 bool table_number(const char *cell, double *v);
+// NULL: the cell is a value of that type, in *v; else what is wrong with it, behind its text.
+const char *table_fault(const char *cell, int64_t dtype, double *v);
 
 // ---- locate.c: where a data set lies
 bool locate(const char *name, const char *const *candidates, const char *folder, char **path,
@@ -214,10 +230,6 @@ struct split {
     int64_t n;
     int64_t *rows;
 };
-struct names {
-    int64_t n;
-    char **at;
-};
 struct dataset {
     int64_t rows;
     struct array *raw;      // [rows, ..] for each raw field; no data where `late` has it
@@ -228,7 +240,9 @@ struct dataset {
 };
 extern const char *const split_names[NR_n_splits];
 void data_read(struct dataset *d, const char *folder);
+bool field_admits(const struct nr_field *f, const struct array *a, struct problem *p);
 void data_hash(struct dataset *d);
+uint64_t data_block_hash(const char *data, size_t n);
 void data_split(struct dataset *d, uint64_t seed);
 bool data_gather(const struct dataset *d, const int64_t *rows, int64_t n, void *const *raw,
                  struct problem *p);
@@ -404,6 +418,11 @@ bool weights_is_statistic(const struct weights *w, const char *name);
 void weights_take(struct model *m, const struct arrays *set, const char *prefix, const char *path,
                   const struct nr_graph *reader);
 void weights_check_data(const struct weights *w, const struct dataset *d);
+// facts.c
+void weights_add_fields(json_t *metadata);
+void weights_check_fields(const struct weights *w);
+bool weights_classes(const json_t *metadata, int64_t raw, struct names *names);
+void weights_check_classes(const json_t *metadata, const char *path, const struct dataset *d);
 const char *weights_text(const json_t *metadata, const char *key); // NULL: not there
 bool weights_number(const json_t *metadata, const char *key, double *v);
 

@@ -1,15 +1,16 @@
 // Tables of text: comma, semicolon or tab separated (quoted fields with doubled quotes inside), or
 // blank-separated; plain or gzip. The separator is read off the first line. The first line may be
-// column names, or scikit-learn's count line `rows,columns,class names..`. Every other line must
+// column names (header_find), or scikit-learn's count line `rows,columns,class names..`. Every other line must
 // have the same number of fields. Cells point into the text.
 #include "runtime.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT = 1 << 30 };
+enum { LIMIT = 1 << 30, LOOKED_AT = 1000 }; // lines that say what a column holds
 
 // A decimal number and nothing else; no hexadecimal, no `nan`, no `inf`.
 bool table_number(const char *cell, double *v) {
@@ -21,6 +22,24 @@ bool table_number(const char *cell, double *v) {
     char *end;
     *v = strtod(cell, &end);
     return end == cell + n && isfinite(*v);
+}
+
+const char *table_fault(const char *cell, int64_t dtype, double *v) {
+    static const char *const names[] = {[NR_bool] = "is neither 0 nor 1",
+                                        [NR_u8] = "is no whole number from 0 to 255",
+                                        [NR_i32] = "is no whole number of 32 bits",
+                                        [NR_i64] = "is no whole number of 64 bits",
+                                        [NR_f32] = "is beyond the range of f32",
+                                        [NR_f64] = "is beyond the range of f64"};
+    char *end;
+    if (table_number(cell, v))
+        return dtype_holds(dtype, *v) ? NULL : names[dtype];
+    if (cell[strspn(cell, " \t")] == 0)
+        return "is empty: a number is needed";
+    *v = strtod(cell, &end);
+    if (end[strspn(end, " \t")] != 0 || isfinite(*v))
+        return "is no number";
+    return cell[strcspn(cell, "0123456789")] ? names[dtype] : "is not finite";
 }
 
 static char separator_of(const char *text, const char *end) {
@@ -124,27 +143,16 @@ static bool is_number(const char *cell) {
     return table_number(cell, &v);
 }
 
-// `150,4,setosa,versicolor,virginica` before rows of 5 fields
+// `150,4,setosa,versicolor,virginica` before rows of 5 fields, the last one the number of a class
 static bool is_count_line(char **first, int64_t n, int64_t next) {
     double rows, columns;
     if (n < 3 || !table_number(first[0], &rows) || !table_number(first[1], &columns) ||
-        rows != floor(rows) || columns + 1 != (double)next)
+        rows != floor(rows) || columns + 1 != (double)next || !is_number(first[n + next - 1]))
         return false;
     for (int64_t i = 2; i < n; i++)
         if (is_number(first[i]))
             return false;
     return true;
-}
-
-// Names in the first line: all of it is no number, or a column has a word there and a number below.
-static bool is_header(char **first, int64_t n, char **second, int64_t next) {
-    int64_t words = 0;
-    bool above_number = false;
-    for (int64_t i = 0; i < n; i++) {
-        words += !is_number(first[i]);
-        above_number |= i < next && !is_number(first[i]) && first[i][0] && is_number(second[i]);
-    }
-    return (words == n && (next == 0 || above_number)) || (above_number && n == next);
 }
 
 struct lines {
@@ -217,57 +225,223 @@ static bool check_lines(struct table *t, const struct lines *l, int64_t first, i
     return true;
 }
 
-bool table_parse(char *text, int64_t n, const char *file, struct table *t, struct problem *p) {
+// ---- the first line: names of columns, or a row
+// A header is a line of words that are no numbers above every column of numbers, or one that names a
+// field. So a cell that should have been a number is never taken for a name as long as another one
+// beside it is a number; and of a file of one column, where the two look alike, `nan` and the like are
+// no names, and what comes again below is none.
+enum header { HEADER_none, HEADER_names, HEADER_wrong };
+struct grid {
+    char **cells; // of all lines, the first line's first
+    int64_t width, n;
+    const struct lines *l;
+};
+
+static int64_t cells_of(const struct grid *g, int64_t line) {
+    return (line + 1 < g->l->n ? g->l->first_cell[line + 1] : g->n) - g->l->first_cell[line];
+}
+
+// NULL where the line has no such column.
+static const char *cell_at(const struct grid *g, int64_t line, int64_t column) {
+    return column < cells_of(g, line) ? g->cells[g->l->first_cell[line] + column] : NULL;
+}
+
+// What stands for a number that is not there, or is meant as one.
+static bool is_blank_or_number(const char *cell) {
+    static const char *const words[] = {"na", "n/a", "null", "none", "missing", "?", "-", "--", "#n/a"};
+    char *end;
+    cell += strspn(cell, " \t");
+    if (*cell == 0)
+        return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(cell, words[i]) == 0)
+            return true;
+    strtod(cell, &end); // takes `nan`, `inf`, `1e999` as well
+    return end[strspn(end, " \t")] == 0;
+}
+
+static bool is_column_of_numbers(const struct grid *g, int64_t column) {
+    int64_t numbers = 0, all = 0;
+    for (int64_t i = 1; i < g->l->n && i <= LOOKED_AT; i++) {
+        const char *cell = cell_at(g, i, column);
+        all += cell != NULL;
+        numbers += cell && is_number(cell);
+    }
+    return 2 * numbers > all;
+}
+
+static bool comes_again(const struct grid *g, int64_t column) {
+    for (int64_t i = 1; i < g->l->n; i++) {
+        const char *cell = cell_at(g, i, column);
+        if (cell && strcmp(cell, g->cells[column]) == 0)
+            return true;
+    }
+    return false;
+}
+
+// The letters and digits of a name, small; false: there are more than fit.
+static bool fold(const char *name, char text[64]) {
+    size_t n = 0;
+    for (; *name && n < 63; name++)
+        if ((unsigned char)*name < 0x80 && (isalnum((unsigned char)*name) || strchr("+-./%", *name)))
+            text[n++] = (char)tolower((unsigned char)*name);
+    text[n] = 0;
+    return *name == 0;
+}
+
+// Equal but for one letter (no digit: `x1` and `x2` are two names), of names of four and more.
+static bool differ_by_a_letter(const char *a, const char *b) {
+    size_t n = strlen(a), k = strlen(b), i = 0;
+    if (n < k) {
+        const char *c = a;
+        size_t m = n;
+        a = b;
+        b = c;
+        n = k;
+        k = m;
+    }
+    while (i < k && a[i] == b[i])
+        i++;
+    bool letter = isalpha((unsigned char)a[i]) && (n != k || isalpha((unsigned char)b[i]));
+    return k >= 3 && n >= 4 && n - k <= 1 && letter && strcmp(a + i + 1, b + i + (n == k)) == 0;
+}
+
+static bool is_near(const char *a, const char *b) {
+    char x[64], y[64];
+    return fold(a, x) && fold(b, y) && *x && (strcmp(x, y) == 0 || differ_by_a_letter(x, y));
+}
+
+static bool is_field(const struct names *fields, const char *name) {
+    for (int64_t i = 0; fields && i < fields->n; i++)
+        if (strcmp(fields->at[i], name) == 0)
+            return true;
+    return false;
+}
+
+// A name that is nearly a field's, where no column has the field's own; one that is there twice.
+static bool names_are_clear(const struct grid *g, const struct names *fields, const char *file,
+                            struct problem *p) {
+    for (int64_t f = 0; fields && f < fields->n; f++) {
+        int64_t same = 0, near = -1;
+        for (int64_t c = 0; c < g->width; c++) {
+            same += strcmp(g->cells[c], fields->at[f]) == 0;
+            if (near < 0 && !is_field(fields, g->cells[c]) && is_near(g->cells[c], fields->at[f]))
+                near = c;
+        }
+        if (same > 1)
+            return problem_set(p, EXIT_content, "%s:%lld: %lld columns are named `%s`", file,
+                               (long long)g->l->number[0], (long long)same, fields->at[f]);
+        if (same == 0 && near >= 0) {
+            problem_set(p, EXIT_content, "%s:%lld: column %lld is named `%s`, the field `%s`", file,
+                        (long long)g->l->number[0], (long long)near + 1, g->cells[near], fields->at[f]);
+            problem_help(p, "write `%s` there, letter by letter, or give one of the two a quite different name",
+                         fields->at[f]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum header header_find(const struct grid *g, const struct names *fields, const char *file,
+                               struct problem *p) {
+    bool words = true, any = false, again = false, names = false;
+    for (int64_t c = 0; c < g->width; c++) {
+        names |= is_field(fields, g->cells[c]);
+        if (is_column_of_numbers(g, c)) {
+            any = true;
+            words &= !is_blank_or_number(g->cells[c]);
+        } else {
+            again |= comes_again(g, c);
+        }
+    }
+    if (!names && !(any && words && !again)) {
+        for (int64_t c = 0; c < g->width; c++) // a header above words alone
+            for (int64_t f = 0; fields && f < fields->n; f++)
+                names |= !any && !comes_again(g, c) && is_near(g->cells[c], fields->at[f]);
+        return !names || names_are_clear(g, fields, file, p) ? HEADER_none : HEADER_wrong;
+    }
+    if (!names_are_clear(g, fields, file, p))
+        return HEADER_wrong;
+    return HEADER_names;
+}
+
+// A header that names no field is looked at by nobody else.
+static void say_header(const struct table *t, const struct names *fields, const char *path) {
+    char text[160] = "";
+    size_t at = 0;
+    for (int64_t c = 0; t->header && c < t->columns; c++)
+        if (is_field(fields, t->header[c]))
+            return;
+    for (int64_t c = 0; t->header && c < t->columns && at < 120; c++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s`%.20s`", c ? ", " : "", t->header[c]);
+    if (t->header)
+        log_note("`%s`: its first line is taken as the names of the columns: %s%s", path, text,
+                 at < 120 ? "" : ", ..");
+}
+
+// The first line's cells get an array of their own.
+static bool part_first_line(struct table *t, int64_t width, struct problem *p) {
+    char **rows = memory_try(t->rows * t->columns, sizeof *rows),
+         **names = memory_try(width, sizeof *names);
+    if (!rows || !names) {
+        free(rows);
+        free(names);
+        return problem_set(p, EXIT_environment, "out of memory for a table");
+    }
+    memcpy(rows, t->cells + width, (size_t)(t->rows * t->columns) * sizeof *rows);
+    memcpy(names, t->cells, (size_t)width * sizeof *names);
+    memmove(t->lines, t->lines + 1, (size_t)t->rows * sizeof *t->lines);
+    t->first_line = names;
+    t->header = t->header ? names : NULL;
+    t->class_names = t->class_names ? names + 2 : NULL;
+    free(t->cells);
+    t->cells = rows;
+    return true;
+}
+
+static bool parse(struct table *t, struct lines *l, struct cells *c, int64_t n, const char *file,
+                  const struct names *fields, struct problem *p) {
+    bool good = split_text(t->text, n, file, c, l, p);
+    int64_t width = 0;
+    double stated = -1;
+    t->cells = c->at;
+    t->lines = l->number;
+    if (!good)
+        return false;
+    if (l->n > 1) {
+        int64_t next = (l->n > 2 ? l->first_cell[2] : c->n) - l->first_cell[1];
+        width = l->first_cell[1];
+        if (is_count_line(c->at, width, next)) {
+            table_number(c->at[0], &stated);
+            t->class_names = c->at + 2;
+            t->n_class_names = width - 2;
+        } else {
+            struct grid g = {c->at, width, c->n, l};
+            enum header found = header_find(&g, fields, file, p);
+            if (found == HEADER_wrong)
+                return false;
+            t->header = found == HEADER_names ? c->at : NULL;
+        }
+    }
+    bool parted = t->header || t->class_names;
+    if (!check_lines(t, l, parted, c->n, file, stated, p))
+        return false;
+    if (t->header && width != t->columns)
+        return problem_set(p, EXIT_content, "%s:%lld: %lld column names, the lines below have %lld fields",
+                           file, (long long)t->lines[0], (long long)width, (long long)t->columns);
+    return !parted || part_first_line(t, width, p);
+}
+
+bool table_parse(char *text, int64_t n, const char *file, const struct names *fields,
+                 struct table *t, struct problem *p) {
     struct cells c = {0};
     struct lines l = {0};
     *t = (struct table){.text = text};
-    bool good = split_text(text, n, file, &c, &l, p);
-    int64_t first = 0, width = 0, next = 0;
-    double stated = -1;
-    if (good && l.n > 0) {
-        width = l.n > 1 ? l.first_cell[1] : c.n;
-        next = l.n > 2 ? l.first_cell[2] - width : c.n - width;
-        if (l.n > 1 && is_count_line(c.at, width, next)) {
-            table_number(c.at[0], &stated);
-            t->class_names = c.at + 2;
-            t->n_class_names = width - 2;
-            first = 1;
-        } else if (l.n > 1 && is_header(c.at, width, c.at + width, next)) {
-            t->header = c.at;
-            first = 1;
-        }
-    }
-    good = good && check_lines(t, &l, first, c.n, file, stated, p);
-    if (good && t->header && width != t->columns)
-        good = problem_set(p, EXIT_content,
-                           "%s:1: %lld column names, the lines below have %lld fields", file,
-                           (long long)width, (long long)t->columns);
-    t->cells = c.at;
-    t->lines = l.number;
+    bool good = parse(t, &l, &c, n, file, fields, p);
     free(l.first_cell);
-    if (!good) {
+    if (!good)
         table_free(t);
-        return false;
-    }
-    if (first) { // the first line's cells go into an array of their own
-        char **rows = memory_try(t->rows * t->columns, sizeof *rows),
-             **names = memory_try(width, sizeof *names);
-        if (!rows || !names) {
-            free(rows);
-            free(names);
-            table_free(t);
-            return problem_set(p, EXIT_environment, "out of memory for a table");
-        }
-        memcpy(rows, c.at + width, (size_t)(t->rows * t->columns) * sizeof *rows);
-        memcpy(names, c.at, (size_t)width * sizeof *names);
-        memmove(t->lines, t->lines + 1, (size_t)t->rows * sizeof *t->lines);
-        t->first_line = names;
-        t->header = t->header ? names : NULL;
-        t->class_names = t->class_names ? names + 2 : NULL;
-        free(t->cells);
-        t->cells = rows;
-    }
-    return true;
+    return good;
 }
 
 void table_free(struct table *t) {
@@ -307,7 +481,7 @@ static bool read_text(gzFile f, char **text, int64_t *n, const char *path, struc
     return problem_set(p, EXIT_environment, "out of memory for the text of `%s`", path);
 }
 
-bool table_read(const char *path, struct table *t, struct problem *p) {
+bool table_read(const char *path, const struct names *fields, struct table *t, struct problem *p) {
     gzFile f = nf_unpack(path, p);
     char *text = NULL;
     int64_t n = 0;
@@ -322,5 +496,8 @@ bool table_read(const char *path, struct table *t, struct problem *p) {
         return false;
     }
     text[n] = 0;
-    return table_parse(text, n, path, t, p);
+    if (!table_parse(text, n, path, fields, t, p))
+        return false;
+    say_header(t, fields, path);
+    return true;
 }

@@ -34,6 +34,17 @@ static void check_field(const struct nr_field *f, struct array *a, const char *p
                 f->name, (long long)i, array_value(a, i), (long long)f->classes);
 }
 
+static void check_finite(const struct nr_field *f, void *data, int64_t n, const char *path) {
+    struct array a = {.dtype = f->dtype, .rank = 1 + f->rank, .shape = {n}, .data = data};
+    struct problem p;
+    shape_copy(a.shape + 1, f->rank, f->shape);
+    a.count = shape_count(a.rank, a.shape);
+    if (!array_samples_finite(&a, f->name, &p)) {
+        problem_of_file(&p, path);
+        die_problem(&p);
+    }
+}
+
 // The given fields, checked, in the model's batch; returns the number of samples.
 static int64_t load_fields(struct model *m, const struct options *o) {
     struct arrays set;
@@ -80,6 +91,8 @@ static int64_t load_fields(struct model *m, const struct options *o) {
     }
     arrays_free(&set);
     bounded_admit(P.n_fields, P.fields, m->fields, n, o->input);
+    for (int64_t i = 0; i < P.n_fields; i++)
+        check_finite(&P.fields[i], m->fields[i], n, o->input);
     return n;
 }
 

@@ -4,6 +4,7 @@
 // metadata is good as well, if names and shapes agree.
 #include "runtime.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ json_t *weights_metadata(const struct model *m, const struct dataset *d, const c
         }
     if (!d)
         return metadata;
+    weights_add_fields(metadata);
     if (nr_program.data_name)
         json_object_set_new(metadata, "data_block", json_string(nr_program.data_name));
     set_text(metadata, "data", memory_text("%016llx", (unsigned long long)d->hash));
@@ -104,6 +106,23 @@ void weights_open(struct weights *w, const char *path) {
     }
 }
 
+// `to`: what a state begins with; one that begins with an infinity may have one later.
+static void check_values(const struct nr_tensor *t, void *to, const struct array *a, const char *path) {
+    struct array first = {.dtype = t->dtype, .rank = 1, .shape = {t->count}, .count = t->count, .data = to};
+    int64_t at = array_unfinite(a), initial = at < 0 ? -1 : array_unfinite(&first);
+    bool is_param = false;
+    char place[160];
+    for (int64_t i = 0; i < nr_program.n_params; i++)
+        is_param |= t == &nr_program.params[i];
+    bool may = !is_param && initial >= 0 && isinf(array_value(&first, initial));
+    while (at >= 0 && at < a->count && (may ? !isnan(array_value(a, at)) : isfinite(array_value(a, at))))
+        at++;
+    if (at >= 0 && at < a->count)
+        die_help(EXIT_content, "its training failed, or the file is not what it was: use another one",
+                 "`%s` has `%s`%s = %g; weights are finite", path, t->name,
+                 index_text(place, a->rank, a->shape, at, 0), array_value(a, at));
+}
+
 static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, const char *prefix,
                  const char *path, bool required) {
     char *name = memory_text("%s%s", prefix, t->name), have[160], want[160];
@@ -124,6 +143,7 @@ static bool take(const struct nr_tensor *t, void *to, const struct arrays *set, 
             dtype_name(a->dtype), dtype_name(t->dtype));
     if (!array_convert(a, t->dtype, &p))
         die(EXIT_content, "`%s`, `%s`: %s", path, t->name, p.message);
+    check_values(t, to, a, path);
     memcpy(to, a->data, (size_t)(t->count * dtype_bytes(t->dtype)));
     return true;
 }
@@ -186,4 +206,5 @@ void weights_check_data(const struct weights *w, const struct dataset *d) {
             die(EXIT_content, "`%s` was trained with %.0f samples in `%s`, this data has %lld",
                 w->path, n, split_names[s], (long long)d->splits[s].n);
     }
+    weights_check_classes(w->metadata, w->path, d);
 }

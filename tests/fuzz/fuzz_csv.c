@@ -2,12 +2,14 @@
 #include "reader.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static char *names[] = {"x", "kind"};
+    static const struct names fields = {2, names};
     struct table t;
     struct problem p;
     char *text = memory_get((int64_t)size + 1, 1);
     double sum = 0, v;
     memcpy(text, data, size);
-    if (!table_parse(text, (int64_t)size, "input", &t, &p))
+    if (!table_parse(text, (int64_t)size, "input", &fields, &t, &p))
         return 0;
     for (int64_t i = 0; i < t.rows * t.columns; i++)
         sum += table_number(t.cells[i], &v) ? v : (double)strlen(t.cells[i]);

@@ -40,14 +40,14 @@ static void set_field(int i, const char *name, int64_t dtype, int64_t classes, i
 static struct table parse(const char *text) {
     struct table t;
     struct problem p;
-    if (!table_parse(memory_text("%s", text), (int64_t)strlen(text), "f.csv", &t, &p))
+    if (!table_parse(memory_text("%s", text), (int64_t)strlen(text), "f.csv", NULL, &t, &p))
         fail_msg("%s", p.message);
     return t;
 }
 static void refuses(const char *text, const char *words) {
     struct table t;
     struct problem p = {0};
-    if (table_parse(memory_text("%s", text), (int64_t)strlen(text), "f.csv", &t, &p))
+    if (table_parse(memory_text("%s", text), (int64_t)strlen(text), "f.csv", NULL, &t, &p))
         fail_msg("accepted: %s", text);
     if (!strstr(p.message, words))
         fail_msg("`%s` instead of `%s`", p.message, words);
@@ -92,7 +92,7 @@ static void test_wrong_tables(void **state) {
     struct problem p;
     char *text = memory_text("1,2\n3,X\n");
     text[6] = 0;
-    assert_false(table_parse(text, 8, "f.csv", &t, &p));
+    assert_false(table_parse(text, 8, "f.csv", NULL, &t, &p));
     assert_non_null(strstr(p.message, "f.csv:2: a NUL byte"));
 }
 
