@@ -345,6 +345,7 @@ void checkpoint_restore(struct run *r, struct checkpoint *c) {
     const char *kept = weights_text(c->metadata, "data"),
                *metrics = weights_text(c->metadata, "metrics"),
                *loss = weights_text(c->metadata, "best_loss");
+    weights_check_classes(c->metadata, c->path, r->d);
     if (!kept || strcmp(kept, hash) != 0)
         die_help(EXIT_content,
                  "resume with the data it was started with, or start a new run with --out",

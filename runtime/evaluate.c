@@ -181,6 +181,7 @@ int command_eval(const struct options *o) {
     if (!model_graph(NR_evaluate))
         die(EXIT_content, "the program measures nothing");
     weights_open(&w, o->weights);
+    weights_check_fields(&w);
     struct model *m = model_open(o, &w);
     data_read(&d, o->data);
     data_split(&d, m->seed);

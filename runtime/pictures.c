@@ -252,13 +252,17 @@ static void list_file(struct listing *l, const char *name) {
     struct problem p;
     double v;
     char *path = memory_text("%s/%s", l->root, name);
-    if (!locate_name_is_safe(name, &p) || !table_read(path, &t, &p))
+    if (!locate_name_is_safe(name, &p) || !table_read(path, NULL, &t, &p))
         reading_die(&p, path);
     if (t.columns < 2 || t.columns > 3)
         die(EXIT_content,
             "%s:%lld: %lld columns; a list has FILE, CLASS and, where there are "
             "several, SPLIT",
             path, (long long)t.lines[0], (long long)t.columns);
+    if (t.header && is_picture(t.header[0]))
+        die_help(EXIT_content, "write classes as numbers everywhere, or nowhere",
+                 "%s:%lld: class `%s` is a word, those below are numbers", path,
+                 (long long)t.lines[0] - 1, t.header[1]);
     list_classes(l, &t, path);
     for (int s = 0; s < NR_n_splits; s++)
         for (int64_t row = 0; row < t.rows; row++) {
@@ -388,17 +392,38 @@ bool pictures_gather(const struct pictures *set, int64_t field, const int64_t *r
     return good;
 }
 
-// Of paths and sizes: the pictures themselves are not read for it.
-uint64_t pictures_hash(const struct pictures *set, uint64_t h) {
-    for (int64_t i = 0; i < set->n; i++) {
-        struct stat s;
-        char *path = memory_text("%s/%s", set->root, set->paths[i]);
-        uint64_t size = stat(path, &s) == 0 ? (uint64_t)s.st_size : UINT64_MAX;
-        for (const char *c = set->paths[i]; *c; c++)
-            h = (h ^ (unsigned char)*c) * 0x9FB21C651E98DF25u;
-        h = (h ^ size) * 0xD6E8FEB86659FD93u;
-        h ^= h >> 32;
+// ---- what a run remembers of them
+struct hashing {
+    const struct pictures *set;
+    uint64_t *sums;
+};
+
+// A file that cannot be read is reported when it is decoded.
+static void hash_files(void *const *context, int64_t begin, int64_t end) {
+    const struct hashing *h = context[0];
+    for (int64_t i = begin; i < end; i++) {
+        struct problem p;
+        char *data, *path = memory_text("%s/%s", h->set->root, h->set->paths[i]);
+        int64_t n;
+        h->sums[i] = UINT64_MAX;
+        if (nf_load(path, INT64_C(1) << 40, &data, &n, &p)) {
+            h->sums[i] = data_block_hash(data, (size_t)n) ^ (uint64_t)n * 0x9FB21C651E98DF25u;
+            free(data);
+        }
         free(path);
     }
+}
+
+// Of paths and contents: a picture that another one of the same size replaced is another set.
+uint64_t pictures_hash(const struct pictures *set, uint64_t h) {
+    struct hashing all = {set, memory_get(set->n, sizeof(uint64_t))};
+    nr_parallel(hash_files, (void *const[]){&all}, set->n, 1);
+    for (int64_t i = 0; i < set->n; i++) {
+        for (const char *c = set->paths[i]; *c; c++)
+            h = (h ^ (unsigned char)*c) * 0x9FB21C651E98DF25u;
+        h = (h ^ all.sums[i]) * 0xD6E8FEB86659FD93u;
+        h ^= h >> 32;
+    }
+    free(all.sums);
     return h;
 }
