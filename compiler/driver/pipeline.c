@@ -128,6 +128,14 @@ static void after_pass(const char *pass, struct graph *g, void *context) {
     graph_print(g, stderr, true);
 }
 
+// A derivative that cannot be made: an error at the user's line that asks for it.
+static int refused(struct session *s, const struct refusal *r) {
+    struct diags *d = diags_create(s->model, s->sources);
+    diag_help(diag_no_gradient(d, origin_place(s->program->origins, s->sources, r->at), r->why), "%s", r->help);
+    diags_print(d, stderr, s->o->format, s->o->color_on);
+    return EXIT_content;
+}
+
 static int optimize(struct session *s) {
     struct watching w = {s->o};
     const char *off = s->o->without ? s->o->without : "";
@@ -149,6 +157,8 @@ static int optimize(struct session *s) {
         after_pass("sema", g->graph, &w);
         g->graph = pass_pipeline(s->model, s->scratch, g->graph, &po, after_pass, &w);
         arena_reset(s->scratch);
+        if (g->graph->refused.why)
+            return refused(s, &g->graph->refused);
     }
     return EXIT_done;
 }

@@ -188,6 +188,11 @@ struct graph {
     origin_id here;           // given to the nodes made from now on
     // While the graph is lowered: by node, elements of memory behind each row of its last axis. NULL: none.
     const uint8_t *room;
+    // Why a derivative cannot be made, and where it is asked for (autodiff); why NULL: all were.
+    struct refusal {
+        const char *why, *help;
+        origin_id at;
+    } refused;
     bool derived;             // set by passes on derived graphs: rules that need a domain fact (x/x = 1) apply too
 };
 

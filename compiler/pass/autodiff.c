@@ -16,6 +16,17 @@ void sweep_add(struct sweep *s, node_id x, node_id d) {
         VEC_PUSH(s->g->arena, &s->of[x].from, d);
 }
 
+void sweep_refuse(struct sweep *s, node_id at, const char *why, const char *help) {
+    if (!s->g->refused.why)
+        s->g->refused = (struct refusal){why, help, graph_node(s->g, at)->origin};
+}
+
+void sweep_refuse_axes(struct sweep *s, node_id at, uint32_t n) {
+    const char *why = arena_printf(s->g->arena, "a derivative here has %u axes, an array has at most %d", n, MAX_RANK);
+    sweep_refuse(s, at, why,
+                 "differentiate a value of fewer axes, or by one: reduce it, or `flatten` both, before `gradient`");
+}
+
 // ---- what depends on the x
 struct dependence {
     const bool *active;
@@ -25,6 +36,12 @@ struct dependence {
 static void ask_active(node_id operand, void *context) {
     struct dependence *d = context;
     d->found |= d->active[operand];
+}
+
+// Real, and changes with its operands, but nobody has written down how.
+static bool lacks_gradient(const struct node *n) {
+    return n->kind == NODE_op && dtype_is_real(n->dtype) && n->op != OP_constant &&
+           strcmp(op_table[n->op].gradient, "none") == 0;
 }
 
 static bool passes_gradient(const struct node *n) {
@@ -40,7 +57,8 @@ static void find_active(struct sweep *s, node_id y, uint32_t n, const node_id *x
         if (x[i] <= y && dtype_is_real(graph_node(s->g, x[i])->dtype))
             s->active[x[i]] = true;
     for (node_id id = 1; id <= y; id++) {
-        if (s->active[id] || !passes_gradient(graph_node(s->g, id)))
+        const struct node *n = graph_node(s->g, id);
+        if (s->active[id] || (!passes_gradient(n) && !lacks_gradient(n)))
             continue;
         struct dependence d = {.active = s->active};
         node_operands(s->g, id, ask_active, &d);
@@ -82,12 +100,25 @@ static void apply_rule(struct sweep *s, node_id y, node_id dy) {
     rules[op](s, y, dy);
 }
 
+static void refuse_op(struct sweep *s, node_id id) {
+    enum op op = graph_node(s->g, id)->op;
+    const char *what = op == OP_objective            ? "the objective at other parameters"
+                       : op == OP_objective_gradient ? "the gradient of the objective"
+                                                     : arena_printf(s->g->arena, "`%s`", op_table[op].name);
+    sweep_refuse(s, id, arena_printf(s->g->arena, "%s has no gradient", what),
+                 op == OP_svd ? "`eigh` of a symmetric matrix has one, `eigh` of the transpose times the matrix too; "
+                                "`constant(x)` stops the gradient in front of it"
+                              : "`constant(x)` stops the gradient in front of it");
+}
+
 static void sweep_from(struct sweep *s, node_id y, node_id *adjoint) {
     for (node_id id = y; id > 0; id--) {
         if (!s->active[id])
             continue;
         node_id d = sum_contributions(s, id);
         adjoint[id] = d;
+        if (d && lacks_gradient(graph_node(s->g, id)))
+            refuse_op(s, id);
         if (!d || !passes_gradient(graph_node(s->g, id)))
             continue;
         s->g->here = graph_node(s->g, id)->origin;
@@ -106,7 +137,10 @@ static node_id seed(struct sweep *s, node_id y, bool by_sample) {
     struct node node = *graph_node(g, y);
     struct guard equal[MAX_RANK];
     uint32_t first = by_sample ? 1 : 0, n = node.rank - first;
-    CHECK(n + node.rank <= MAX_RANK, "a derivative of more than %d axes", MAX_RANK);
+    if (n + node.rank > MAX_RANK) {
+        sweep_refuse_axes(s, y, n + node.rank);
+        return 0;
+    }
     struct comp c = {.reducer = RED_none, .dtype = node.dtype, .n_out = n + node.rank};
     for (uint32_t i = 0; i < node.rank; i++)
         c.extents[n + i] = node.shape[i];
@@ -124,7 +158,10 @@ static node_id seed(struct sweep *s, node_id y, bool by_sample) {
 static node_id zero_gradient(struct sweep *s, node_id x) {
     struct node node = *graph_node(s->g, x);
     extent shape[2 * MAX_RANK];
-    CHECK(s->n_lead + node.rank <= MAX_RANK, "a derivative of more than %d axes", MAX_RANK);
+    if (s->n_lead + node.rank > MAX_RANK) {
+        sweep_refuse_axes(s, x, s->n_lead + node.rank);
+        return graph_constant(s->g, node.dtype, 0);
+    }
     memcpy(shape, s->lead, s->n_lead * sizeof *shape);
     if (node.rank)
         memcpy(shape + s->n_lead, node.shape, node.rank * sizeof *shape);
@@ -161,7 +198,7 @@ static void sweep_group(struct graph *g, node_id y, uint32_t n, const node_id *x
     node_id *adjoint = NEW_ARRAY(g->arena, s.n, node_id);
     find_active(&s, y, n, x);
     node_id start = seed(&s, y, by_sample);
-    if (s.active[y])
+    if (start && s.active[y])
         sweep_add(&s, y, start);
     sweep_from(&s, y, adjoint);
     for (uint32_t i = 0; i < n; i++) {
@@ -208,8 +245,10 @@ static void expand(struct arena *scratch, struct graph *g, const bool *live, str
     }
     node_id *gradients = NEW_ARRAY(scratch, x.n, node_id);
     autodiff_gradients(g, replacement_of(r, y), x.n, x.at, gradients);
-    for (uint32_t i = 0; i < nodes.n; i++)
-        r->by[nodes.at[i]] = gradients[i];
+    for (uint32_t i = 0; i < nodes.n; i++) {
+        const struct node n = *graph_node(g, nodes.at[i]);
+        r->by[nodes.at[i]] = g->refused.why ? graph_fill(g, n.dtype, n.rank, n.shape, 0) : gradients[i];
+    }
 }
 
 static bool is_op(const struct graph *g, node_id id, enum op op) {

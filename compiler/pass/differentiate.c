@@ -279,8 +279,10 @@ static expr_id product_of_others(struct context *c) {
     struct comp w = c->comp;
     uint32_t n_out = w.n_out, n_red = w.n_red;
     w.n_out += n_red;
-    CHECK(w.n_out <= MAX_RANK, "a product over more than %u axes has no derivative",
-          MAX_RANK - n_out);
+    if (w.n_out > MAX_RANK) {
+        sweep_refuse_axes(c->s, c->y, w.n_out);
+        return expr_const(g, 0);
+    }
     index_id by[MAX_AXES] = {0}, at[MAX_RANK];
     expr_id same = expr_const(g, 1);
     for (uint32_t k = 0; k < n_red; k++) {
@@ -332,7 +334,7 @@ struct transposed {
 static struct transposed transpose(struct context *c, const struct expr *read) {
     struct transposed t = {.n = 0};
     const struct node x = *graph_node(c->g, read->node);
-    uint32_t room = MAX_RANK - c->s->n_lead - x.rank;
+    uint32_t taken = c->s->n_lead + x.rank, room = taken < MAX_RANK ? MAX_RANK - taken : 0;
     for (uint32_t d = 0; d < x.rank; d++) {
         uint32_t digits[4], n = split_digits(c, read->args[d], x.shape[d], digits);
         if (n == 0 || n - 1 > room) {
@@ -365,8 +367,10 @@ static void contribute(struct context *c, const struct partial *p) {
     struct node x = *graph_node(g, read.node);
     struct transposed t = transpose(c, &read);
     uint32_t n_lead = c->s->n_lead, n_out = n_lead + t.n;
-    CHECK(n_out <= MAX_RANK && n_out + c->n_axes <= MAX_AXES, "a derivative of %u axes",
-          n_out + c->n_axes);
+    if (n_out > MAX_RANK || n_out + c->n_axes > MAX_AXES) {
+        sweep_refuse_axes(c->s, c->y, n_out > MAX_RANK ? n_out : n_out + c->n_axes);
+        return;
+    }
     struct comp d = {.reducer = RED_sum, .dtype = x.dtype, .n_out = n_out, .n_red = c->n_axes};
     index_id by[MAX_AXES + MAX_RANK];
     for (uint32_t i = 0; i < n_out; i++)

@@ -34,6 +34,10 @@ void grad_reshape(struct sweep *s, node_id y, node_id dy) {
     const struct node node = *graph_node(s->g, x);
     int64_t shape[2 * MAX_RANK];
     uint32_t n = s->n_lead + node.rank;
+    if (n > MAX_RANK) {
+        sweep_refuse_axes(s, y, n);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++)
         shape[i] = i < s->n_lead ? s->lead[i] : node.shape[i - s->n_lead];
     const char *error = NULL;

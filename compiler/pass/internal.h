@@ -100,6 +100,9 @@ struct sweep {
 };
 // Adds `d` (axes: lead, then those of x) to the adjoint of x.
 void sweep_add(struct sweep *s, node_id x, node_id d);
+// The first derivative that cannot be made, at the node that is differentiated; the sweep goes on without it.
+void sweep_refuse(struct sweep *s, node_id at, const char *why, const char *help);
+void sweep_refuse_axes(struct sweep *s, node_id at, uint32_t n); // n axes are more than an array may have
 // Adds to the adjoint of every node that the comprehension y reads, given its adjoint dy.
 void differentiate_comp(struct sweep *s, node_id y, node_id dy);
 typedef void grad_rule(struct sweep *s, node_id y, node_id dy);

@@ -62,6 +62,8 @@ struct graph *pass_pipeline(struct arena *a, struct arena *scratch, struct graph
         if (is_off(o->off, p->name))
             continue;
         g = p->run(a, scratch, g, o);
+        if (g->refused.why) // the caller says so; what is left is no program
+            return g;
         if (o->check)
             pass_check(scratch, p->name, g);
         if (after)
