@@ -153,6 +153,7 @@ static void make_slots(struct model *m) {
         most = P.graphs[g].n_outputs > most ? P.graphs[g].n_outputs : most;
     }
     m->values = memory_get(most, sizeof *m->values);
+    m->per_sample = memory_get(most, sizeof *m->per_sample);
 }
 
 // Between the flat buffer and a segment that lies together.
@@ -359,6 +360,7 @@ static void *value_place(struct model *m, const struct nr_graph *g, const struct
     }
     a->rank = s->rank;
     memcpy(a->shape, shape, sizeof shape);
+    m->per_sample[a - m->values] = s->rank > 0 && s->shape[0] < 0;
     const char *name = s->role == NR_value && g->kind != NR_check ? P.values[s->ref].name : s->name;
     a->name = (char *)(uintptr_t)(name ? name : ""); // borrowed from the descriptor
     return a->data;

@@ -2,7 +2,8 @@
 // name) or text files with the numbers of a sample on each line. Each sample goes through the data
 // block's preprocessing, with the statistics of the weights file, and the predict graph. Items that
 // are one number a sample are printed, with the class name where one is known; the others are
-// written as DIR/ITEM.npy, like all items under --output DIR.
+// written as DIR/ITEM.npy, like all items under --output DIR. An item that depends on no sample is
+// given once, in its own shape, after the samples.
 #include "runtime.h"
 
 #include <math.h>
@@ -255,21 +256,25 @@ static struct names class_names(const struct weights *w) {
 }
 
 // ---- results
-static void keep_item(struct results *r, const struct array *a, int64_t at, int64_t total) {
+static void keep_item(struct results *r, const struct array *a, bool per_sample, int64_t at,
+                      int64_t total) {
     struct array *all = arrays_find(&r->items, a->name);
     struct problem p;
+    if (all && !per_sample)
+        return;
     if (!all) {
         struct array made;
-        int64_t shape[MAX_RANK] = {total};
-        memcpy(shape + 1, a->shape + 1, (MAX_RANK - 1) * sizeof *shape);
+        int64_t shape[MAX_RANK];
+        memcpy(shape, a->shape, sizeof shape);
+        shape[0] = per_sample ? total : shape[0];
         if (!array_make(&made, a->dtype, a->rank, shape, &p))
             die_problem(&p);
         made.name = memory_text("%s", a->name);
         arrays_add(&r->items, &made);
         all = &r->items.at[r->items.n - 1];
     }
-    int64_t bytes = a->count / a->shape[0] * dtype_bytes(a->dtype);
-    memcpy((char *)all->data + at * bytes, a->data, (size_t)(a->shape[0] * bytes));
+    int64_t row = per_sample ? a->count / a->shape[0] * dtype_bytes(a->dtype) : 0;
+    memcpy((char *)all->data + at * row, a->data, (size_t)(a->count * dtype_bytes(a->dtype)));
 }
 
 static const char *name_of(const struct results *r, const struct array *a, double v) {
@@ -287,7 +292,7 @@ static void print_sample(struct results *r, const struct model *m, const struct 
     bool first = true;
     for (int64_t i = 0; i < m->n_values; i++) {
         const struct array *a = &m->values[i];
-        if (a->rank != 1)
+        if (a->rank != 1 || !m->per_sample[i])
             continue;
         double v = array_value(a, in_batch);
         const char *name = name_of(r, a, v);
@@ -331,9 +336,35 @@ static void predict_set(struct model *m, struct results *r, struct sample_set *s
         for (int64_t i = 0; i < n; i++)
             print_sample(r, m, s, i, from + i);
         for (int64_t i = 0; i < m->n_values; i++)
-            if (m->values[i].rank >= 1)
-                keep_item(r, &m->values[i], at + from, total);
+            keep_item(r, &m->values[i], m->per_sample[i], at + from, total);
     }
+}
+
+// What depends on no sample, of the batch that ran last.
+static void print_constants(struct results *r, const struct model *m) {
+    json_t *object = json_object();
+    for (int64_t i = 0; i < m->n_values; i++) {
+        const struct array *a = &m->values[i];
+        if (m->per_sample[i])
+            continue;
+        json_object_set_new(object, a->name, array_json(a));
+        if (!r->list && a->rank == 0)
+            printf("%s = %.6g\n", a->name, array_value(a, 0));
+    }
+    if (r->list && json_object_size(object) > 0)
+        json_array_append(r->list, object);
+    json_decref(object);
+}
+
+// One number for each sample, or one for all of them: these are printed.
+static bool is_one_number(const char *item) {
+    const struct nr_graph *g = model_graph(NR_predict);
+    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
+        const struct nr_slot *s = &g->slots[i];
+        if (s->role == NR_value && strcmp(P.values[s->ref].name, item) == 0)
+            return s->rank == 0 || (s->rank == 1 && s->shape[0] < 0);
+    }
+    return false;
 }
 
 static void write_items(const struct results *r, const struct options *o) {
@@ -342,7 +373,7 @@ static void write_items(const struct results *r, const struct options *o) {
         die_problem(&p);
     for (int64_t i = 0; i < r->items.n; i++) {
         const struct array *a = &r->items.at[i];
-        if (a->rank == 1 && !o->output)
+        if (is_one_number(a->name) && !o->output)
             continue;
         char *path = memory_text("%s/%s.npy", o->output ? o->output : ".", a->name), shape[160];
         if (!npy_write(path, a, &p))
@@ -376,6 +407,7 @@ int command_predict(const struct options *o) {
     model_batch(m, batch);
     for (int64_t i = 0; i < o->n_inputs; at += sets[i++].n)
         predict_set(m, &r, &sets[i], batch, at, total);
+    print_constants(&r, m);
     if (r.list)
         print_json(r.list);
     write_items(&r, o);

@@ -318,6 +318,7 @@ struct model {
     int64_t arena_bytes[2];
     struct array *values; // outputs with a name of the graph that ran last
     int64_t n_values;
+    bool *per_sample;     // of each of them: its first axis is the batch
     double loss, inner_loss;
     char *inner_gradient;  // of nr_objective_gradient
     char *direction;       // of nr_objective_product: one row, among all parameters
