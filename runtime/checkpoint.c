@@ -138,6 +138,7 @@ static void add(struct arrays *set, char *name, int64_t dtype, int64_t count, vo
 static void visit_state(struct run *r, struct arrays *set) {
     add(set, memory_text("run/sums"), NR_f64, P.n_measures + 1, r->sums);
     add(set, memory_text("run/measures"), NR_f64, P.n_measures * NR_n_splits, r->m->measures);
+    add(set, memory_text("run/kept_measures"), NR_f64, P.n_measures * NR_n_splits, r->kept_measures);
     add(set, memory_text("run/memories"), NR_f64, P.n_memories, r->m->memories);
     for (int64_t i = 0; i < P.n_rule_states * P.n_segments; i++)
         if (r->m->rule_states[i])

@@ -91,7 +91,54 @@ bool measure_is_evaluated(int64_t k) {
     return gives_measure(g, k) || gives_measure(totals_of(g), k);
 }
 
-void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
+// The first value of a sample that is not finite in a field that the graph reads; NULL: there is none.
+static const struct nr_field *bad_field(const struct model *m, const struct nr_graph *g, int64_t sample,
+                                        int64_t *at) {
+    for (int64_t i = 0; i < g->n_inputs; i++) {
+        const struct nr_field *f = &nr_program.fields[g->slots[i].ref];
+        if (g->slots[i].role != NR_field || (f->dtype != NR_f32 && f->dtype != NR_f64))
+            continue;
+        int64_t width = shape_count(f->rank, f->shape);
+        for (*at = 0; *at < width; ++*at)
+            if (!isfinite(value_get(m->fields[g->slots[i].ref], f->dtype, sample * width + *at)))
+                return f;
+    }
+    return NULL;
+}
+
+// `x[1, 2]`, for a message that ends the process
+static char *element_text(const struct nr_field *f, int64_t at) {
+    char *place = memory_text("%s", f->rank ? "]" : "");
+    for (int64_t k = f->rank - 1; k >= 0; at /= f->shape[k--])
+        place = memory_text("%s%lld%s%s", k ? "" : "[", (long long)(at % f->shape[k]),
+                            k + 1 < f->rank ? ", " : "", place);
+    return memory_text("%s%s", f->name, place);
+}
+
+// A measurement k that is not finite because a sample is not: says which. One that is not although all
+// samples are is a measurement like others, to which no rule gives way.
+static void refuse_samples(struct model *m, const struct dataset *d, int64_t split, int64_t batch, int64_t k) {
+    const struct nr_graph *g = model_graph(NR_evaluate);
+    const struct split *s = &d->splits[split];
+    for (int64_t at = 0; g && at < s->n; at += batch) {
+        int64_t n = s->n - at < batch ? s->n - at : batch, where;
+        model_prepare(m, d, s->rows + at, n);
+        for (int64_t i = 0; i < n; i++) {
+            const struct nr_field *f = bad_field(m, g, i, &where);
+            if (!f)
+                continue;
+            double v = value_get(m->fields[f - nr_program.fields], f->dtype,
+                                 i * shape_count(f->rank, f->shape) + where);
+            die_help(EXIT_numeric, "repair the sample or take it out of the data; a field that `data` makes "
+                     "can be kept within bounds there",
+                     "`%s.%s` is not finite: `%s` is %g in sample %lld of the split, which is sample %lld of the data (from 0)",
+                     split_names[split], nr_program.measures[k].name, element_text(f, where), v,
+                     (long long)(at + i), (long long)s->rows[at + i]);
+        }
+    }
+}
+
+static void measure_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
     const struct nr_graph *g = model_graph(NR_evaluate), *totals = totals_of(g);
     const struct split *s = &d->splits[split];
     double *sums = memory_get(nr_program.n_measures + 1, sizeof *sums),
@@ -122,6 +169,15 @@ void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int
     m->now = kept;
     free(sums);
     free(weights);
+}
+
+void evaluate_split(struct model *m, const struct dataset *d, int64_t split, int64_t batch) {
+    measure_split(m, d, split, batch);
+    for (int64_t k = 0; k < nr_program.n_measures; k++)
+        if (measure_is_evaluated(k) && !isfinite(m->measures[k * NR_n_splits + split])) {
+            refuse_samples(m, d, split, batch, k);
+            break; // all samples are finite
+        }
 }
 
 // ---- results as JSON

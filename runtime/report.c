@@ -181,7 +181,8 @@ static void write_page(const char *folder, struct page *what, struct model *m, i
 }
 
 static json_t *results_json(const struct run *r) {
-    return json_pack("{s:I, s:O}", "epoch", (json_int_t)r->epoch, "report", r->results);
+    return json_pack("{s:I, s:I, s:O}", "epoch", (json_int_t)r->best_epoch, "epochs", (json_int_t)r->epoch,
+                     "report", r->results);
 }
 
 void run_report(const struct run *r) {
@@ -253,7 +254,7 @@ static char *kept_weights(const char *folder) {
 static void check_results(json_t **results, const struct metrics *m) {
     const double *epoch = metrics_column(m, "epoch");
     if (*results && (!epoch || m->rows == 0 ||
-                     json_number_value(json_object_get(*results, "epoch")) != epoch[m->rows - 1])) {
+                     json_number_value(json_object_get(*results, "epochs")) != epoch[m->rows - 1])) {
         json_decref(*results);
         *results = NULL;
     }

@@ -24,6 +24,7 @@ struct run {
     int64_t *order;                          // rows of this epoch
     double printed;                          // when the last line for an epoch was
     double *sums;                    // over the epoch's steps: measures, then the gradient's norm
+    double *kept_measures;           // m->measures of the kept epoch
     // The kept weights; NULL where every epoch is kept (nothing chooses), so that they are the model's own.
     char *best_params, *best_states;
     double best_loss;

@@ -178,6 +178,13 @@ static bool keep_by_default(struct run *r) {
     return true;
 }
 
+// The weights of now, and what was measured of them.
+static void keep_epoch(struct run *r) {
+    run_keep_best(r);
+    memcpy(r->kept_measures, r->m->measures,
+           (size_t)(P.n_measures * NR_n_splits) * sizeof *r->kept_measures);
+}
+
 // Measurements, rules, one line. The weights of the epoch are kept or not.
 static void end_epoch(struct run *r, double began) {
     struct model *m = r->m;
@@ -194,7 +201,7 @@ static void end_epoch(struct run *r, double began) {
     r->epoch++;
     r->position = 0;
     if (kept)
-        run_keep_best(r);
+        keep_epoch(r);
     r->stopped = ruled && stage_of(r)->has_stop && m->stop;
     double now = log_clock();
     add_metrics(r, kept, r->spent + now - r->start);
@@ -260,9 +267,23 @@ void run_enter_stage(struct run *r, int64_t stage) {
 
 static void say_stopped(const struct run *r) {
     const char *name = stage_of(r)->name;
+    bool any = r->best_epoch > r->first_epoch;
     log_note("%s%sstopped after epoch %lld by the program's rule; the weights of epoch %lld are kept",
              name ? name : "", name ? ": " : "", (long long)(r->epoch - r->first_epoch),
-             (long long)(r->best_epoch - r->first_epoch));
+             (long long)((any ? r->best_epoch : r->epoch) - r->first_epoch));
+}
+
+// A stage in which nothing was ever better keeps what it has at its end.
+static void keep_last(struct run *r) {
+    const char *name = stage_of(r)->name;
+    if (r->best_epoch > r->first_epoch)
+        return;
+    if (stage_of(r)->minimizes)
+        log_note("%s%s`keep if` held after none of the %lld epochs%s; the last weights are kept",
+                 name ? name : "", name ? ": " : "", (long long)(r->epoch - r->first_epoch),
+                 r->d->splits[NR_validation].exists
+                     ? " (where the program has none, it asks for the lowest `validation.loss`)" : "");
+    keep_epoch(r);
 }
 
 // A stage leaves the weights that it kept; then the updates that follow it.
@@ -272,8 +293,8 @@ static void end_stage(struct run *r) {
         say_stopped(r);
     if (r->stage + 1 == P.n_stages)
         return;
-    if (r->best_epoch > r->first_epoch)
-        run_use_best(r);
+    keep_last(r);
+    run_use_best(r);
     set_builtins(r);
     model_between(r->m, r->d);
     run_check_finite(r);
@@ -303,6 +324,7 @@ static void make_buffers(struct run *r) {
                      : states;
     r->order = memory_get(r->d->splits[NR_train].n, sizeof *r->order);
     r->sums = memory_get(P.n_measures + 1, sizeof *r->sums);
+    r->kept_measures = memory_get(P.n_measures * NR_n_splits, sizeof *r->kept_measures);
     bool chooses = r->d->splits[NR_validation].exists;
     for (int64_t i = 0; i < P.n_stages; i++)
         chooses |= P.stages[i].has_keep != 0;
@@ -414,9 +436,11 @@ static void describe(const struct run *r) {
 // The kept weights, and the updates after the last stage. The checkpoint is from before them, so
 // that a run can be made longer.
 static void finish(struct run *r) {
-    if (r->best_epoch <= r->first_epoch)
-        run_keep_best(r);
+    bool any = r->best_epoch > r->first_epoch;
+    keep_last(r);
     run_use_best(r);
+    if (!any)
+        run_save_best(r);
     if (model_graph(NR_between)) {
         int64_t epoch = r->best_epoch;
         set_builtins(r);
@@ -430,11 +454,27 @@ static void finish(struct run *r) {
     model_stage(-1);
 }
 
-// The report and the JSON result speak of the kept weights.
+static bool is_reported(int64_t split) {
+    for (int64_t i = 0; i < P.n_graphs; i++)
+        for (int64_t k = 0; k < P.graphs[i].n_inputs; k++)
+            if (P.graphs[i].kind == NR_report && P.graphs[i].unit == NR_at_end &&
+                P.graphs[i].slots[k].role == NR_measure && P.graphs[i].slots[k].ref2 == split)
+                return true;
+    return false;
+}
+
+// The report and the JSON result speak of the kept weights: every split is evaluated with them, the
+// training split where a report reads it. What is measured in training steps alone (the gradient) is
+// that of the epoch that was kept.
 static void print_results(struct run *r) {
     json_t *result = json_object();
-    for (int s = NR_validation; s < NR_n_splits; s++)
-        if (r->d->splits[s].exists)
+    int64_t done = (r->best_epoch - r->first_epoch) * r->per_epoch;
+    memcpy(r->m->measures, r->kept_measures,
+           (size_t)(P.n_measures * NR_n_splits) * sizeof *r->kept_measures);
+    r->m->now.epoch = (double)(r->best_epoch - r->first_epoch - 1);
+    r->m->now.step = (double)(done < r->step - r->first_step ? done : r->step - r->first_step);
+    for (int s = NR_train; s < NR_n_splits; s++)
+        if (r->d->splits[s].exists && (s != NR_train || is_reported(s)))
             evaluate_split(r->m, r->d, s, r->batch);
     json_t *report = report_values(r->m, NR_at_end, 0);
     r->results = json_incref(report);
