@@ -640,6 +640,7 @@ static bool owns_parameters(enum ast_kind k) { return k == AST_layer || k == AST
 static struct value *run_body(struct sema *s, struct frame *caller, struct object *o,
                               const char *path, struct given *slot, struct span at) {
     const struct ast *def = o->def->ast, *params = params_of(def), *body = body_of(def);
+    o->def->ran = true;
     bool procedure = def->kind == AST_procedure;
     struct frame f = {.scope = scope_new(s, o->scope, true),
                       .lift = !caller     ? 0

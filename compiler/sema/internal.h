@@ -110,6 +110,8 @@ struct definition {
     struct value *constant; // top-level `NAME = expr` and hyper, once evaluated
     bool evaluating;
     int hyper; // number of the hyperparameter, or -1
+    bool ran;          // a call has been evaluated
+    bool reads_fields; // its body names fields of a data block
 };
 
 // ---- scopes
@@ -611,6 +613,13 @@ void sema_stage(struct sema *s, struct frame *f, const struct ast *n);
 bool sema_skips_update(struct sema *s, struct frame *f, const struct ast *n);
 // Of this name in the stage s->stage, or anywhere; -1: none, or *several (one of them).
 int64_t sema_find_measure(struct sema *s, const char *name, const char **several);
+
+// ---- names.c, unused.c: what nothing evaluates
+void sema_check_names(struct sema *s);
+void sema_check_unused(struct sema *s); // after a program without errors
+// sema.c, train.c
+void sema_begin_program(struct sema *s, bool first);
+void sema_begin_init(struct sema *s);
 
 // ---- schedule.c: arguments of optimizers
 bool sema_asks_measurement(const struct sema *s, const struct ast *n); // a call in an argument

@@ -191,7 +191,8 @@ static void finish(struct sema *s) {
     p->hash = h;
 }
 
-static bool pass(struct sema *s, bool first) {
+// Tables without rows, but those of the hyperparameters.
+void sema_begin_program(struct sema *s, bool first) {
     s->program = new_program(s);
     s->field_values.n = 0;
     s->bases.n = 0;
@@ -207,6 +208,10 @@ static bool pass(struct sema *s, bool first) {
     s->graph = s->init = graph_create(s->arena, s->program->origins, "constants");
     s->mode = MODE_rules;
     add_hypers(s, first);
+}
+
+static bool pass(struct sema *s, bool first) {
+    sema_begin_program(s, first);
     struct ast *train = choose_train(s);
     return train && diags_errors(s->diags) == 0 && sema_train(s, train);
 }
@@ -218,10 +223,11 @@ struct program *sema_compile(struct arena *a, struct sources *sources, struct di
     map_init(&s->names, a);
     if (!sema_read_files(s) || diags_errors(d))
         return NULL;
-    if (!pass(s, true))
-        return NULL;
-    if (!pass(s, false))
-        return NULL;
-    finish(s);
-    return s->program;
+    bool made = pass(s, true) && pass(s, false);
+    if (made)
+        finish(s);
+    sema_check_names(s);
+    if (diags_errors(d) == 0)
+        sema_check_unused(s);
+    return made && diags_errors(d) == 0 ? s->program : NULL;
 }

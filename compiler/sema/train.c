@@ -727,7 +727,7 @@ static void end_init(struct sema *s) {
         sema_end_graph(s);
 }
 
-static void begin_init(struct sema *s) {
+void sema_begin_init(struct sema *s) {
     s->init = graph_create(s->program->arena, s->program->origins, "init");
     graph_symbol(s->init, "N", 1);
     s->next_init_draw = 0;
@@ -747,11 +747,11 @@ bool sema_train(struct sema *s, struct ast *block) {
     sema_data(s, s->data_block);
     if (diags_errors(s->diags))
         return false;
-    begin_init(s);
+    sema_begin_init(s);
     if (!train_find_stages(s, &t))
         return false;
     train_add_measures(s, &t);
-    begin_init(s);
+    sema_begin_init(s);
     all_stages(s, &t, stage_graphs);
     if (diags_errors(s->diags))
         return false;
