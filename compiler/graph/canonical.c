@@ -4,7 +4,7 @@
 // equalities are solved, guards decided, ranges tightened, empty and unit axes removed, factors
 // free of the reduction hoisted, reduction axes ordered. Each round removes an axis or a guard, so
 // it ends. A sum is solved; max, min, prod keep their guards; argmax and argmin keep their axes
-// too.
+// too. Reads in branches of a select: branch.c.
 #include "tables.h"
 
 #include <math.h>
