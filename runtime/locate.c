@@ -89,8 +89,16 @@ static bool try_folder(const char *folder, const char *const *candidates, char *
     return false;
 }
 
+// That of the .net file: its path is known from the folder of the trainer.
 static const char *program_folder(void) {
-    return locate_folder(nr_program.source ? nr_program.source : "");
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    const char *source = nr_program.source ? nr_program.source : "";
+    if (n <= 0 || source[0] == '/')
+        return locate_folder(source);
+    exe[n] = 0;
+    const char *own = locate_folder(exe);
+    return locate_folder(memory_text("%s/%s", own, source));
 }
 
 static bool help_elsewhere(const char *name, struct problem *p) {
@@ -130,18 +138,20 @@ bool locate_directory(const char *name, const char *folder, char **path, struct 
     if (!locate_name_is_safe(name, p))
         return false;
     const char *own = program_folder();
-    char *at[4] = {0};
+    enum { N = 5 };
+    char *at[N] = {0};
     if (folder) {
         at[0] = memory_text("%s/%s", folder, name);
         at[1] = memory_text("%s", folder);
     } else {
         at[0] = memory_text("%s/%s", own, name);
         at[1] = memory_text("%s/data/%s", own, name);
-        at[2] = memory_text("data/%s", name);
-        at[3] = memory_text("/" DATASETS "/%s", name);
+        at[2] = memory_text("%s", name);
+        at[3] = memory_text("data/%s", name);
+        at[4] = memory_text("/" DATASETS "/%s", name);
     }
     *path = NULL;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < N; i++) {
         struct stat s;
         if (!*path && at[i] && stat(at[i], &s) == 0 && S_ISDIR(s.st_mode))
             *path = at[i];
@@ -157,7 +167,7 @@ bool locate(const char *name, const char *const *candidates, const char *folder,
             struct problem *p) {
     if (!locate_name_is_safe(name, p))
         return false;
-    char *folders[8];
+    char *folders[10];
     int n = 0;
     if (folder) {
         folders[n++] = memory_text("%s", folder);
@@ -168,11 +178,13 @@ bool locate(const char *name, const char *const *candidates, const char *folder,
         const char *own = program_folder();
         folders[n++] = memory_text("%s/%s", own, name);
         folders[n++] = memory_text("%s/data/%s", own, name);
+        folders[n++] = memory_text("%s", name);
         folders[n++] = memory_text("data/%s", name);
         folders[n++] = memory_text("/" DATASETS "/%s", name);
         folders[n++] = memory_text("/" SKLEARN);
         folders[n++] = memory_text("%s", own);
         folders[n++] = memory_text("%s/data", own);
+        folders[n++] = memory_text(".");
         folders[n++] = memory_text("data");
     }
     bool found = false;

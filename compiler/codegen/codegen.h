@@ -21,11 +21,14 @@ struct codegen_options {
     bool sanitize;                 // code that looks before it touches memory (sanitize.c)
     bool is_large;                 // a program whose code takes seconds to make: fewer passes
     const char *producer;          // "netc 0.1.0", for the debug information; NULL: none is made
-    const char *directory;         // relative paths of sources are relative to it
+    const char *root;              // the program's .net file: debug paths are relative to its folder
     const struct sources *sources; // of the origins in the loop module
 };
 
 enum codegen_output { CODEGEN_llvm, CODEGEN_asm, CODEGEN_obj };
+
+// ---- fatal.c
+void codegen_catch_failures(void); // before any call of LLVM
 
 // ---- target.c
 // `cpu`: NULL or "native" is the machine at hand, else a name of LLVM's, such as x86-64-v3.
@@ -66,7 +69,7 @@ enum { CODEGEN_MAX_PARTS = 4 };
 uint32_t codegen_write_objects(struct arena *a, const struct codegen_job *j,
                                const char *paths[CODEGEN_MAX_PARTS], const char **error);
 
-// ---- link.c
+// ---- link.c, temporary.c
 struct link_options {
     const char *runtime; // path of libnetrt.a; NULL: nothing of it is needed
     bool shared;         // a library instead of a trainer (tests)
@@ -74,7 +77,10 @@ struct link_options {
 // A new empty file in the folder for temporary files, removed when netc ends for whatever reason it
 // can catch.
 const char *link_temporary(struct arena *a, const char *suffix, const char **error);
+// The same beside `output`, for what is renamed to it.
+const char *link_temporary_beside(struct arena *a, const char *output, const char **error);
 void link_remove_temporaries(void);
+extern volatile pid_t link_child; // `cc` at work, 0: none
 // Links the objects into `output`, by way of a temporary name beside it.
 bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects,
                   const char *output, const struct link_options *o, const char **error);

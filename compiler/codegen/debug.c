@@ -3,7 +3,8 @@
 //
 // An origin is a chain from the place inside a library layer out to the line that the user wrote.
 // The place given to machine code is the innermost one in a file of the user's, so that a debugger
-// and a profile speak in their lines.
+// and a profile speak in their lines. Paths are relative to the folder of the program, so that the
+// same program gives the same bytes wherever it lies; a debugger finds the lines from there.
 #include "internal.h"
 
 #include <pthread.h>
@@ -19,8 +20,11 @@ struct debug_state {
 };
 
 static LLVMMetadataRef make_file(struct codegen *c, const char *path) {
-    const char *directory = c->options.directory ? c->options.directory : ".";
-    return LLVMDIBuilderCreateFile(c->debug, path, strlen(path), directory, strlen(directory));
+    const char *root = c->options.root ? c->options.root : "", *slash = strrchr(root, '/');
+    size_t folder = slash ? (size_t)(slash - root) + 1 : 0;
+    if (strncmp(path, root, folder) == 0)
+        path += folder;
+    return LLVMDIBuilderCreateFile(c->debug, path, strlen(path), ".", 1);
 }
 
 void debug_create(struct codegen *c, const char *module_name) {

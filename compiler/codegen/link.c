@@ -2,15 +2,12 @@
 // through a shell.
 //
 // The result is linked under a temporary name beside the wanted one and renamed when it is
-// complete. Temporary files are private (0600), and removed when netc ends or is interrupted. What
-// the linker says is read, so that a missing library becomes a message that names it and its
-// package.
+// complete. What the linker says is read, so that a missing library becomes a message that names it
+// and its package.
 #include "codegen.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,71 +21,6 @@
 
 extern char **environ;
 
-// ---- temporary files
-enum { MAX_TEMPORARIES = 32 };
-static char temporaries[MAX_TEMPORARIES][PATH_MAX]; // empty: free; read by a signal handler
-static const int signals[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
-
-void link_remove_temporaries(void) {
-    for (int i = 0; i < MAX_TEMPORARIES; i++) {
-        if (temporaries[i][0])
-            unlink(temporaries[i]);
-        temporaries[i][0] = 0;
-    }
-}
-static void on_signal(int number) {
-    link_remove_temporaries();
-    signal(number, SIG_DFL);
-    raise(number);
-}
-static void clean_up_at_end(void) {
-    static bool is_set;
-    if (is_set)
-        return;
-    is_set = true;
-    atexit(link_remove_temporaries);
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        struct sigaction old;
-        if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler != SIG_DFL)
-            continue;
-        struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-        sigemptyset(&action.sa_mask);
-        sigaction(signals[i], &action, NULL);
-    }
-}
-// A free entry: one never used, or one whose file has been removed or renamed.
-static char *free_entry(void) {
-    for (int i = 0; i < MAX_TEMPORARIES; i++)
-        if (!temporaries[i][0] || access(temporaries[i], F_OK) != 0)
-            return temporaries[i];
-    return NULL;
-}
-// Makes a private file by the pattern "..XXXXXX" + suffix.
-static char *make_temporary(struct arena *a, const char *pattern, const char *suffix,
-                            const char **error) {
-    char *path = arena_printf(a, "%s%s", pattern, suffix), *entry = free_entry();
-    clean_up_at_end();
-    int fd =
-        entry && strlen(path) < PATH_MAX ? mkostemps(path, (int)strlen(suffix), O_CLOEXEC) : -1;
-    if (fd < 0) {
-        *error = arena_printf(a, "cannot make a temporary file like `%s`: %s", path,
-                              entry ? strerror(errno) : "too many");
-        return NULL;
-    }
-    close(fd);
-    memcpy(entry, path, strlen(path) + 1);
-    return path;
-}
-const char *link_temporary(struct arena *a, const char *suffix, const char **error) {
-    const char *folder = getenv("TMPDIR");
-    if (!folder || folder[0] != '/')
-        folder = "/tmp";
-    char *path = make_temporary(a, arena_printf(a, "%s/netc-XXXXXX", folder), suffix, error);
-    if (!path)
-        *error = arena_printf(a, "%s; `TMPDIR` names the folder for temporary files", *error);
-    return path;
-}
-
 // ---- the linker
 struct command {
     struct arena *arena;
@@ -101,6 +33,8 @@ static void add_word(struct command *c, const char *word) {
 static void add_path(struct command *c, const char *path) {
     add_word(c, path[0] == '-' ? arena_printf(c->arena, "./%s", path) : path);
 }
+
+volatile pid_t link_child;
 
 // Runs the command with both outputs in `log`; -1 if it cannot be started, else its exit status.
 static int run(struct command *c, const char *log) {
@@ -119,9 +53,11 @@ static int run(struct command *c, const char *log) {
         errno = code;
         return -1;
     }
+    link_child = child;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
+    link_child = 0;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -184,11 +120,9 @@ static bool finish(struct arena *a, const char *beside, const char *output, cons
 
 bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects,
                   const char *output, const struct link_options *o, const char **error) {
-    const char *beside = make_temporary(a, arena_printf(a, "%s.XXXXXX", output), "", error);
-    if (!beside) {
-        *error = arena_printf(a, "cannot write `%s`: %s", output, strerror(errno));
+    const char *beside = link_temporary_beside(a, output, error);
+    if (!beside)
         return false;
-    }
     const char *log = link_temporary(a, ".log", error);
     if (!log)
         return false;

@@ -90,6 +90,7 @@ void codegen_spare_time(void) {
 bool codegen_find_target(struct arena *a, const char *cpu, int level, struct codegen_target *t,
                          const char **error) {
     *t = (struct codegen_target){.loop.scalar = level == 0, .loop.no_blas = level == 0};
+    codegen_catch_failures();
     if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter()) {
         *error = "this LLVM cannot make code for this machine";
         return false;

@@ -201,22 +201,26 @@ static int lower(struct session *s) {
     return EXIT_content;
 }
 
-static const char *working_folder(struct arena *a) {
-    char folder[4096];
-    return getcwd(folder, sizeof folder) ? arena_strdup(a, folder) : ".";
+// What a trainer knows of its source: the path from its own folder, by which it finds data beside the
+// program. An absolute path would make it another one in each folder.
+static const char *source_from(struct session *s, const char *output) {
+    const char *path = place_relative(s->model, output, s->o->files[0]),
+               *slash = strrchr(s->o->files[0], '/');
+    return path ? path : slash ? slash + 1 : s->o->files[0];
 }
 
 static struct codegen_options code_options(struct session *s) {
     return (struct codegen_options){.level = s->o->optimize,
                                     .sanitize = s->o->sanitize,
                                     .producer = netc_version(),
-                                    .directory = working_folder(s->model),
+                                    .root = s->o->files[0],
                                     .sources = s->sources};
 }
 
 static int generate(struct session *s, enum codegen_output kind, const char *path) {
     const char *error = NULL;
     struct codegen_options co = code_options(s);
+    s->program->source = source_from(s, path ? path : "");
     if (s->o->optimize > 0 && !s->o->sanitize)
         loop_share(s->loops, LOOP_MANY_STATEMENTS);
     struct codegen *c = codegen_create(s->model, s->program->name, &s->target, &co, &error);
@@ -237,6 +241,7 @@ static int link_to(struct session *s, const char *output) {
                            "run it from where it was built",
                            NULL);
     struct codegen_options co = code_options(s);
+    s->program->source = source_from(s, output);
     if (s->o->optimize > 0 && !s->o->sanitize)
         loop_share(s->loops, LOOP_MANY_STATEMENTS);
     struct codegen_job job = {s->program->name, &s->target, &co, s->loops, s->program};
@@ -377,7 +382,7 @@ static const char *cache_folder(struct arena *a) {
     return make_folder(base) && make_folder(folder) ? folder : NULL;
 }
 
-static uint64_t build_hash(struct session *s) {
+static uint64_t build_hash(struct session *s, const char *folder) {
     const struct netc_options *o = s->o;
     uint64_t h = s->program->hash;
     struct stat st;
@@ -387,6 +392,8 @@ static uint64_t build_hash(struct session *s) {
     h = hash_bytes(cpu, strlen(cpu), h);
     h = hash_bytes(&o->optimize, sizeof o->optimize, h);
     h = hash_bytes(o->conv, strlen(o->conv), h);
+    const char *source = source_from(s, arena_printf(s->source, "%s/trainer", folder));
+    h = hash_bytes(source, strlen(source), h);
     if (o->without)
         h = hash_bytes(o->without, strlen(o->without), h);
     h = hash_bytes(o->precision, strlen(o->precision), h);
@@ -422,7 +429,7 @@ int pipeline_run(const struct netc_options *o) {
         return close_session(&s,
                              environment("no folder for built trainers; set XDG_CACHE_HOME", NULL));
     const char *trainer = arena_printf(s.source, "%s/%s-%016llx", folder, s.program->name,
-                                       (unsigned long long)build_hash(&s));
+                                       (unsigned long long)build_hash(&s, folder));
     if (access(trainer, X_OK) != 0) {
         status = optimize(&s);
         if (status == EXIT_done)

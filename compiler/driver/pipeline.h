@@ -53,6 +53,8 @@ bool output_write(struct arena *a, const struct netc_options *o, const char *dat
 
 // ---- places.c: what belongs to netc, found relative to its binary; NULL if it is not there
 const char *place_library(struct arena *a);   // the folder of the .net files of the library
+// The path of a file as seen from the folder of another one, NULL: one of the two folders is not there.
+const char *place_relative(struct arena *a, const char *from, const char *path);
 const char *place_runtime(struct arena *a);   // libnetrt.a
 const char *place_errors(struct arena *a);    // the folder of the pages of `netc explain`
 

@@ -3,6 +3,7 @@
 #include "pipeline.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,8 +29,9 @@ static const char *first_that_exists(struct arena *a, const char *const *candida
 #define FIND(a, ...)                                                                               \
     first_that_exists(a, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
+// In a build folder that does not lie in the source tree CMake leaves links in `tree`.
 const char *place_library(struct arena *a) {
-    return FIND(a, "../stdlib", "../share/netc/stdlib");
+    return FIND(a, "../stdlib", "tree/stdlib", "../share/netc/stdlib");
 }
 
 const char *place_runtime(struct arena *a) {
@@ -37,5 +39,37 @@ const char *place_runtime(struct arena *a) {
 }
 
 const char *place_errors(struct arena *a) {
-    return FIND(a, "../docs/errors", "../share/netc/errors");
+    return FIND(a, "../docs/errors", "tree/errors", "../share/netc/errors");
+}
+
+// The folder of `path`, with all links resolved; NULL: there is none.
+static char *real_folder(struct arena *a, const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = !slash ? arena_strdup(a, ".") : arena_strndup(a, path, slash == path ? 1 : (size_t)(slash - path));
+    char *real = realpath(folder, NULL), *copy = real ? arena_strdup(a, real) : NULL;
+    free(real);
+    return copy;
+}
+
+const char *place_relative(struct arena *a, const char *from, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *here = real_folder(a, from), *there = real_folder(a, path);
+    if (!here || !there)
+        return NULL;
+    size_t same = 0;   // bytes of both that are whole folders
+    for (size_t i = 0;; i++) {
+        bool here_ends = !here[i] || here[i] == '/', there_ends = !there[i] || there[i] == '/';
+        if (here_ends && there_ends)
+            same = i;
+        if (!here[i] || here[i] != there[i])
+            break;
+    }
+    struct text t;
+    text_init(&t, a);
+    for (const char *c = here + same; *c; c++)
+        if (*c == '/' && c[1])
+            text_add(&t, "../");
+    const char *rest = there + same + (there[same] == '/');
+    text_printf(&t, "%s%s%s", rest, *rest ? "/" : "", name);
+    return text_string(&t);
 }

@@ -406,7 +406,7 @@ static void test_code_knows_its_lines(void **state) {
     VEC_PUSH(a, &m.kernels, b.kernel);
     compiled_add_entry(a, &m, "entry", 0);
     struct codegen_options options = {
-        .level = 2, .producer = "netc", .directory = "/tmp", .sources = sources};
+        .level = 2, .producer = "netc", .root = "/tmp/x.net", .sources = sources};
     struct codegen_target target = compiled_target(a, 2);
     const char *error;
     struct codegen *c = codegen_create(a, "models/lines.net", &target, &options, &error);
