@@ -80,7 +80,7 @@ const char *link_temporary(struct arena *a, const char *suffix, const char **err
 // The same beside `output`, for what is renamed to it.
 const char *link_temporary_beside(struct arena *a, const char *output, const char **error);
 void link_remove_temporaries(void);
-extern volatile pid_t link_child; // `cc` at work, 0: none
+extern volatile int link_child; // `cc` at work, 0: none
 // Links the objects into `output`, by way of a temporary name beside it.
 bool link_trainer(struct arena *a, uint32_t n_objects, const char *const *objects,
                   const char *output, const struct link_options *o, const char **error);

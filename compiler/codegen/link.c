@@ -34,7 +34,7 @@ static void add_path(struct command *c, const char *path) {
     add_word(c, path[0] == '-' ? arena_printf(c->arena, "./%s", path) : path);
 }
 
-volatile pid_t link_child;
+volatile int link_child;
 
 // Runs the command with both outputs in `log`; -1 if it cannot be started, else its exit status.
 static int run(struct command *c, const char *log) {
