@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LARGE = 1 << 22 }; // elements: from here on it is looked whether there is memory
+
 static const struct {
     const char *name;
     int64_t bytes;
@@ -72,6 +74,8 @@ bool array_make_raw(struct array *a, int64_t dtype, int64_t rank, const int64_t 
                                (long long)shape[i], (long long)i);
     *a = (struct array){.dtype = dtype, .rank = rank, .count = count};
     shape_copy(a->shape, rank, shape);
+    if (count > LARGE && !memory_fits(count * dtype_bytes(dtype), "the data", p))
+        return false;
     a->data = memory_raw(count, dtype_bytes(dtype));
     if (!a->data)
         return problem_set(p, EXIT_environment, "out of memory for %lld elements",

@@ -236,6 +236,7 @@ int command_eval(const struct options *o) {
     struct dataset d;
     if (!model_graph(NR_evaluate))
         die(EXIT_content, "the program measures nothing");
+    need_check(o);
     weights_open(&w, o->weights);
     weights_check_fields(&w);
     struct model *m = model_open(o, &w);

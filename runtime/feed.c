@@ -111,7 +111,7 @@ static void *work(void *context) {
     struct worker *w = context;
     struct feed *f = w->feed;
     floating_point_setup();
-    gemm_thread_setup();
+    blas_thread_setup();
     pool_stay_out();
     pthread_mutex_lock(&f->lock);
     for (;;) {

@@ -15,20 +15,10 @@
 #include "runtime.h"
 
 #include <cblas.h>
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST = 64, LEAST = 16, ROWS = 128, COLUMNS = 256 };
-
-static void (*omp_threads)(int);
-
-// OpenMP builds of OpenBLAS let each calling thread's OpenMP setting override
-// openblas_set_num_threads, so both are set.
-void gemm_thread_setup(void) {
-    if (omp_threads)
-        omp_threads(1);
-}
 
 // Rows of a call for f32, f64.
 static int64_t samples[2] = {LEAST, LEAST};
@@ -67,13 +57,7 @@ static int64_t choose_samples(bool single, int64_t batch) {
     return LEAST;
 }
 
-void gemm_setup(int64_t batch) {
-    openblas_set_num_threads(1);
-    if (openblas_get_parallel() == OPENBLAS_OPENMP) {
-        void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-        memcpy(&omp_threads, &symbol, sizeof symbol);
-    }
-    gemm_thread_setup();
+void gemm_choose(int64_t batch) {
     samples[0] = choose_samples(true, batch);
     samples[1] = choose_samples(false, batch);
 }

@@ -21,6 +21,8 @@
 LAPACK(s)
 LAPACK(d)
 
+const char linalg_is_linked = 1; // blas.c
+
 struct job {
     const char *a, *b;
     char *out;

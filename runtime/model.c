@@ -175,7 +175,12 @@ static int64_t total_place(int64_t i) {
     return at;
 }
 
+int64_t model_kept_bytes(void) {
+    return flat_count(P.n_params, P.params) * dtype_bytes(P.real) + flat_count(P.n_states, P.states) * 8;
+}
+
 struct model *model_create(uint64_t seed) {
+    memory_require(model_kept_bytes() * (2 + P.n_rule_states), "the model");
     struct model *m = memory_get(1, sizeof *m);
     int64_t real = dtype_bytes(P.real), count = flat_count(P.n_params, P.params),
             states = flat_count(P.n_states, P.states);
@@ -247,7 +252,7 @@ int64_t model_bytes(int64_t n) {
                     P.scratch * pool_threads();
     if (has_graph(NR_objective))
         bytes += arena_for(n, true);
-    return bytes + model_set_bytes(n);
+    return bytes + flat_count(P.n_states, P.states) * 16 + model_set_bytes(n);
 }
 
 void model_make_set(int64_t n, void ***raw, void ***fields) {

@@ -104,7 +104,7 @@ static uint32_t wait_for_job(uint32_t seen) {
 static void *worker(void *unused) {
     (void)unused;
     floating_point_setup();
-    gemm_thread_setup();
+    blas_thread_setup();
     busy = true;
     for (uint32_t seen = 0;;) {
         seen = wait_for_job(seen);

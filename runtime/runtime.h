@@ -76,8 +76,14 @@ void *memory_try(int64_t count, int64_t size); // NULL in place of ending
 void *memory_raw(int64_t count, int64_t size); // the same, not zeroed: for what is written at once
 void *memory_json(size_t n); // for the JSON library, whose callers do not look whether there was memory
 char *memory_text(const char *fmt, ...) PRINTF_LIKE(1, 2);
-int64_t memory_available(void); // least of free memory, cgroup and address space limits
-void memory_require(int64_t bytes, const char *what); // dies with both numbers if it will not fit
+struct memory_left {
+    int64_t bytes;
+    const char *limit; // what leaves no more
+};
+struct memory_left memory_available(void); // least of free memory, cgroup and address space limits
+bool memory_fits(int64_t bytes, const char *what, struct problem *p); // says both numbers if not
+void memory_require(int64_t bytes, const char *what);                 // ends the process then
+void memory_keep_space(int64_t bytes, const char *what); // address space that a library will ask for
 double memory_peak_mib(void);
 
 // ---- file.c: the one way to write a file: a temporary name in the same folder, then renamed
@@ -258,8 +264,9 @@ void pool_stay_out(void); // the calling thread runs its nr_parallel alone
 int64_t pool_threads(void);
 int64_t pool_cores(void);
 void floating_point_setup(void);
-void gemm_setup(int64_t batch); // pins OpenBLAS to one thread; the work is split here
-void gemm_thread_setup(void);   // in every thread of the pool
+// blas.c: pins OpenBLAS to one thread in each call; the second in every thread of the pool
+void blas_setup(int64_t batch, int64_t threads);
+void blas_thread_setup(void);
 
 // Where a failure of a batch that is made ahead goes, in place of ending the process.
 struct trap {
@@ -334,6 +341,7 @@ struct model {
 };
 struct model *model_create(uint64_t seed);
 int64_t model_bytes(int64_t n);                   // what a trainer with batches of n will ask for
+int64_t model_kept_bytes(void);                   // and of a second copy of its weights
 void model_batch(struct model *m, int64_t n);     // memory for n samples
 // Graphs are those of a stage; -1: of the finished model. A program of one stage is always in it.
 void model_stage(int64_t stage);
@@ -458,6 +466,9 @@ struct options {
 void args_parse(struct options *o, int argc, char **argv);
 void args_help(enum command c, const char *program);
 const char *command_name(enum command c);
+
+// ---- need.c: refuses what will not fit, before anything is read
+void need_check(const struct options *o);
 
 // ---- the commands
 int command_train(const struct options *o);

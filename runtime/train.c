@@ -375,6 +375,7 @@ static void start_run(struct run *r, struct options *o) {
         checkpoint_open(r, &c, o);
     if (o->weights)
         weights_read(&w, o->weights);
+    need_check(o);
     data_read(r->d, o->data);
     data_hash(r->d);
     r->data_folder = o->data ? realpath(o->data, NULL) : NULL;

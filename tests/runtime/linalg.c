@@ -159,7 +159,7 @@ static void test_argsort(void **state) {
 }
 
 static int start(void **state) {
-    gemm_setup(16);
+    blas_setup(16, 1);
     pool_start(2);
     return 0;
 }

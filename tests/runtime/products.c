@@ -113,7 +113,7 @@ static void test_against_a_plain_loop(void **state) {
 }
 
 static int start(void **state) {
-    gemm_setup(64);
+    blas_setup(64, 1);
     pool_start(3);
     return 0;
 }
