@@ -97,8 +97,10 @@ static const char *program_folder(void) {
     if (n <= 0 || source[0] == '/')
         return locate_folder(source);
     exe[n] = 0;
-    const char *own = locate_folder(exe);
-    return locate_folder(memory_text("%s/%s", own, source));
+    const char *there = locate_folder(memory_text("%s/%s", locate_folder(exe), source));
+    struct stat a, b;
+    bool is_here = stat(there, &a) == 0 && stat(".", &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+    return is_here ? "." : there; // messages name it as a person would
 }
 
 static bool help_elsewhere(const char *name, struct problem *p) {

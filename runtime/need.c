@@ -34,7 +34,7 @@ static int64_t row_bytes(const struct nr_reader *r) {
     return bytes;
 }
 
-// The first extent in the header of an IDX file, packed or not.
+// The first extent in the header of an IDX file, packed or not; 0 where the file is too short for it.
 static int64_t idx_rows(const char *path) {
     unsigned char h[8] = {0};
     int64_t bytes;
@@ -42,7 +42,9 @@ static int64_t idx_rows(const char *path) {
     bool good = f && gzread(f, h, sizeof h) == (int)sizeof h && h[0] == 0 && h[1] == 0 && h[3] > 0;
     if (f)
         gzclose(f);
-    return good ? (int64_t)h[4] << 24 | h[5] << 16 | h[6] << 8 | h[7] : 0;
+    enum { MOST_PACKED = 1032 };
+    int64_t rows = good ? (int64_t)h[4] << 24 | h[5] << 16 | h[6] << 8 | h[7] : 0;
+    return rows / MOST_PACKED <= bytes ? rows : 0;
 }
 
 static struct size measure_idx(const struct nr_reader *r, const char *name, const char *folder) {

@@ -79,6 +79,8 @@ struct link_options {
 const char *link_temporary(struct arena *a, const char *suffix, const char **error);
 // The same beside `output`, for what is renamed to it.
 const char *link_temporary_beside(struct arena *a, const char *output, const char **error);
+bool link_is_temporary(const char *path);
+bool link_fill_temporary(struct arena *a, const char *path, const char *data, size_t n, const char **error);
 void link_remove_temporaries(void);
 extern volatile int link_child; // `cc` at work, 0: none
 // Links the objects into `output`, by way of a temporary name beside it.

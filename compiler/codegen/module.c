@@ -139,6 +139,8 @@ void codegen_optimize(struct codegen *c) {
 
 static bool write_out(struct arena *a, const char *path, const char *data, size_t n,
                       const char **error) {
+    if (path && link_is_temporary(path))
+        return link_fill_temporary(a, path, data, n, error);
     if (path)
         return file_write(a, path, data, n, error);
     if (fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0)

@@ -71,21 +71,26 @@ static bool is_half_linked(const char *name) { // .netc-PID-XXXXXX.link, of a pr
     return pid > 0 && *end == '-' && strlen(end) == 1 + N_RANDOM + strlen(".link") &&
            has_suffix(name, ".link") && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
-static bool can_lock(int folder, const char *name) {
+// While the lock is held: who waits for it sees that its file is gone, and makes another one.
+static void remove_unlocked(int folder, const char *name) {
     int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    bool can = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlinkat(folder, name, 0);
     if (fd >= 0)
         close(fd);
-    return can;
 }
 static void clean(const char *path, bool (*is_ours)(const char *name), bool is_locked) {
     DIR *d = opendir(path);
     struct stat s;
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (is_ours(e->d_name) && fstatat(dirfd(d), e->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISREG(s.st_mode) && s.st_uid == geteuid() &&
-            (!is_locked || can_lock(dirfd(d), e->d_name)))
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (!is_ours(e->d_name) || fstatat(dirfd(d), e->d_name, &s, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(s.st_mode) || s.st_uid != geteuid())
+            continue;
+        if (is_locked)
+            remove_unlocked(dirfd(d), e->d_name);
+        else
             unlinkat(dirfd(d), e->d_name, 0);
+    }
     if (d)
         closedir(d);
 }
@@ -133,6 +138,31 @@ static char *make_temporary(struct arena *a, const char *pattern, const char *su
     memcpy(temporaries[entry], path, strlen(path) + 1);
     locks[entry] = fd;
     return path;
+}
+bool link_is_temporary(const char *path) {
+    for (int i = 0; i < MAX_TEMPORARIES; i++)
+        if (strcmp(temporaries[i], path) == 0)
+            return true;
+    return false;
+}
+// In its place, not renamed to it: the file that is locked stays the file of that name.
+bool link_fill_temporary(struct arena *a, const char *path, const char *data, size_t n, const char **error) {
+    int fd = -1;
+    for (int i = 0; i < MAX_TEMPORARIES && fd < 0; i++)
+        if (strcmp(temporaries[i], path) == 0)
+            fd = locks[i];
+    bool good = fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 && ftruncate(fd, 0) == 0;
+    while (good && n > 0) {
+        ssize_t written = write(fd, data, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        good = written > 0;
+        data += good ? written : 0;
+        n -= good ? (size_t)written : 0;
+    }
+    if (!good)
+        *error = arena_strdup(a, strerror(errno));
+    return good;
 }
 const char *link_temporary(struct arena *a, const char *suffix, const char **error) {
     static bool is_clean;
