@@ -73,6 +73,11 @@ show("tanh = x P(x^2) / Q(x^2), |x| < 9.02: P then Q from x^2", found)
 show("erf = x P(x^2), |x| < 1", fit(powers(1, 7, 2), erf, lambda x: 1 / abs(erf(x)), points(mpf("1e-4"), mpf("1.001"), 80)))
 show("log(erfc(x)) = P(x), 1 <= x <= 4",
      fit(powers(0, 9), lambda x: log(erfc(x)), lambda x: erfc(x), points(mpf("0.999"), mpf("4.01"), 100)))
+# P(Z <= -x) = exp(-x^2/2) P(t) / (1 + x), t = (x - 3)/(x + 3)
+show("exp(x^2/2) P(Z <= -x) (1 + x) = P((x - 3)/(x + 3)), 0 <= x <= 14.5",
+     fit([lambda x, k=k: ((x - 3) / (x + 3)) ** k for k in range(11)], lambda x: exp(x * x / 2) * erfc(x / sqrt(2)) / 2 * (1 + x),
+         lambda x: 1 / (exp(x * x / 2) * erfc(x / sqrt(2)) / 2 * (1 + x)),
+         [3 * (1 + u) / (1 - u) for u in points(mpf(-1), mpf("11.5") / mpf("17.5"), 90)]))
 quarter = pi / 4 * mpf("1.001")
 show("sin = x + x^3 P(x^2)", fit(powers(3, 4, 2), lambda x: sin(x) - x, lambda x: 1 / abs(sin(x)), points(mpf("1e-4"), quarter, 60)))
 show("cos = 1 - x^2/2 + x^4 P(x^2)",

@@ -260,7 +260,7 @@ static bool known_positive(const struct graph *g, expr_id e, int depth) {
         return true;
     if (x->kind != EXPR_op || depth == 0)
         return false;
-    if (x->op == OP_exp || x->op == OP_sigmoid || x->op == OP_softplus)
+    if (x->op == OP_exp || x->op == OP_sigmoid || x->op == OP_softplus || x->op == OP_normcdf)
         return true; // softplus may underflow; exp too: as x/x they count as positive reals
     if (is_power(g, e, &base, &exponent))
         return known_positive(g, base, depth - 1);

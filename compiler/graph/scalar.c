@@ -35,6 +35,8 @@ static double scalar_sigmoid(uint32_t n, const double *a) {
     return a[0] >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 
+static double scalar_normcdf(uint32_t n, const double *a) { return erfc(-a[0] * sqrt(0.5)) / 2; }
+
 static double scalar_softplus(uint32_t n, const double *a) {
     return isnan(a[0]) ? a[0] : fmax(a[0], 0) + log1p(exp(-fabs(a[0])));
 }
@@ -73,6 +75,7 @@ UNARY(tanh, tanh(a[0]))
 UNARY(erf, erf(a[0]))
 UNARY(log1p, log1p(a[0]))
 UNARY(expm1, expm1(a[0]))
+UNARY(term, a[0])
 UNARY(abs, fabs(a[0]))
 UNARY(floor, floor(a[0]))
 UNARY(ceil, ceil(a[0]))
@@ -98,6 +101,8 @@ static scalar_function *const functions[N_OPS] = {
     [OP_erf] = scalar_erf,
     [OP_sigmoid] = scalar_sigmoid,
     [OP_softplus] = scalar_softplus,
+    [OP_normcdf] = scalar_normcdf,
+    [OP_term] = scalar_term,
     [OP_log1p] = scalar_log1p,
     [OP_expm1] = scalar_expm1,
     [OP_abs] = scalar_abs,

@@ -21,6 +21,7 @@ static long double sigmoid_(long double x) {
 static long double softplus_(long double x) {
     return isnan(x) ? x : fmaxl(x, 0) + log1pl(expl(-fabsl(x)));
 }
+static long double normcdf_(long double x) { return erfcl(-x * sqrtl(0.5L)) / 2; }
 static long double sign_(long double x) { return isnan(x) ? x : (x > 0) - (x < 0); }
 // erfl with the argument's long double error is fine; sinl and cosl reduce exactly
 
@@ -41,6 +42,7 @@ static const struct function functions[] = {
     {"erf", OP_erf, erfl, 3, 1.5, INFINITY},
     {"sigmoid", OP_sigmoid, sigmoid_, 2.5, 3, INFINITY},
     {"softplus", OP_softplus, softplus_, 2, 3, INFINITY},
+    {"normcdf", OP_normcdf, normcdf_, 4, 4, INFINITY},
     {"log1p", OP_log1p, log1pl, 2, 3, INFINITY},
     {"expm1", OP_expm1, expm1l, 2, 3, INFINITY},
     {"abs", OP_abs, fabsl, 0, 0, INFINITY},
