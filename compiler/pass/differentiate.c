@@ -186,6 +186,19 @@ static expr_id own_result(struct context *c, expr_id e) {
     return expr_read(c->g, c->y, c->comp.n_out, at);
 }
 
+// In a Jacobian a slope that costs a function becomes a node: the factors that tell its rows and
+// columns apart then pass through it, as through a number.
+static expr_id share_slope(struct context *c, expr_id e, expr_id slope) {
+    expr_id own = own_result(c, e);
+    if (!own || c->s->n_lead == 0 || expr_is_light(c->g, slope))
+        return slope;
+    struct comp d = {.reducer = RED_none, .dtype = c->comp.dtype, .n_out = c->comp.n_out, .body = slope};
+    for (uint32_t i = 0; i < d.n_out; i++)
+        d.extents[i] = c->comp.extents[i];
+    const struct expr read = *graph_expr(c->g, own);
+    return expr_read(c->g, graph_comp(c->g, &d), read.n_args, read.args);
+}
+
 static void differentiate_op(struct context *c, struct tape *t, const struct part *p) {
     struct expr e = *graph_expr(c->g, p->e);
     for (uint32_t i = 0; i < e.n_args; i++) {
@@ -193,7 +206,7 @@ static void differentiate_op(struct context *c, struct tape *t, const struct par
         if (!arg->active)
             continue;
         expr_id local = derivative_build(c->g, p->e, i, own_result(c, p->e));
-        expr_id d = expr_op2(c->g, OP_mul, p->adjoint, local);
+        expr_id d = expr_op2(c->g, OP_mul, p->adjoint, share_slope(c, p->e, local));
         arg->adjoint = arg->adjoint ? expr_op2(c->g, OP_add, arg->adjoint, d) : d;
     }
 }

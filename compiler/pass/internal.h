@@ -76,6 +76,21 @@ node_id sum_split(struct graph *g, node_id n);    // an axis of one side alone i
 node_id sum_merge(struct graph *g, node_id n);    // plain sums of plain sums
 bool expr_cancels(struct graph *g, expr_id e);    // a sum that is 0 once maps are read through
 
+// ---- stabilize.c: patterns that see through maps
+expr_id stable_peek(struct graph *g, expr_id e); // the body of the map that `e` reads, and so on
+// e = f(*arg), perhaps behind maps
+bool stable_peek_call(struct graph *g, expr_id e, enum op op, expr_id *arg);
+expr_id stable_log(struct graph *g, expr_id arg); // log(arg)
+// ---- cancel.c, shift.c: rules of pass stabilize
+expr_id cancel_sum(struct graph *g, expr_id e); // exp(z) - 1, 1 - sigmoid(z), 1 + erf(z): one function
+expr_id cancel_log(struct graph *g, expr_id e, expr_id arg); // log(1 + z), log(1 - exp(z))
+// log of the sum `read` of exponentials that may overflow: their maximum, plus log of the shifted sum; 0: it is none
+expr_id shift_log(struct graph *g, expr_id read);
+expr_id shift_quotient(struct graph *g, expr_id e); // exp(v) / sum of exp(u): both minus max u
+expr_id shift_add(struct graph *g, expr_id sum);    // log(a exp(x) + b exp(y)), or 0
+// log of a read of a reshape or concat of what has a stable logarithm; 0: it is none
+expr_id shift_moved(struct graph *g, expr_id read);
+
 // ---- layout_cost.c
 struct layout_cost {
     double first, last; // vector operations with the samples as the first and as the last axis

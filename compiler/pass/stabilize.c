@@ -4,7 +4,8 @@
 //   %1 = exp(x - m), %2 = sum %1, %3 = %1/%2, log(%3)   becomes   x - m - log(%2)
 //   1/(1 + exp(-x))       sigmoid(x)             log(sigmoid(x))       -softplus(-x)
 //   log(1 + exp(x))       softplus(x)            log(1 - sigmoid(x))   -softplus(x)
-//   exp(x)*sigmoid(-x)    sigmoid(x)
+//   exp(x)*sigmoid(-x)    sigmoid(x)             exp(x) - 1, 1 + erf(x), ..     cancel.c
+//   log(sum exp(u)), exp(v)/sum exp(u): the greatest u is subtracted first      shift.c
 // Every pattern looks through reads of maps (`log(p[n, t[n]])` where p is a softmax). A logarithm
 // is rewritten only where an exponential or a sigmoid disappears; a product is taken apart only
 // when at most one factor's sign is unknown: then that factor has the sign of the product.
@@ -14,7 +15,7 @@ enum { MAX_DEPTH = 12 }; // of maps looked through
 
 // ---- looking through
 // The body of the map that `e` reads, and so on until it is no read of a map.
-static expr_id peek(struct graph *g, expr_id e) {
+expr_id stable_peek(struct graph *g, expr_id e) {
     for (int depth = 0; depth < MAX_DEPTH; depth++) {
         struct expr x = *graph_expr(g, e);
         if (x.kind != EXPR_read || !node_is_map(g, x.node))
@@ -24,14 +25,19 @@ static expr_id peek(struct graph *g, expr_id e) {
     return e;
 }
 
+static bool is_call_of_sum(struct graph *g, expr_id e) {
+    const struct expr *x = graph_expr(g, stable_peek(g, e));
+    return x->kind == EXPR_op && x->op == OP_add;
+}
+
 static bool is_call(const struct graph *g, expr_id e, enum op op, uint32_t n_args) {
     const struct expr *x = graph_expr(g, e);
     return x->kind == EXPR_op && x->op == op && x->n_args == n_args;
 }
 
 // e = f(*arg), perhaps behind maps
-static bool peek_call(struct graph *g, expr_id e, enum op op, expr_id *arg) {
-    e = peek(g, e);
+bool stable_peek_call(struct graph *g, expr_id e, enum op op, expr_id *arg) {
+    e = stable_peek(g, e);
     if (!is_call(g, e, op, 1))
         return false;
     *arg = graph_expr(g, e)->args[0];
@@ -53,28 +59,10 @@ static bool is_one_plus(struct graph *g, expr_id e, expr_id *other) {
     return false;
 }
 
-// e = -(*other)
-static bool is_negated(struct graph *g, expr_id e, expr_id *other) {
-    double value;
-    const struct expr *x = graph_expr(g, e);
-    if (x->kind != EXPR_op || x->op != OP_mul || !expr_is_const(g, x->args[0], &value) ||
-        value != -1)
-        return false;
-    *other = expr_negate(g, e);
-    return true;
-}
-
 // e = 1 + exp(*z)
 static bool is_one_plus_exp(struct graph *g, expr_id e, expr_id *z) {
     expr_id other;
-    return is_one_plus(g, peek(g, e), &other) && peek_call(g, other, OP_exp, z);
-}
-
-// e = 1 - sigmoid(*z)
-static bool is_one_minus_sigmoid(struct graph *g, expr_id e, expr_id *z) {
-    expr_id other, s;
-    return is_one_plus(g, peek(g, e), &other) && is_negated(g, other, &s) &&
-           peek_call(g, s, OP_sigmoid, z);
+    return is_one_plus(g, stable_peek(g, e), &other) && stable_peek_call(g, other, OP_exp, z);
 }
 
 // ---- signs
@@ -113,6 +101,7 @@ static bool is_positive(struct graph *g, expr_id e, int depth) {
     case OP_exp:
     case OP_sigmoid:
     case OP_softplus:
+    case OP_normcdf:
         return true;
     case OP_pow:
         return is_positive(g, x.args[0], depth);
@@ -135,6 +124,11 @@ static expr_id minus_softplus(struct graph *g, expr_id z, int *gain) {
     return expr_negate(g, expr_op1(g, OP_softplus, z));
 }
 
+// An exponent stays one addend of what it gets into: x - max is small where x and max are large.
+static expr_id one_addend(struct graph *g, expr_id e) {
+    return is_call_of_sum(g, e) ? expr_op1(g, OP_term, e) : e;
+}
+
 static expr_id log_of_product(struct graph *g, const struct expr *x, expr_id e, int depth,
                               int *gain) {
     int unknown = 0;
@@ -154,8 +148,6 @@ static expr_id log_of(struct graph *g, expr_id e, int depth, int *gain) {
     int inner = 0;
     if (depth == 0)
         return expr_op1(g, OP_log, e);
-    if (is_one_minus_sigmoid(g, e, &z))
-        return minus_softplus(g, z, gain);
     if (is_one_plus_exp(g, e, &z)) {
         ++*gain;
         return expr_op1(g, OP_softplus, z);
@@ -163,14 +155,41 @@ static expr_id log_of(struct graph *g, expr_id e, int depth, int *gain) {
     if (x.kind == EXPR_read && node_is_map(g, x.node)) {
         expr_id through = log_of(g, map_body_at(g, x.node, x.args), depth - 1, &inner);
         *gain += inner;
-        return inner ? through : expr_op1(g, OP_log, e);
+        if (inner)
+            return through;
+        through = shift_moved(g, e);
+        *gain += through != 0;
+        return through ? through : expr_op1(g, OP_log, e);
+    }
+    if (x.kind == EXPR_read) {
+        expr_id other = shift_log(g, e);
+        other = other ? other : shift_moved(g, e);
+        *gain += other != 0;
+        return other ? other : expr_op1(g, OP_log, e);
     }
     if (x.kind != EXPR_op)
         return expr_op1(g, OP_log, e);
     switch (x.op) {
     case OP_exp:
         ++*gain;
-        return x.args[0];
+        return one_addend(g, x.args[0]);
+    case OP_add: {
+        expr_id other = shift_add(g, e);
+        *gain += other != 0;
+        return other ? other : expr_op1(g, OP_log, e);
+    }
+    case OP_max:
+    case OP_min:
+        if (!is_positive(g, x.args[0], MAX_DEPTH) || !is_positive(g, x.args[1], MAX_DEPTH))
+            return expr_op1(g, OP_log, e);
+        z = log_of(g, x.args[0], depth - 1, gain);
+        return expr_op2(g, x.op, z, log_of(g, x.args[1], depth - 1, gain));
+    case OP_select: {
+        expr_id branches[3] = {x.args[0]};
+        branches[1] = log_of(g, x.args[1], depth - 1, gain);
+        branches[2] = log_of(g, x.args[2], depth - 1, gain);
+        return expr_op(g, OP_select, 3, branches);
+    }
     case OP_sigmoid:
         return minus_softplus(g, expr_negate(g, x.args[0]), gain);
     case OP_mul:
@@ -185,10 +204,10 @@ static expr_id log_of(struct graph *g, expr_id e, int depth, int *gain) {
 }
 
 // ---- the rules, at one expression whose parts are done
-static expr_id stable_log(struct graph *g, expr_id e, expr_id arg) {
+expr_id stable_log(struct graph *g, expr_id arg) {
     int gain = 0;
     expr_id apart = log_of(g, arg, MAX_DEPTH, &gain);
-    return gain ? apart : e;
+    return gain ? apart : cancel_log(g, expr_op1(g, OP_log, arg), arg);
 }
 
 // (1 + exp(z))^p = sigmoid(-z)^-p
@@ -214,8 +233,8 @@ static expr_id stable_product(struct graph *g, expr_id e, const struct expr *x) 
     for (uint32_t i = 0; i < x->n_args; i++)
         for (uint32_t j = 0; j < x->n_args; j++) {
             expr_id z, minus;
-            if (i == j || !peek_call(g, x->args[i], OP_exp, &z) ||
-                !peek_call(g, x->args[j], OP_sigmoid, &minus) ||
+            if (i == j || !stable_peek_call(g, x->args[i], OP_exp, &z) ||
+                !stable_peek_call(g, x->args[j], OP_sigmoid, &minus) ||
                 !expr_is_zero(g, expr_op2(g, OP_add, z, minus)))
                 continue;
             return expr_op2(g, OP_mul, without(g, x, i, j), expr_op1(g, OP_sigmoid, z));
@@ -230,15 +249,19 @@ static expr_id stable(struct graph *g, expr_id e, void *context) {
         return e;
     switch (x.op) {
     case OP_log:
-        return stable_log(g, e, x.args[0]);
+        return stable_log(g, x.args[0]);
     case OP_log1p: {
         expr_id z;
-        return peek_call(g, x.args[0], OP_exp, &z) ? expr_op1(g, OP_softplus, z) : e;
+        return stable_peek_call(g, x.args[0], OP_exp, &z) ? expr_op1(g, OP_softplus, z) : e;
     }
     case OP_pow:
         return stable_power(g, e, &x);
-    case OP_mul:
-        return stable_product(g, e, &x);
+    case OP_mul: {
+        expr_id product = stable_product(g, e, &x);
+        return product == e ? shift_quotient(g, e) : product;
+    }
+    case OP_add:
+        return cancel_sum(g, e);
     default:
         return e;
     }
