@@ -189,6 +189,9 @@ static void set_option(struct options *o, enum option_id id, const char *value) 
     case OPT_resume:
         o->resume = true;
         break;
+    case OPT_png:
+        o->png = true;
+        break;
     case OPT_overwrite:
         o->overwrite = true;
         break;
@@ -317,6 +320,8 @@ static void check_complete(const struct options *o) {
         die(EXIT_usage,
             "`predict` needs at least one input: a picture (.png, .jpg), an array (.npy, "
             ".npz) or a text file of numbers");
+    if (c == CMD_predict && !o->output && (o->png || o->overwrite))
+        die(EXIT_usage, "`--%s` is about the files of `--output DIR`, which is not given", o->png ? "png" : "overwrite");
     if (o->resume && o->overwrite)
         die(EXIT_usage, "`--resume` and `--overwrite` exclude each other");
     if (o->resume && o->weights)

@@ -203,6 +203,24 @@ bool image_read(const char *path, struct array *rgba, struct problem *p) {
     return good || problem_of_file(p, path);
 }
 
+bool image_write(const char *path, int64_t channels, int64_t height, int64_t width,
+                 const uint8_t *pixels, struct problem *p) {
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)width,
+                       .height = (png_uint_32)height,
+                       .format = channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB};
+    png_alloc_size_t size = 0;
+    void *png = NULL;
+    bool good = png_image_write_get_memory_size(image, size, 0, pixels, 0, NULL) &&
+                (png = memory_try((int64_t)size, 1)) &&
+                png_image_write_to_memory(&image, png, &size, 0, pixels, 0, NULL);
+    good = good ? nf_save(path, png, (size_t)size, p)
+                : problem_set(p, EXIT_environment, "cannot make the picture `%s`: %s", path,
+                              png ? image.message : "out of memory");
+    free(png);
+    return good;
+}
+
 // ---- as a field's sample
 static bool field_size(const struct nr_field *f, int64_t *channels, int64_t *height, int64_t *width,
                        const char *path, struct problem *p) {

@@ -1,8 +1,8 @@
 // `predict`: inputs are pictures (.png, .jpg), arrays of one sample or many (.npy, .npz by field
 // name) or text files with the numbers of a sample on each line. Each sample goes through the data
 // block's preprocessing, with the statistics of the weights file, and the predict graph. Items that
-// are one number a sample are printed, with the class name where one is known; the others are
-// written as DIR/ITEM.npy, like all items under --output DIR. An item that depends on no sample is
+// are one number a sample are printed, with the class name where one is known; arrays as JSON (--json),
+// and where they are short; --output DIR writes all of them as files (items.c). An item that depends on no sample is
 // given once, in its own shape, after the samples.
 #include "runtime.h"
 
@@ -282,6 +282,34 @@ static const char *name_of(const struct results *r, const struct array *a, doubl
     return whole && v >= 0 && v < (double)r->names.n ? r->names.at[(int64_t)v] : NULL;
 }
 
+enum { SHORT = 16 }; // values that a line has room for
+
+static void print_values(const struct array *a) {
+    char shape[160];
+    if (a->rank > 1 || a->count > SHORT) {
+        printf("%s %s", dtype_name(a->dtype), shape_text(shape, a->rank, a->shape));
+        return;
+    }
+    for (int64_t k = 0; k < a->count; k++)
+        printf("%s%.6g", k ? ", " : "[", array_value(a, k));
+    printf("%s", a->count ? "]" : "[]");
+}
+
+// Row i of an item of several numbers a sample.
+static void print_array(json_t *object, const struct array *a, int64_t i, bool first) {
+    struct array row = *a;
+    row.rank--;
+    row.count = a->count / a->shape[0];
+    memmove(row.shape, a->shape + 1, (MAX_RANK - 1) * sizeof *row.shape);
+    row.data = (char *)a->data + i * row.count * dtype_bytes(a->dtype);
+    if (object) {
+        json_object_set_new(object, a->name, array_json(&row));
+        return;
+    }
+    printf("%s %s = ", first ? "" : ",", a->name);
+    print_values(&row);
+}
+
 static void print_sample(struct results *r, const struct model *m, const struct sample_set *s,
                          int64_t in_batch, int64_t in_file) {
     json_t *object = r->list ? json_pack("{s:s}", "input", s->path) : NULL;
@@ -292,8 +320,13 @@ static void print_sample(struct results *r, const struct model *m, const struct 
     bool first = true;
     for (int64_t i = 0; i < m->n_values; i++) {
         const struct array *a = &m->values[i];
-        if (a->rank != 1 || !m->per_sample[i])
+        if (!m->per_sample[i])
             continue;
+        if (a->rank != 1) {
+            print_array(object, a, in_batch, first);
+            first = false;
+            continue;
+        }
         double v = array_value(a, in_batch);
         const char *name = name_of(r, a, v);
         if (object) {
@@ -356,34 +389,6 @@ static void print_constants(struct results *r, const struct model *m) {
     json_decref(object);
 }
 
-// One number for each sample, or one for all of them: these are printed.
-static bool is_one_number(const char *item) {
-    const struct nr_graph *g = model_graph(NR_predict);
-    for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
-        const struct nr_slot *s = &g->slots[i];
-        if (s->role == NR_value && strcmp(P.values[s->ref].name, item) == 0)
-            return s->rank == 0 || (s->rank == 1 && s->shape[0] < 0);
-    }
-    return false;
-}
-
-static void write_items(const struct results *r, const struct options *o) {
-    struct problem p;
-    if (o->output && !nf_make_folder(o->output, &p))
-        die_problem(&p);
-    for (int64_t i = 0; i < r->items.n; i++) {
-        const struct array *a = &r->items.at[i];
-        if (is_one_number(a->name) && !o->output)
-            continue;
-        char *path = memory_text("%s/%s.npy", o->output ? o->output : ".", a->name), shape[160];
-        if (!npy_write(path, a, &p))
-            die_problem(&p);
-        log_note("wrote `%s`, %s %s", path, dtype_name(a->dtype),
-                 shape_text(shape, a->rank, a->shape));
-        free(path);
-    }
-}
-
 int command_predict(const struct options *o) {
     struct weights w;
     if (!model_graph(NR_predict))
@@ -403,6 +408,7 @@ int command_predict(const struct options *o) {
         total += sets[i].n;
         most = sets[i].n > most ? sets[i].n : most;
     }
+    items_check(o, total);
     int64_t batch = most < planned ? most : planned;
     model_batch(m, batch);
     for (int64_t i = 0; i < o->n_inputs; at += sets[i++].n)
@@ -410,6 +416,6 @@ int command_predict(const struct options *o) {
     print_constants(&r, m);
     if (r.list)
         print_json(r.list);
-    write_items(&r, o);
+    items_write(o, &r.items);
     return EXIT_done;
 }

@@ -160,6 +160,9 @@ bool npz_write(const char *path, const struct arrays *set, struct problem *p);
 // As u8[height, width, 4].
 bool image_parse(const void *data, int64_t n, struct array *rgba, struct problem *p);
 bool image_read(const char *path, struct array *rgba, struct problem *p);
+// A PNG of height x width x channels (1 or 3) bytes; over whatever is there.
+bool image_write(const char *path, int64_t channels, int64_t height, int64_t width,
+                 const uint8_t *pixels, struct problem *p);
 bool image_to_field(const struct array *rgba, const struct nr_field *f, void *to, const char *path,
                     struct problem *p);
 // A picture of any size: its shorter side becomes `size`, then the middle is taken.
@@ -453,7 +456,7 @@ struct options {
     enum command command;
     const char *program; // argv[0]
     const char *data, *out, *weights, *split, *input, *output, *run, *stage;
-    bool resume, overwrite, partial, quiet, json, profile, no_report, has_seed;
+    bool resume, overwrite, png, partial, quiet, json, profile, no_report, has_seed;
     enum color color;
     int64_t epochs, batch, threads, steps, count, epoch; // 0: not given
     uint64_t seed;
@@ -474,6 +477,9 @@ void need_check(const struct options *o);
 int command_train(const struct options *o);
 int command_eval(const struct options *o);
 int command_predict(const struct options *o);
+// items.c: the results of `predict` as files
+void items_check(const struct options *o, int64_t samples); // before anything is computed
+void items_write(const struct options *o, const struct arrays *items);
 int command_info(const struct options *o);
 int command_init(const struct options *o);
 int command_trace(const struct options *o);

@@ -8,7 +8,6 @@
 // the greatest of the originals.
 #include "runtime.h"
 
-#include <png.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,19 +165,8 @@ static void write_sheet(const struct sheet *s, const char *path) {
                                    WIDE_GAP + n % across * cell + side * (s->width * by + GAP)) *
                                       3,
                          width * 3);
-    png_image image = {.version = PNG_IMAGE_VERSION,
-                       .width = (png_uint_32)width,
-                       .height = (png_uint_32)height,
-                       .format = PNG_FORMAT_RGB};
-    png_alloc_size_t size = 0;
-    if (!png_image_write_get_memory_size(image, size, 0, pixels, 0, NULL))
-        die(EXIT_bug, "cannot write the sheet: %s", image.message);
-    void *png = memory_get((int64_t)size, 1);
-    if (!png_image_write_to_memory(&image, png, &size, 0, pixels, 0, NULL))
-        die(EXIT_bug, "cannot write the sheet: %s", image.message);
-    if (!nf_save(path, png, (size_t)size, &p))
+    if (!image_write(path, 3, height, width, pixels, &p))
         die_problem(&p);
-    free(png);
     free(pixels);
 }
 

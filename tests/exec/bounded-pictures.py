@@ -93,7 +93,7 @@ last = folder / "one" / "last.safetensors"
 
 def predicted(program, path):
     shutil.rmtree(folder / "out", ignore_errors=True)
-    call(program, "predict", "--weights", last, "--output", folder / "out", path)
+    call(program, "predict", "--weights", last, "--overwrite", "--output", folder / "out", path)
     return {name: read_npy(folder / "out" / f"{name}.npy") for name in ("scores", "class", "seen", "turned")}
 
 

@@ -42,10 +42,10 @@ def predict(exe, *more):
 for files in (["one.txt"], ["many.txt"], ["one.txt", "many.txt", "one.txt"]):
     paths = [folder / name for name in files]
     want = [line["class"] for line in json.loads(predict(alone, *paths, "--json"))]
-    got = json.loads(predict(beside, *paths, "--json", "--output", folder / "out"))
+    got = json.loads(predict(beside, *paths, "--json", "--overwrite", "--output", folder / "out"))
     same(f"{len(want)} samples: classes", [line["class"] for line in got[:-1]], want)
     same(f"{len(want)} samples: once", got[-1], WANT)
-    lines = predict(beside, *paths, "--output", folder / "out").splitlines()
+    lines = predict(beside, *paths, "--overwrite", "--output", folder / "out").splitlines()
     same(f"{len(want)} samples: lines", (len(lines), lines[-2:]), (len(want) + 2, ["seven = 7", "total = 30"]))
     heads = {p.stem: eval(p.read_bytes()[10:].split(b"\n")[0])["shape"] for p in (folder / "out").glob("*.npy")}
     same(f"{len(want)} samples: shapes", heads, {"class": (len(want),), "pair": (2,), "seven": (), "W": (2, 3), "total": (), "zero": (5,)})

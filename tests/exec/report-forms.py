@@ -43,7 +43,7 @@ def train(name, source, *options):
         if "y: []" in source:                           # a field that is no class has to be given, though nothing reads it
             arrays["y"] = npy("<f8", (len(rows),), [0.0] * len(rows))
         write_npz(folder / "in.npz", arrays)
-        call(exe, "predict", "--weights", folder / f"run-{name}" / "best.safetensors", "--output", folder / "out", folder / "in.npz")
+        call(exe, "predict", "--weights", folder / f"run-{name}" / "best.safetensors", "--overwrite", "--output", folder / "out", folder / "in.npz")
         return parse_npy((folder / "out" / f"{item}.npy").read_bytes())[1]
     return parse(folder / f"run-{name}" / "report.html"), predict
 

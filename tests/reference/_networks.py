@@ -95,7 +95,7 @@ def compare(example, model, network, layer, size, hypers=()):
     numpy.save(folder / "x.npy", inputs["image"])
     lean = folder / "lean.safetensors"                     # auxiliary classifiers are for training alone
     write_safetensors(lean, {k: v for k, v in values.items() if ".auxiliary_" not in k})
-    command(exe, "predict", "--weights", lean, "--output", folder / "predicted", folder / "x.npy", *hypers)
+    command(exe, "predict", "--weights", lean, "--overwrite", "--output", folder / "predicted", folder / "x.npy", *hypers)
     with torch.no_grad():
         at = (256 - size) // 2
         p = {k: torch.tensor(v, dtype=torch.float64) for k, v in values.items()}

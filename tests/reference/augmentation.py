@@ -207,7 +207,7 @@ tally.at_most("rows and columns go together", abs(numpy.corrcoef(seen.T)[0, 1]),
 
 # prediction takes the middle, whatever the seed
 numpy.save(folder / "x.npy", x)
-command(exe, "predict", "--weights", folder / "w.safetensors", "--output", folder / "seen", folder / "x.npy")
+command(exe, "predict", "--weights", folder / "w.safetensors", "--overwrite", "--output", folder / "seen", folder / "x.npy")
 tally.at_most("random_crop in prediction: the middle", numpy.abs(numpy.load(folder / "seen" / "view.npy") - x[:, :, 2:9, 2:11]).max(), 0)
 
 # training steps alone are augmented: with a rate of 0 all measurements but the training loss stay

@@ -62,7 +62,7 @@ for n in (8, 5):
     take(net, {k: v.astype(numpy.float32) for k, v in after.items()})
     net.eval()
     numpy.save(folder / "x.npy", x)
-    command(exe, "predict", "--weights", folder / "after.safetensors", "--output", folder / "predicted", folder / "x.npy")
+    command(exe, "predict", "--weights", folder / "after.safetensors", "--overwrite", "--output", folder / "predicted", folder / "x.npy")
     tally.at_most(f"prediction for {n} samples", relative(numpy.load(folder / "predicted" / "y.npy"),
                                                            net(torch.tensor(x, dtype=torch.float64)).detach().numpy()), 1e-12)
 # One value for each feature: its variance is 0, by whichever divisor.

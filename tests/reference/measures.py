@@ -103,7 +103,7 @@ for real, bound in (("f64", 1e-11), ("f32", 2e-5)):
             tally.at_most(f"{real} {k}, batches of {batch}", abs(got[k] - v) / max(1, abs(v)), max(bound, 2e-9))
     numpy.save(folder / "x.npy", rows[:, :3].astype(real.replace("f", "float")))
     out = folder / f"{real}-out"
-    command(whole, "predict", "--weights", run / "best.safetensors", "--output", out, folder / "x.npy", cwd=folder)
+    command(whole, "predict", "--weights", run / "best.safetensors", "--overwrite", "--output", out, folder / "x.npy", cwd=folder)
     tally.at_most(f"{real} votes that differ", float((numpy.load(out / "answer.npy") != answer).sum()), 0)
     tally.at_most(f"{real} probabilities", float(numpy.abs(numpy.load(out / "probability.npy") - probability).max()), bound)
 tally.finish()

@@ -158,7 +158,7 @@ command(exe, "train", "--out", folder / "run", "--quiet")
 weights = read_safetensors(folder / "run" / "last.safetensors")
 P = {k: torch.tensor(v.copy()) for k, v in weights.items() if k.startswith("Net.")}
 numpy.save(folder / "inputs.npy", table[:, :4])
-command(exe, "predict", "--weights", folder / "run" / "last.safetensors", "--output", folder, folder / "inputs.npy")
+command(exe, "predict", "--weights", folder / "run" / "last.safetensors", "--overwrite", "--output", folder, folder / "inputs.npy")
 logits = numpy.load(folder / "logits.npy")
 tally.at_most("prediction", relative(logits, classifier(P, torch.tensor(table[:, :4]))), 1e-12)
 losses = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(table[:, 4]).long(), reduction="none")

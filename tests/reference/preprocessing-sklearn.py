@@ -36,7 +36,7 @@ for dtype, bound in (("f32", 2e-5), ("f64", 1e-12)):
     command(exe, "train", "--data", f"rows={folder}", "--out", folder / dtype, "--quiet")
     weights = folder / dtype / "last.safetensors"
     out = folder / f"out_{dtype}"
-    command(exe, "predict", "--weights", weights, folder / "a.npy", "--output", out)
+    command(exe, "predict", "--weights", weights, folder / "a.npy", "--overwrite", "--output", out)
     for name, scaler in (("standardized", StandardScaler()), ("rescaled", MinMaxScaler((-1, 2)))):
         expected = scaler.fit(a[:160]).transform(a)
         got = numpy.load(out / f"{name}.npy")

@@ -162,6 +162,6 @@ for i, p in enumerate(power):
     tally.at_most(f"noise on inputs, variance in step {i}, in standard errors", abs(p / 0.09 - 1) / (2 / rows.size) ** 0.5, 5)
 tally.at_most("no noise on inputs in evaluation", score["power"], 0)
 numpy.save(folder / "inputs.npy", rows)
-command(exe, "predict", "--weights", folder / "run" / "last.safetensors", "--output", folder, folder / "inputs.npy")
+command(exe, "predict", "--weights", folder / "run" / "last.safetensors", "--overwrite", "--output", folder, folder / "inputs.npy")
 tally.at_most("no noise on inputs in prediction", numpy.abs(numpy.load(folder / "view.npy") - rows).max(), 0)
 tally.finish()

@@ -189,7 +189,7 @@ def test_predictions():
     pixels = gzip.decompress((FOLDER / "toy-set/t10k-images-idx3-ubyte.gz").read_bytes())[16:]
     labels = gzip.decompress((FOLDER / "toy-set/t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
     (FOLDER / "x.npy").write_bytes(npy("|u1", (TEST, 1, 4, 4), pixels))
-    run("predict", "--weights", "short/best.safetensors", "--output", "out", "x.npy")
+    run("predict", "--weights", "short/best.safetensors", "--overwrite", "--output", "out", "x.npy")
     guess = parse_npy((FOLDER / "out/class.npy").read_bytes())[1]
     sure = parse_npy((FOLDER / "out/probability.npy").read_bytes())[1]
     tree = parse(FOLDER / "short/report.html")

@@ -243,7 +243,7 @@ def test_predict():
     check(len({r["probability"] for r in results if r["class"] == 1}) == 1, results)
     shape, scores = parse_npy((FOLDER / "P/scores.npy").read_bytes())
     check(shape == (8, 3) and scores[:3] == scores[3:6], (shape, scores))
-    p = run(*weights, "grey.png", "two.npy", "--output", "P")
+    p = run(*weights, "grey.png", "two.npy", "--overwrite", "--output", "P")
     check(p.stdout.splitlines()[0].startswith("grey.png: class = 1, probability = ") and "two.npy[1]: class = 0" in p.stdout, p.stdout)
     refused(1, ["5x4", "4x4"], *weights, "wide.png")
     refused(1, ["3 numbers", "16"], *weights, "short.csv")
