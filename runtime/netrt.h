@@ -99,6 +99,7 @@ enum nr_graph_kind {
     NR_totals,     // after the evaluate graph, once for a split: n is its size
     NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
     NR_between,
+    NR_admit,      // bools that depend on n alone, named "`Net.batch_norm_1` requires `values > 1`": may a step have n samples?
 };
 // With several stages that minimize, what belongs to one has its stage's name before the label: `tune.loss`.
 struct nr_measure { const char *name, *label; int64_t stage, is_gradient; };   // gradient: the runtime's own

@@ -494,7 +494,29 @@ static void print_results(struct run *r) {
     json_decref(result);
 }
 
+// Layers can ask for a number of samples in a step; an epoch's last step has what is left.
+static void check_steps(struct run *r) {
+    const struct nr_graph *g = model_graph(NR_admit);
+    int64_t samples = r->d->splits[NR_train].n, sizes[2] = {r->batch, samples % r->batch};
+    for (int k = 0; k < 2 && g; k++) {
+        if (!sizes[k])
+            continue;
+        model_run(r->m, g, sizes[k]);
+        for (int64_t i = 0; i < r->m->n_values; i++)
+            if (array_value(&r->m->values[i], 0) == 0)
+                die_help(EXIT_content,
+                         k ? memory_text("%lld samples in batches of %lld leave %lld for an epoch's last step: take another "
+                                         "--batch, or split off another number of samples",
+                                         (long long)samples, (long long)r->batch, (long long)sizes[k])
+                           : "a step needs more samples: a larger --batch, or more samples in `train`",
+                         "%s, which does not hold in a training step of %lld sample%s", r->m->values[i].name,
+                         (long long)sizes[k], sizes[k] == 1 ? "" : "s");
+    }
+}
+
 static void run_stage(struct run *r, struct progress *bar) {
+    if (!is_done(r))
+        check_steps(r);
     while (!is_done(r) && !caught) {
         run_epoch(r, bar);
         if (log_clock() - r->written > 1 && r->position == 0) {

@@ -13,7 +13,7 @@
 
 _Static_assert(NR_bool == (int)DTYPE_bool && NR_f64 == (int)DTYPE_f64,
                "enum nr_dtype is enum dtype");
-_Static_assert(NR_fit == (int)GRAPH_fit && NR_between == (int)GRAPH_between,
+_Static_assert(NR_fit == (int)GRAPH_fit && NR_admit == (int)GRAPH_admit,
                "enum nr_graph_kind is enum graph_kind");
 _Static_assert(NR_seed == (int)BUILTIN_seed && NR_epochs == (int)BUILTIN_epochs,
                "enum nr_builtin is enum builtin");

@@ -96,6 +96,7 @@ enum graph_kind {
     GRAPH_totals,     // totals of a split -> the measurements made of them; N is the split's size
     GRAPH_check,      // fields, params, states -> every layer's result by its path; finds the first non-finite one
     GRAPH_between,    // fields of the whole training split, params, states -> states; once, after its stage
+    GRAPH_admit,      // nothing -> whether a training step of N samples is one that every layer can take, by layer
 };
 enum program_unit { UNIT_end, UNIT_epochs, UNIT_steps };   // when a report or save happens
 struct program_graph {

@@ -289,6 +289,10 @@ struct layer_value {
     struct value *value;
     struct span at;
 };
+struct step_condition { // `require` of a layer about the size of the step's batch
+    const char *text;   // "`Net.batch_norm_1` requires `values > 1`"
+    struct value *value;
+};
 struct total_measure {
     uint32_t ref;
     node_id value;
@@ -361,6 +365,7 @@ struct sema {
         VEC(struct program_layer) at;
     } layers;
     VEC(struct layer_value) layer_values; // results of layers, for the check graph
+    VEC(struct step_condition) step_conditions; // of a batch's size, in the check graph
     VEC(struct value *) field_values;     // like program.fields: element, bounds, axis names
     VEC(struct recalled) recalled;        // by arguments of optimizers (schedule.c)
     bool scheduling;                      // such arguments are evaluated in the rules graph

@@ -99,6 +99,22 @@ static bool waits_for_run(struct sema *s, const struct frame *f, const struct as
     return true;
 }
 
+// A condition on the number of samples in a training step and on nothing else that a run knows: the
+// trainer asks it of the sizes of its steps. False: it is another one.
+static bool is_about_step(struct sema *s, struct frame *f, const struct ast *condition, struct value *v) {
+    if (v->kind != VALUE_tensor || v->rank || v->graph != s->graph || s->mode != MODE_sample || value_letters(s, v))
+        return false;
+    node_id n = value_plain_node(s, f, v);
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++)
+        if (graph_reaches(s->graph, s->graph->inputs.at[i], n))
+            return false;
+    struct step_condition c = {arena_printf(s->arena, "`%s` requires `%s`", f->path ? f->path : "the program",
+                                            ast_spelling(s->arena, condition)), v};
+    if (s->training)
+        VEC_PUSH(s->arena, &s->step_conditions, c);
+    return true;
+}
+
 // False if the condition does not hold: what follows in the block counts on it.
 bool sema_require(struct sema *s, struct frame *f, const struct ast *n) {
     const struct ast *condition = n->kid[AST_require_condition];
@@ -110,6 +126,8 @@ bool sema_require(struct sema *s, struct frame *f, const struct ast *n) {
         s->structural = structural;
     else
         s->structural |= v->taint;
+    if (f->params && is_about_step(s, f, condition, v))
+        return true;
     if (v->kind == VALUE_tensor && f->params && waits_for_run(s, f, condition))
         return true;
     if (v->kind != VALUE_truth && v->kind != VALUE_number)

@@ -370,6 +370,24 @@ static void check_graph(struct sema *s, struct train *t) {
     sema_end_graph(s);
 }
 
+static void visit_admit(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
+    objective(s, f, t, stage, NULL); // networks may be called there alone
+    for (uint32_t i = 0; i < s->step_conditions.n; i++) {
+        const struct step_condition *c = &s->step_conditions.at[i];
+        struct value *v = value_scalar(s, value_expr(s, c->value), ELEMENT_bool);
+        output_value(s, f, intern(c->text), v);
+    }
+}
+
+// What layers ask of the number of samples in a step.
+static void admit_graph(struct sema *s, struct train *t) {
+    begin(s, t, GRAPH_admit, "admit", true);
+    train_walk(s, t, t->now, visit_admit);
+    forget_states(s);
+    if (!sema_end_graph(s)->outputs.n)
+        s->program->graphs.n--;
+}
+
 // The updates of states that stand after a stage: once, on the whole training split.
 static void between_graph(struct sema *s, struct train *t) {
     if (!has_stages(t))
@@ -704,6 +722,8 @@ static void stage_graphs(struct sema *s, struct train *t) {
     }
     evaluate_graph(s, t, t->now);
     check_graph(s, t);
+    if (t->stages.at[t->now].minimize)
+        admit_graph(s, t);
     augment_graph(s, t);
     between_graph(s, t);
 }
