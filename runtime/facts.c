@@ -87,6 +87,26 @@ void weights_add_fields(json_t *metadata) {
     }
 }
 
+// The same, where `*` on either side is any extent: weights of a program with bounded axes serve one of
+// fixed axes as well.
+static bool types_fit(const char *a, const char *b) {
+    while (*a && *b) {
+        size_t n = strcspn(a, ",]"), k = strcspn(b, ",]");
+        bool any = (n > 0 && a[n - 1] == '*') || (k > 0 && b[k - 1] == '*');
+        if (!any && (n != k || strncmp(a, b, n) != 0))
+            return false;
+        a += n;
+        b += k;
+        if (*a != *b)
+            return false;
+        if (*a == ']')
+            return strcmp(a, b) == 0;
+        a += *a != 0;
+        b += *b != 0;
+    }
+    return *a == *b;
+}
+
 // The program's fields are those that the weights were trained on, and so are the statistics of them.
 void weights_check_fields(const struct weights *w) {
     for (int64_t i = 0; i < nr_program.n_raw; i++) {
@@ -94,7 +114,7 @@ void weights_check_fields(const struct weights *w) {
         char *key = memory_text("type.%s", f->name), *now = type_text(f);
         const char *had = weights_text(w->metadata, key);
         struct names names;
-        if (had && strcmp(had, now) != 0)
+        if (had && !types_fit(had, now))
             die_help(EXIT_content, "use weights that this program trained, or the program as it was",
                      "`%s` was trained with `%s: %s`, the program has `%s: %s`", w->path, f->name, had, f->name, now);
         if (f->classes > 0 && weights_classes(w->metadata, i, &names) && names.n != f->classes)

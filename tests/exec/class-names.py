@@ -132,3 +132,6 @@ call(*resume, "--quiet")
 large = build(photos, PHOTOS.replace("[1, 4, 4]", "[1, 8, 8]"), "model")
 (photos / "x.npy").write_bytes(npy((1, 8, 8), [1] * 64, "u1"))
 refused("predict, pictures of another shape", [large, "predict", "--weights", weights, photos / "x.npy"], "`image: [1, 4, 4]`", "`image: [1, 8, 8]`")
+bounded = build(photos, PHOTOS.replace("read pictures(\"photos\") -> image: [1, 4, 4]", "read pictures(\"photos\") -> image: [1, h <= 8, w <= 8]").replace("y: [1, 4, 4]", "y: [1, h, w]"), "model")
+call(bounded, "predict", "--weights", weights, photos / "x.npy")          # bounds are no extents
+print("ok     weights of fixed axes serve bounded ones")

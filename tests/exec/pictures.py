@@ -127,7 +127,8 @@ same("classes in the order of their names", read_npy(folder / "one" / "labels.np
 
 last = folder / "one" / "last.safetensors"
 seen = [[int(v + 0.5) for v in fitted(rows)] for rows in training]   # more samples than statistics take at once
-for c, (m, v) in enumerate(zip(read_safetensors(last, "photos.image.m"), read_safetensors(last, "photos.image.v"))):
+for c, (low, high, m, v) in enumerate(zip(*(read_safetensors(last, f"photos.image.{name}") for name in ("low", "high", "m", "v")))):
+    m, v = low + (high - low) * m, (high - low) ** 2 * v                # measured of what lies from 0 to 1
     values = [x for p in seen for x in p[c * HEIGHT * WIDTH:(c + 1) * HEIGHT * WIDTH]]
     mean = sum(values) / len(values)
     variance = sum((x - mean) ** 2 for x in values) / len(values)
