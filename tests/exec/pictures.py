@@ -127,8 +127,9 @@ same("classes in the order of their names", read_npy(folder / "one" / "labels.np
 
 last = folder / "one" / "last.safetensors"
 seen = [[int(v + 0.5) for v in fitted(rows)] for rows in training]   # more samples than statistics take at once
-for c, (low, high, m, v) in enumerate(zip(*(read_safetensors(last, f"photos.image.{name}") for name in ("low", "high", "m", "v")))):
-    m, v = low + (high - low) * m, (high - low) ** 2 * v                # measured of what lies from 0 to 1
+stored = [read_safetensors(last, f"photos.image.{k}") for k in ("low", "m", "v")]
+for c, (low, m, v) in enumerate(zip(*stored)):
+    m, v = low + m, v * m ** 2
     values = [x for p in seen for x in p[c * HEIGHT * WIDTH:(c + 1) * HEIGHT * WIDTH]]
     mean = sum(values) / len(values)
     variance = sum((x - mean) ** 2 for x in values) / len(values)

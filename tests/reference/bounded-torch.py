@@ -96,11 +96,13 @@ command(exe, "train", "--data", f"shapes={folder}", "--out", folder / "run", "--
 best = next((folder / "run").glob("best.safetensors"))
 stored = read_safetensors(best)
 train = numpy.concatenate([p.reshape(3, -1) for p in pictures[:N - 8]], 1)
-tally.at_most("fitted mean", relative(stored["shapes.x.m"], train.mean(1)), 1e-12)
-tally.at_most("fitted variance", relative(stored["shapes.x.v"], train.var(1)), 1e-12)
+low, m, v = (stored[f"shapes.x.{k}"] for k in ("low", "m", "v"))
+mean, variance = low + m, v * m ** 2
+tally.at_most("fitted mean", relative(mean, train.mean(1)), 1e-12)
+tally.at_most("fitted variance", relative(variance, train.var(1)), 1e-12)
 P = {k: torch.tensor(numpy.array(v)) for k, v in stored.items()}
-m, v = (P[f"shapes.x.{k}"][:, None, None] for k in "mv")
-xs = [(torch.tensor(p) - m) / torch.sqrt(v + 1e-12) for p in pictures]
+m, v = (torch.tensor(k)[:, None, None] for k in (mean, variance))
+xs = [(torch.tensor(p) - m) / torch.sqrt(v) for p in pictures]
 scores = network(xs, training=False)[0]
 test = slice(N - 8, N)
 result = json.loads(command(exe, "eval", "--weights", best, "--data", f"shapes={folder}", "--json"))
