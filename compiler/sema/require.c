@@ -99,18 +99,31 @@ static bool waits_for_run(struct sema *s, const struct frame *f, const struct as
     return true;
 }
 
+// A field that holds a size of each sample.
+static bool is_size(const struct sema *s, node_id input) {
+    const struct node *x = graph_node(s->graph, input);
+    return (x->role == ROLE_field && x->ref < s->program->fields.n && s->program->fields.at[x->ref].most > 0) ||
+           (x->role == ROLE_raw && x->ref < s->program->raw.n && s->program->raw.at[x->ref].most > 0);
+}
+
 // A condition on the number of samples in a training step and on nothing else that a run knows: the
-// trainer asks it of the sizes of its steps. False: it is another one.
+// trainer asks it of the sizes of its steps. One on the sizes of the samples besides is not asked. False: it is another one.
 static bool is_about_step(struct sema *s, struct frame *f, const struct ast *condition, struct value *v) {
     if (v->kind != VALUE_tensor || v->rank || v->graph != s->graph || s->mode != MODE_sample || value_letters(s, v))
         return false;
     node_id n = value_plain_node(s, f, v);
-    for (uint32_t i = 0; i < s->graph->inputs.n; i++)
-        if (graph_reaches(s->graph, s->graph->inputs.at[i], n))
+    bool on_sizes = false;
+    for (uint32_t i = 0; i < s->graph->inputs.n; i++) {
+        node_id input = s->graph->inputs.at[i];
+        if (!graph_reaches(s->graph, input, n))
+            continue;
+        if (!is_size(s, input))
             return false;
+        on_sizes = true;
+    }
     struct step_condition c = {arena_printf(s->arena, "`%s` requires `%s`", f->path ? f->path : "the program",
                                             ast_spelling(s->arena, condition)), v};
-    if (s->training)
+    if (s->training && !on_sizes)
         VEC_PUSH(s->arena, &s->step_conditions, c);
     return true;
 }

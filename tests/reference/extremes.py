@@ -245,8 +245,8 @@ network Net(s: [9]) -> [1] { dense(s, 1) }
 train t { data rows; minimize sum((Net(s) - y)^2) using sgd(0); predict scaled = s; epochs 1 }
 """, folder, "columns", ["--dtype", "f32" if kind == numpy.float32 else "f64"])
     command(exe, "train", "--data", f"rows={folder}", "--out", folder / f"run_{kind.__name__}", "--quiet")
-    command(exe, "predict", "--weights", folder / f"run_{kind.__name__}" / "last.safetensors", folder / "a.npy", "--output", folder / "predicted")
-    got = numpy.load(folder / "predicted" / "scaled.npy")
+    command(exe, "predict", "--weights", folder / f"run_{kind.__name__}" / "last.safetensors", folder / "a.npy", "--output", folder / f"predicted_{kind.__name__}")
+    got = numpy.load(folder / f"predicted_{kind.__name__}" / "scaled.npy")
     for c in range(9):
         x = numbers(a[:, c])
         mean = sum(x) / n
