@@ -183,6 +183,10 @@ model = build(folder, source.replace("VALUE", "0.1"), "rate")
 if "compiled in" in run(model, "info"):
     failures.append("`require` made the learning rate a part of the program")
 
+source = "hyper group = 4\n" + RULE.replace("{0}", "accumulate(group, sgd(0.1))").format()
+if "compiled in" not in run(build(folder, source, "groups"), "info"):
+    failures.append("the groups of `accumulate` are a flag of the trainer, whose value nobody asks")
+
 # ---- nothing is forgotten
 # arguments that are no numbers (arrays, functions, rules), or any number
 ANY = set("""x y p q f d g h J theta target rule weights bias round count_pad kind start step s first value at shortcut heads here
