@@ -247,6 +247,7 @@ static void take_ahead(struct feed *f, int64_t k) {
 
 int64_t feed_next(struct feed *f) {
     int64_t k = f->taken, n = rows_of(f, k);
+    f->m->batch_rows = f->rows + k * f->batch;
     if (f->ahead) {
         take_ahead(f, k);
     } else {

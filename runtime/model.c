@@ -221,7 +221,7 @@ static int64_t arena_for(int64_t n, bool nested) {
         const struct nr_graph *g = &P.graphs[i];
         bool inner = g->kind == NR_objective || g->kind == NR_gradient_graph || g->kind == NR_product;
         int64_t bytes = g->arena + g->arena_per_sample * n;
-        if (g->kind != NR_fit && g->kind != NR_between && (!nested || inner) && bytes > most)
+        if (g->kind != NR_fit && g->kind != NR_between && g->kind != NR_check && (!nested || inner) && bytes > most)
             most = bytes;
     }
     return most;
@@ -366,7 +366,7 @@ static void *value_place(struct model *m, const struct nr_graph *g, const struct
     a->rank = s->rank;
     memcpy(a->shape, shape, sizeof shape);
     m->per_sample[a - m->values] = s->rank > 0 && s->shape[0] < 0;
-    const char *name = s->role == NR_value && g->kind != NR_check ? P.values[s->ref].name : s->name;
+    const char *name = s->role == NR_value ? P.values[s->ref].name : s->name;
     a->name = (char *)(uintptr_t)(name ? name : ""); // borrowed from the descriptor
     return a->data;
 }
@@ -738,47 +738,6 @@ double model_norm(const struct model *m) {
     for (int64_t i = 0; i < blocks; i++)
         total += sums[i];
     return sqrt(total);
-}
-
-// ---- a value that is not finite
-static bool is_finite(const void *data, int64_t dtype, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(value_get(data, dtype, i)))
-            return false;
-    return true;
-}
-
-static const char *first_culprit(struct model *m, int64_t n) {
-    const struct nr_graph *g = model_graph(NR_check);
-    for (int64_t i = 0; i < P.n_fields; i++)
-        if (P.fields[i].used && !is_finite(m->fields[i], P.fields[i].dtype,
-                                           n * shape_count(P.fields[i].rank, P.fields[i].shape)))
-            return memory_text("field `%s` of the batch", P.fields[i].name);
-    for (int64_t i = 0; i < P.n_params; i++)
-        if (!is_finite(model_param(m, i), P.real, P.params[i].count))
-            return memory_text("parameter `%s`, after the update of the step before",
-                               P.params[i].name);
-    double loss = m->loss;
-    if (g)
-        model_run(m, g, n);
-    for (int64_t i = 0; g && i < m->n_values; i++)
-        if (!is_finite(m->values[i].data, m->values[i].dtype, m->values[i].count))
-            return memory_text("the result of `%s`", m->values[i].name);
-    for (int64_t i = P.n_params - 1; i >= 0 && isfinite(loss); i--)
-        if (!is_finite(m->gradient + P.params[i].offset * dtype_bytes(P.real), P.real,
-                       P.params[i].count))
-            return memory_text("the gradient of `%s`", P.params[i].name);
-    return "the loss itself";
-}
-
-void model_diagnose(struct model *m, int64_t n) {
-    double loss = m->loss;
-    const char *what = isfinite(loss) ? "the gradient is" : "the loss is";
-    const char *culprit = first_culprit(m, n);
-    die_help(EXIT_numeric,
-             "try a smaller learning rate; what was saved before this step is unchanged",
-             "%s not finite in step %.0f (epoch %.0f): the first value that is not finite is %s",
-             what, m->now.step + 1, m->now.epoch + 1, culprit);
 }
 
 // ---- called by generated code

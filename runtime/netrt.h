@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define NR_VERSION 6
+#define NR_VERSION 7
 
 typedef void nr_entry(void *const *slot, int64_t n);
 typedef void nr_squares(const void *x, int64_t n, double *sum);   // of n reals, in f64; one order, whatever the machine
@@ -80,6 +80,12 @@ struct nr_step {
     const char *layer, *place; // `LeNet.conv_1` or NULL, `lenet.net:17` or NULL
     double flops, flops_per_sample;
     double bytes, bytes_per_sample;   // read and written, each array once
+    int64_t n_buffers; const struct nr_buffer *buffers;   // of a check graph's step
+};
+// An array that a step reads or writes: count + per_sample * n elements at slot[slot], or at the byte offset + offset_per_sample * n of the arena.
+struct nr_buffer {
+    const char *name;          // the value's, or its equation; NULL: none
+    int64_t dtype, written, slot, offset, offset_per_sample, count, per_sample;   // slot -1: the arena
 };
 struct nr_graph {
     int64_t kind;              // enum nr_graph_kind, in the compiler's order
@@ -97,7 +103,7 @@ enum nr_graph_kind {
     NR_fit, NR_prepare, NR_augment, NR_init, NR_gradient_graph, NR_objective, NR_product, NR_update, NR_evaluate, NR_predict, NR_trace,
     NR_rules, NR_report, NR_save,
     NR_totals,     // after the evaluate graph, once for a split: n is its size
-    NR_check,      // its outputs are named `LeNet.conv_1 (lenet.net:17)`, in order of computation: names the first non-finite layer
+    NR_check,      // computes what the gradient graph does, node by node, and calls nr_stepped: finds the first value that is not finite
     NR_between,
     NR_admit,      // bools that depend on n alone, named "`Net.batch_norm_1` requires `values > 1`": may a step have n samples?
 };

@@ -28,12 +28,15 @@ struct profile {
 void (*nr_stepped)(int64_t step);
 static struct profile *active;
 
+// A replay has steps, too, and is none of training.
+static int64_t steps_of(const struct nr_graph *g) { return g->kind == NR_check ? 0 : g->n_steps; }
+
 struct profile *profile_open(void) {
     struct profile *p = memory_get(1, sizeof *p);
     p->first = memory_get(P.n_graphs, sizeof *p->first);
     for (int64_t i = 0; i < P.n_graphs; i++) {
         p->first[i] = p->n;
-        p->n += P.graphs[i].n_steps;
+        p->n += steps_of(&P.graphs[i]);
     }
     p->graph = -1;
     p->most = MOST_BYTES / ((p->n + 1) * (int64_t)sizeof(float));
@@ -60,7 +63,7 @@ static void stepped(int64_t step) {
 // A graph that runs inside a step of another one takes over; what it does in no step of its own,
 // and graphs that are not timed, count to the step around.
 struct profile_place profile_enter(struct profile *p, const struct nr_graph *g) {
-    struct profile_place outer = {p ? p->graph : -1, p ? p->done : 0, p && g->n_steps > 0};
+    struct profile_place outer = {p ? p->graph : -1, p ? p->done : 0, p && steps_of(g) > 0};
     if (!outer.changed)
         return outer;
     if (p->graph >= 0)
@@ -130,7 +133,7 @@ static struct row *make_rows(const struct profile *p, int64_t samples, int64_t *
     double n = (double)samples;
     *count = 0;
     for (int64_t i = 0; i < P.n_graphs; i++)
-        for (int64_t k = 0; k < P.graphs[i].n_steps && model_runs(&P.graphs[i]); k++) {
+        for (int64_t k = 0; k < steps_of(&P.graphs[i]) && model_runs(&P.graphs[i]); k++) {
             const struct nr_step *s = &P.graphs[i].steps[k];
             rows[(*count)++] = (struct row){.graph = &P.graphs[i],
                                             .step = s,
@@ -168,7 +171,7 @@ void profile_json(const struct profile *p, int64_t samples, double peak, json_t 
     struct row *rows = make_rows(p, samples, &n);
     json_t *graphs = json_array(), *kernels = json_array();
     for (int64_t i = 0; i < P.n_graphs; i++)
-        if (P.graphs[i].n_steps > 0 && model_runs(&P.graphs[i]))
+        if (steps_of(&P.graphs[i]) > 0 && model_runs(&P.graphs[i]))
             json_array_append_new(graphs, json_pack("{s:s, s:f}", "graph", P.graphs[i].name, "ms",
                                                     1e3 * sum_of(rows, n, &P.graphs[i])));
     for (int64_t i = 0; i < n; i++)
@@ -215,7 +218,7 @@ void profile_print(const struct profile *p, int64_t samples, double peak) {
            rate(flops, p->total), 100 * rate(flops, p->total) / peak, 1e-6 * bytes,
            rate(bytes, p->total));
     for (int64_t i = 0; i < P.n_graphs; i++)
-        if (P.graphs[i].n_steps > 0 && model_runs(&P.graphs[i]))
+        if (steps_of(&P.graphs[i]) > 0 && model_runs(&P.graphs[i]))
             printf(" %s %.4f ms,", P.graphs[i].name, 1e3 * sum_of(rows, n, &P.graphs[i]));
     printf(" %lld kernels; peak %.1f GFLOP/s\n", (long long)n, peak);
     free(rows);

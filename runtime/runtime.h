@@ -335,6 +335,7 @@ struct model {
     char *inner_state;     // states and measurements that the runs inside a rule make: for nobody
     double *inner_measures;
     int64_t batch_n;       // samples of the step that is running
+    const int64_t *batch_rows; // their numbers in the data; NULL: they are from elsewhere
     bool unchecked;        // a loss that is not finite is no failure (bench)
     struct profile *profile; // bench --profile; NULL: nothing is timed
     bool has_fitted;       // fitted values are there
@@ -397,7 +398,7 @@ int64_t model_set_bytes(int64_t n);
 void model_step(struct model *m, int64_t n); // gradient and update graphs in order
 bool model_rules(struct model *m);           // stop and keep; false: the program has no rules
 double model_norm(const struct model *m);    // of the gradient
-// A loss that is not finite: names step and layer.
+// ---- replay.c: a loss or gradient that is not finite: names the first such value, its line, operands and samples
 NORETURN void model_diagnose(struct model *m, int64_t n);
 
 // ---- feed.c: batches of the training split, made beside the computation

@@ -9,6 +9,7 @@
 
 #include "../../runtime/netrt.h"
 
+#include <limits.h>
 #include <string.h>
 
 _Static_assert(NR_bool == (int)DTYPE_bool && NR_f64 == (int)DTYPE_f64,
@@ -247,21 +248,63 @@ static void put_slot(struct row *w, const struct graph *g, node_id id, const cha
     put_shape(w, n->rank, shape);
     put_string(w, name);
 }
+// Is argument i of a step what it computes? A call of the runtime has its result behind its operands.
+static bool is_written(const struct loop_module *m, const struct loop_step *s, uint32_t i) {
+    if (s->kernel)
+        return m->kernels.at[s->kernel - 1]->params.at[i].access != ACCESS_in;
+    while (++i < s->n_args)
+        if (s->args[i].kind == ARGUMENT_buffer)
+            return false;
+    return true;
+}
+// The values that a step of a replay reads and writes; not what a kernel packs for itself.
+static void put_buffers(struct row *r, const struct loop_module *m, const struct loop_entry *e,
+                        const struct loop_step *s) {
+    struct row w = {.c = r->c};
+    uint32_t n = 0;
+    for (uint32_t i = 0; e->replayed && i < s->n_args; i++) {
+        const struct loop_buffer *b = &e->buffers.at[s->args[i].buffer];
+        if (s->args[i].kind != ARGUMENT_buffer || !b->node)
+            continue;
+        put_string(&w, graph_node(e->graph, b->node)->name);
+        put_int(&w, b->dtype);
+        put_int(&w, is_written(m, s, i));
+        put_int(&w, b->place == PLACE_slot ? (int64_t)b->slot : -1);
+        put_int(&w, b->offset);
+        put_int(&w, b->offset_per_sample);
+        put_int(&w, b->count);
+        put_int(&w, b->per_sample);
+        n++;
+    }
+    put_array(r, n, sizeof(struct nr_buffer), &w);
+}
+// Of a replay the equation: "h[n<N, i<4] = log(x[n, i] - 1)", without its type.
+static const char *step_text(struct codegen *c, const struct loop_module *m, const struct loop_entry *e,
+                             const struct loop_step *s) {
+    if (!e->replayed || !s->n_verdicts)
+        return loop_step_what(c->arena, s);
+    node_id node = e->verdicts.at[s->first_verdict].node;
+    const char *text = graph_node_text(c->arena, e->graph, node), *name = graph_node(e->graph, node)->name,
+               *type = strstr(text, " : ");
+    size_t number = name ? strcspn(text, "[ ") : 0;
+    return arena_printf(c->arena, "%s%.*s", name ? name : "", (int)(type ? type - text - (long)number : INT_MAX), text + number);
+}
 static void put_steps(struct row *r, const struct loop_module *m, const struct loop_entry *e) {
     struct codegen *c = r->c;
     struct row w = {.c = c};
     const struct origins *origins = e->graph ? e->graph->origins : NULL;
-    uint32_t n = e->timed ? e->steps.n : 0;
+    uint32_t n = e->timed || e->replayed ? e->steps.n : 0;
     for (uint32_t i = 0; i < n; i++) {
         const struct loop_step *s = &e->steps.at[i];
         put_string(&w, loop_step_name(m, s));
-        put_string(&w, loop_step_what(c->arena, s));
+        put_string(&w, step_text(c, m, e, s));
         put_string(&w, origin_path(origins, s->origin));
         put_string(&w, origin_line(c->arena, origins, c->options.sources, s->origin));
         put_real(&w, s->flops);
         put_real(&w, s->flops_per_sample);
         put_real(&w, s->bytes);
         put_real(&w, s->bytes_per_sample);
+        put_buffers(&w, m, e, s);
     }
     put_array(r, n, sizeof(struct nr_step), &w);
 }

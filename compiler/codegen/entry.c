@@ -146,12 +146,13 @@ void emit_entry(struct codegen *c, const struct loop_module *m, const struct loo
     f.slots = LLVMGetParam(function, 0);
     f.n = LLVMGetParam(function, 1);
     f.buffers = NEW_ARRAY(c->arena, e->buffers.n, LLVMValueRef);
-    if (e->timed)
+    bool speaks = e->timed || e->replayed;
+    if (speaks)
         f.stepped = load_stepped(c);
     for (uint32_t i = 0; i < e->steps.n; i++) {
         debug_place(c, origins, e->steps.at[i].origin);
         emit_step(&f, &e->steps.at[i], kernels);
-        if (e->timed)
+        if (speaks)
             emit_stepped(&f, i);
     }
     LLVMBuildRetVoid(B);

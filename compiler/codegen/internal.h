@@ -15,6 +15,7 @@ struct codegen {
     const uint32_t *part_of; // by kernel: the part that defines it; NULL: all are here
     uint32_t part;           // part 0 has the entries and the descriptor
     bool unrolls;            // a loop asks for it
+    bool is_replay;          // the kernel at hand is called by no entry but a replay's: it need not be fast
     int64_t scratch;         // bytes that a thread needs for any kernel of the program
     LLVMContextRef context;
     LLVMModuleRef module;

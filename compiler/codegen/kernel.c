@@ -313,12 +313,20 @@ static const char *kernel_symbol(struct codegen *c, const struct loop_kernel *k,
     return arena_printf(c->arena, "kernel.%s%s%s%s", layer ? layer : "", layer ? "." : "", k->name,
                         suffix);
 }
+// A replay's code need not be fast; so it costs a tenth of the time to compile, not a quarter.
+static void spare_time(struct codegen *c, LLVMValueRef function) {
+    if (!c->is_replay)
+        return;
+    emit_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "noinline");
+    emit_attribute(c, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "optnone");
+}
 // The rounds [begin, end) of a parallel loop, as a function of its own.
 static LLVMValueRef emit_part(struct codegen *c, const struct loop_kernel *k,
                               const struct loop_stmt *s) {
     const char *name = kernel_symbol(c, k, ".part");
     uint32_t n = count_params(c, k);
     LLVMValueRef function = emit_function(c, name, n + 2, kernel_params(c, k), true);
+    spare_time(c, function);
     debug_enter(c, function, k->name, k->origins, s->origin ? s->origin : k->origin);
     struct frame f = open_frame(c, k, function);
     make_locals(&f);
@@ -412,6 +420,7 @@ static LLVMValueRef emit_kernel(struct codegen *c, const struct loop_kernel *k, 
     if (!is_here)
         return emit_declaration(c, name, count_params(c, k), params, true);
     LLVMValueRef function = emit_function(c, name, count_params(c, k), params, true);
+    spare_time(c, function);
     debug_enter(c, function, k->name, k->origins, k->origin);
     struct frame f = open_frame(c, k, function);
     if (!has_parallel(k))
@@ -436,10 +445,29 @@ static LLVMValueRef emit_numbers(struct codegen *c, const struct loop_kernel *k)
     return table;
 }
 
+// By kernel: is it called by a replay alone?
+static bool *replay_kernels(struct arena *a, const struct loop_module *m) {
+    bool *is = NEW_ARRAY(a, m->kernels.n, bool);
+    for (int replayed = 1; replayed >= 0; replayed--)
+        for (uint32_t i = 0; i < m->entries.n; i++)
+            for (uint32_t s = 0; s < m->entries.at[i]->steps.n; s++) {
+                const struct loop_kernel *k;
+                uint32_t kernel = m->entries.at[i]->steps.at[s].kernel;
+                if (!kernel || m->entries.at[i]->replayed != replayed)
+                    continue;
+                is[kernel - 1] = replayed;
+                k = m->kernels.at[kernel - 1];
+                for (uint32_t other = 0; k->sharing && other < m->kernels.n && !replayed; other++)
+                    is[other] &= m->kernels.at[other] != k->sharing->code;
+            }
+    return is;
+}
+
 static bool is_shared(const struct loop_kernel *k) { return k->sharing && k->sharing->code != k; }
 
 void codegen_add_module(struct codegen *c, const struct loop_module *m) {
     struct emitted_kernel *kernels = NEW_ARRAY(c->arena, m->kernels.n, struct emitted_kernel);
+    const bool *is_replay = replay_kernels(c->arena, m);
     struct map code; // kernel -> its number
     map_init(&code, c->arena);
     c->scratch = loop_scratch(m);
@@ -451,7 +479,9 @@ void codegen_add_module(struct codegen *c, const struct loop_module *m) {
             map_get(&code, MAP_PTR(k->sharing->code), &at);
             kernels[i].function = kernels[at].function;
         } else if (is_here || c->part == 0) {
+            c->is_replay = is_replay[i];
             kernels[i].function = emit_kernel(c, k, is_here);
+            c->is_replay = false;
         }
         if (k->sharing && c->part == 0)
             kernels[i].numbers = emit_numbers(c, k);

@@ -137,7 +137,8 @@ struct inspect_costs inspect_costs(const struct program *p, const struct loop_mo
     for (uint32_t i = 0; i < p->graphs.n && i < m->entries.n; i++) {
         const struct loop_entry *e = m->entries.at[i];
         double bytes = (double)e->arena + (double)e->arena_per_sample * (double)p->batch;
-        if (p->graphs.at[i].kind != GRAPH_fit && p->graphs.at[i].kind != GRAPH_between && bytes > c.arena)
+        if (p->graphs.at[i].kind != GRAPH_fit && p->graphs.at[i].kind != GRAPH_between &&
+            p->graphs.at[i].kind != GRAPH_check && bytes > c.arena)
             c.arena = bytes;
         if (p->graphs.at[i].kind == GRAPH_gradient || p->graphs.at[i].kind == GRAPH_update)
             c.work += e->flops + e->flops_per_sample * (double)p->batch;

@@ -152,10 +152,12 @@ static int optimize(struct session *s) {
     }
     for (uint32_t i = 0; i < s->program->graphs.n; i++) {
         struct program_graph *g = &s->program->graphs.at[i];
+        struct pass_options apart = po; // each value of a replay has its own line
+        apart.off = arena_printf(s->source, "%s,fuse,groups,lift,layout", off);
         if (po.check && g->graph->outputs.n)
             pass_check(s->scratch, "sema", g->graph);
         after_pass("sema", g->graph, &w);
-        g->graph = pass_pipeline(s->model, s->scratch, g->graph, &po, after_pass, &w);
+        g->graph = pass_pipeline(s->model, s->scratch, g->graph, g->kind == GRAPH_check ? &apart : &po, after_pass, &w);
         arena_reset(s->scratch);
         if (g->graph->refused.why)
             return refused(s, &g->graph->refused);

@@ -94,7 +94,7 @@ enum graph_kind {
     GRAPH_report,     // measures -> the report items
     GRAPH_save,       // fields, params, states -> the save items; one graph for each statement
     GRAPH_totals,     // totals of a split -> the measurements made of them; N is the split's size
-    GRAPH_check,      // fields, params, states -> every layer's result by its path; finds the first non-finite one
+    GRAPH_check,      // as gradient, but no two nodes in one kernel: a replay that finds the first value that is not finite
     GRAPH_between,    // fields of the whole training split, params, states -> states; once, after its stage
     GRAPH_admit,      // nothing -> whether a training step of N samples is one that every layer can take, by layer
 };

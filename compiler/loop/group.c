@@ -178,7 +178,7 @@ void group_collect(struct lower *l, node_id first, struct nest *k) {
     k->g = l->g;
     k->n_members = 1;
     k->members[0].node = first;
-    uint32_t limit = l->target->scalar ? 1 : NEST_MEMBERS;
+    uint32_t limit = l->target->scalar || l->target->apart ? 1 : NEST_MEMBERS;
     if (limit > 1 && graph_node(l->g, first)->reducer != RED_none)
         join_choice(l, k, first);
     for (node_id n = first + 1; n < l->g->nodes.n && k->n_members < limit; n++)

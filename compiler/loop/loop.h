@@ -180,6 +180,7 @@ struct loop_kernel {
 enum loop_place { PLACE_slot, PLACE_arena };
 struct loop_buffer {
     const char *name;
+    node_id node;            // whose value lies there first; 0: scratch of a kernel, or read from text
     enum dtype dtype;
     int64_t count, per_sample;
     enum loop_place place;
@@ -229,6 +230,7 @@ struct loop_entry {
     int64_t arena, arena_per_sample;   // bytes
     double flops, flops_per_sample;
     bool timed;              // a step of training: says after each of its steps that it is done
+    bool replayed;           // says so too, and where the step's buffers lie
 };
 struct loop_module {
     struct arena *arena;
@@ -244,6 +246,7 @@ struct loop_target {
     bool no_blas;            // every contraction by our own tile
     // no vectors, no tiles, no fusion: the plain loops that everything else is compared with (-O0)
     bool scalar;
+    bool apart;              // each node a kernel of its own, in memory of its own: for a replay
     enum loop_convolution { CONVOLUTION_auto, CONVOLUTION_direct, CONVOLUTION_f2, CONVOLUTION_f4 } convolution;
     bool bf16;               // products of packed sides take factors rounded to bf16 ..
     bool bf16_pairs;         // .. and are multiplied as such, two terms at a time: the CPU has an instruction for it

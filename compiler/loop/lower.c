@@ -93,7 +93,7 @@ static void find_room(struct lower *l, struct graph *g) {
 static uint32_t add_buffer(struct lower *l, node_id n, enum loop_place place, uint32_t slot,
                            const char *name) {
     const struct node *x = graph_node(l->g, n);
-    struct loop_buffer b = {.name = name, .dtype = x->dtype, .place = place, .slot = slot};
+    struct loop_buffer b = {.name = name, .node = n, .dtype = x->dtype, .place = place, .slot = slot};
     int64_t count = 1;
     bool samples = x->rank > 0 && x->shape[0] < 1;
     for (uint32_t d = samples; d < x->rank; d++)
@@ -300,6 +300,8 @@ static bool is_read_in_place(struct lower *l, node_id root, const struct nest *k
 }
 
 static void take_over_memory(struct lower *l, const struct nest *k) {
+    if (l->target->apart)
+        return; // what a step has read is looked at after it
     for (uint32_t m = 0; m < k->n_members; m++) {
         node_id n = k->members[m].node;
         uint32_t count;
@@ -521,7 +523,8 @@ static void plan_group(struct lower *l, struct nest *k) {
         plan_scalar(k);
         return;
     }
-    tally_collect(l, k);
+    if (!l->target->apart)
+        tally_collect(l, k);
     if (k->product) {
         plan_finish(l->arena, l->target, k);
         return;
@@ -775,10 +778,14 @@ struct loop_module *loop_lower(struct arena *a, uint32_t n, struct graph *const 
 struct loop_module *loop_lower_program(struct arena *a, const struct program *p,
                                        const struct loop_target *t) {
     struct lower *l = lower_start(a, t);
+    struct loop_target apart = *t;
+    apart.apart = true;
     for (uint32_t i = 0; i < p->graphs.n; i++) {
         enum graph_kind kind = p->graphs.at[i].kind;
+        l->target = kind == GRAPH_check ? &apart : t;
         lower_graph(l, p->graphs.at[i].graph, p->graphs.at[i].name,
                     kind == GRAPH_fit || kind == GRAPH_between);
+        l->entry->replayed = kind == GRAPH_check;
         l->entry->timed = kind == GRAPH_gradient || kind == GRAPH_update;
     }
     return l->module;

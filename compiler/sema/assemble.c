@@ -23,7 +23,7 @@ void sema_begin_graph(struct sema *s, enum graph_kind kind, const char *name, en
                               : kind == GRAPH_between ? 5 << 20
                                                       : 0);
     s->states = NULL;
-    s->layer_values.n = s->step_conditions.n = 0;
+    s->step_conditions.n = 0;
     struct program_graph pg = {.kind = kind, .name = name, .graph = g, .stage = s->stage};
     VEC_PUSH(s->program->arena, &s->program->graphs, pg);
 }

@@ -617,8 +617,6 @@ static void note_layer(struct sema *s, const char *path, struct value *v, struct
         add_row(s, path, v->at[0], at); // of several results the first
     if (value_is_bad(v) || v->kind != VALUE_tensor)
         return;
-    struct layer_value lv = {path, v, at};
-    VEC_PUSH(s->arena, &s->layer_values, lv);
     add_row(s, path, v, at);
 }
 

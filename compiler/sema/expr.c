@@ -770,6 +770,9 @@ struct value *sema_expr(struct sema *s, struct frame *f, const struct ast *n) {
     struct value *v = evaluate(s, f, n);
     if (v->kind == VALUE_tensor && !v->origin && v->graph == s->graph)
         v->origin = f->origin;
+    if (s->apart && v->kind == VALUE_tensor && v->origin != f->origin && !f->reduction &&
+        !(value_letters(s, v) & ~((uint64_t)1 << LETTER_BATCH)))
+        v = value_settle(s, f, v); // what a call gives has a line of its own
     f->origin = before;
     s->depth--;
     return v;

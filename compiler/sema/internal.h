@@ -284,11 +284,6 @@ struct measure_source {
     const struct ast *item; // NULL: a loss or a gradient
     const char *made;       // of a loss: a field made for the training split that it depends on
 };
-struct layer_value {
-    const char *path;
-    struct value *value;
-    struct span at;
-};
 struct step_condition { // `require` of a layer about the size of the step's batch
     const char *text;   // "`Net.batch_norm_1` requires `values > 1`"
     struct value *value;
@@ -354,6 +349,7 @@ struct sema {
     struct scope *data_scope; // fields of the data block
     struct value **augmented; // in the augment graph: the fields' values of now, NULL: as prepared
     int64_t stage;            // that the graph under construction belongs to, or -1
+    bool apart;               // the check graph: no expression goes into another one
     bool settling;            // a stage without `minimize`, in training mode
     struct walk *walk;        // stage.c: through a train block with stages, else NULL
     VEC(struct measure_source) measure_sources; // like program.measures
@@ -364,8 +360,7 @@ struct sema {
     struct layer_list {
         VEC(struct program_layer) at;
     } layers;
-    VEC(struct layer_value) layer_values; // results of layers, for the check graph
-    VEC(struct step_condition) step_conditions; // of a batch's size, in the check graph
+    VEC(struct step_condition) step_conditions; // of a batch's size
     VEC(struct value *) field_values;     // like program.fields: element, bounds, axis names
     VEC(struct recalled) recalled;        // by arguments of optimizers (schedule.c)
     bool scheduling;                      // such arguments are evaluated in the rules graph

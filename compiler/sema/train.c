@@ -24,14 +24,23 @@ static struct value *objective(struct sema *s, struct frame *f, const struct tra
         diag_bad_operand(s->diags, J->at, "minimize", value_words(s, v));
         return value_poison(s);
     }
+    origin_id before = f->origin;
+    f->origin = sema_origin(s, f, J->at);
+    if (s->apart)
+        v = value_settle(s, f, v);
     if (weight)
         *weight = sema_mean_weight(s, f, v, J->at);
-    return sema_mean_all(s, f, v, false, J->at);
+    v = sema_mean_all(s, f, v, false, J->at);
+    if (v->kind == VALUE_tensor)
+        v->origin = f->origin;
+    f->origin = before;
+    return v;
 }
 
 static node_id output_loss(struct sema *s, struct frame *f, struct value *loss) {
     struct value *v = value_shape_like(s, loss);
     v->element = ELEMENT_real;
+    v->origin = loss->origin;
     node_id n = value_plain_node(s, f, v);
     graph_output(s->graph, intern("loss"), n, ROLE_loss,
                  (uint32_t)s->program->stages.at[s->stage].loss, 0);
@@ -345,29 +354,21 @@ static void product_graph(struct sema *s, struct train *t) {
 }
 
 static void visit_check(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {
-    (void)t;
-    (void)stage;
-    for (uint32_t i = 0; i < s->layer_values.n; i++) {
-        const struct layer_value *l = &s->layer_values.at[i];
-        int line, column;
-        if (l->value->graph != s->graph ||
-            value_letters(s, l->value) & ~((uint64_t)1 << LETTER_BATCH))
-            continue;
-        source_position(s->sources, l->at, &line, &column);
-        const char *slash = strrchr(source_path(s->sources, l->at.file), '/');
-        output_value(
-            s, f,
-            intern(arena_printf(s->arena, "%s (%s:%d)", l->path,
-                                slash ? slash + 1 : source_path(s->sources, l->at.file), line)),
-            l->value);
-    }
+    const struct ast *minimize = t->stages.at[stage].minimize;
+    struct value *loss = minimize ? objective(s, f, t, stage, NULL) : NULL;
+    if (loss && !value_is_bad(loss))
+        output_gradients(s, f, output_loss(s, f, loss), minimize);
 }
 
+// The gradient graph once more, for a replay node by node: nothing is fused in it, so that each value has its own
+// place in the .net file.
 static void check_graph(struct sema *s, struct train *t) {
+    s->apart = true;
     begin(s, t, GRAPH_check, "check", true);
     train_walk(s, t, t->now, visit_check);
     forget_states(s);
     sema_end_graph(s);
+    s->apart = false;
 }
 
 static void visit_admit(struct sema *s, struct frame *f, struct train *t, uint32_t stage) {

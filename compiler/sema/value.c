@@ -422,7 +422,7 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
     if (sema_pairs_of_samples(s, f, c.n_out, c.extents))
         return too_many_axes_said(s, n_letters);
     c.body = expr_substitute(s->graph, hoist_parts(s, shaped.expr), LETTER_END, by);
-    s->graph->here = f ? f->origin : shaped.origin;
+    s->graph->here = v->kind == VALUE_tensor && v->origin ? v->origin : f ? f->origin : 0;   // where it was written, not where it is wanted
     node_id node = graph_comp(s->graph, &c);
     sema_note_zero(s, node, c.n_out, own);
     return node;

@@ -124,7 +124,7 @@ def test_kill():
 def test_not_finite():
     run("train", "--out", "nan", "--epochs", 1)
     before = (FOLDER / "nan/checkpoint").read_bytes()
-    refused(4, ["step 20", "Toy.dense_1 (toy.net:7)"], "train", "--out", "nan", "--resume", "--epochs", 3, env={"TOY_NAN": "20"})
+    refused(4, ["step 20", "toy.net:7, in Toy.dense_1", "1 nan of 48 values", "in 1 of the batch's 16 samples", "it reads `image`"], "train", "--out", "nan", "--resume", "--epochs", 3, env={"TOY_NAN": "20"})
     check((FOLDER / "nan/checkpoint").read_bytes() == before, "the checkpoint has changed")
 
 

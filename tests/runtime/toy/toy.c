@@ -177,12 +177,14 @@ static void report(void *const *slot, int64_t n) {
     *(double *)slot[1] = *(const double *)slot[0];
 }
 
-// image W b | layers
+// image W b | scores; one step, which says that it is done
 static void check(void *const *slot, int64_t n) {
     float *scores = slot[3];
     score(slot[0], slot[1], slot[2], scores, 0, n);
     if (getenv("TOY_NAN"))
         scores[n * UNITS - 1] = NAN;
+    if (nr_stepped)
+        nr_stepped(0);
 }
 
 // ---- slots
@@ -216,7 +218,11 @@ static const struct nr_slot rules_slots[] = {{NR_measure, 0, NR_validation, NR_f
                                              {NR_builtin, NR_epoch, 0, NR_f64, 0, NULL, "epoch"}, {NR_stop, 0, 0, NR_bool, 0, NULL, "stop"},
                                              {NR_keep, 0, 0, NR_bool, 0, NULL, "keep"}, MEMORY(0, "best"), MEMORY(1, "waited")};
 static const struct nr_slot report_slots[] = {ACCURACY(NR_test), VALUE(3, NR_f64, 0, NULL, "test.accuracy")};
-static const struct nr_slot check_slots[] = {IMAGE, WEIGHT, BIAS, {NR_value, 2, 0, NR_f32, 2, batch_scores, "Toy.dense_1 (toy.net:7)"}};
+static const struct nr_slot check_slots[] = {IMAGE, WEIGHT, BIAS, VALUE(2, NR_f32, 2, batch_scores, "scores")};
+static const struct nr_buffer check_buffers[] = {{"image", NR_f32, 0, 0, 0, 0, 0, PIXELS}, {"Toy.dense_1.W", NR_f32, 0, 1, 0, 0, UNITS * PIXELS, 0},
+                                                 {"scores", NR_f32, 1, 3, 0, 0, 0, UNITS}};
+static const struct nr_step check_steps[] = {{.name = "contraction_1", .what = "scores[n, k] = sum[i] W[k, i]*image[n, i] + b[k]",
+                                              .layer = "Toy.dense_1", .place = "toy.net:7", .n_buffers = 3, .buffers = check_buffers}};
 
 #define GRAPH(kind, name, run, slots, inputs, arena) \
     {kind, name, run, inputs, sizeof slots / sizeof *slots - inputs, slots, 64, arena, 0, 2.0 * UNITS * PIXELS, NR_at_end, 0, -1, 0, NULL}
@@ -231,7 +237,7 @@ static const struct nr_graph graphs[] = {
     GRAPH(NR_trace, "trace", gradient_step, gradient_slots, 7, 4 * UNITS),
     GRAPH(NR_rules, "rules", rules, rules_slots, 4, 0),
     GRAPH(NR_report, "report", report, report_slots, 1, 0),
-    GRAPH(NR_check, "check", check, check_slots, 3, 0),
+    {NR_check, "check", check, 3, 1, check_slots, 64, 0, 0, 0, NR_at_end, 0, -1, 1, check_steps},
 };
 
 // ---- tables
