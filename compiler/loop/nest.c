@@ -270,8 +270,9 @@ static void walk_loop(struct run *r, uint32_t i, struct loop_bounds low, struct 
 static void walk_block(struct run *r, uint32_t i, int64_t from, int64_t to,
                        int64_t by) { // constants
     uint32_t a = r->p->order[i];
-    bool has_locals = r->p->rounds && r->p->chunk && build_is_outside(r->b);
-    if (to - from > by || has_locals) { // which a parallel loop alone may use
+    // A parallel loop alone may use locals, and tallies are carried inside it: then it stands even for one round.
+    bool is_shared = (r->p->rounds || r->k->tallies) && r->p->chunk && build_is_outside(r->b);
+    if (to - from > by || is_shared) {
         walk_loop(r, i, build_bound(r->b, affine_constant(from)),
                   build_bound(r->b, affine_constant(to)), by);
     } else {
