@@ -1,2 +1,2 @@
 . "$NETC_ROOT/tests/trainer/setup"; build
-./model train --lr 1e38 --quiet; s=$?; ls runs/model; exit $s
+./model train --lr 1e39 --quiet; s=$?; ls runs/model; exit $s
