@@ -118,7 +118,7 @@ static bool whole_split(const struct value *v) {
     return false;
 }
 
-// The result of an operation that keeps the shape of v, and its zeros.
+// The result of an operation that keeps the shape of v, the names of its axes, and its zeros.
 static void keep_extents(struct sema *s, struct value *r, node_id n, const struct operand *o,
                          const struct value *v) {
     extent own[MAX_RANK];
@@ -126,6 +126,7 @@ static void keep_extents(struct sema *s, struct value *r, node_id n, const struc
         own[k] = s->letter_extent[o->letters[k]];
     memcpy(own + o->n_letters, v->shape, r->rank * sizeof *own);
     memcpy(r->shape, v->shape, r->rank * sizeof *own);
+    memcpy(r->axis, v->axis, r->rank * sizeof *r->axis);
     sema_note_zero(s, n, o->n_letters + r->rank, own);
 }
 
