@@ -95,6 +95,7 @@ static void add_options(struct command *c, const struct link_options *o) {
         "-Wl,--gc-sections",
         "-Wl,--as-needed",
         "-Wl,--build-id=sha1",
+        "-fno-lto", // no object has that code, and the plugin's files outlive a TMPDIR with a `=`
     };
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         add_word(c, always[i]);
