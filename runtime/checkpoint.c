@@ -26,18 +26,18 @@ json_t *run_config(const struct run *r) {
                                 json_integer((json_int_t)r->d->splits[s].n));
     char *hash = memory_text("%016llx", (unsigned long long)P.hash),
          *data = memory_text("%016llx", (unsigned long long)r->d->hash);
-    json_t *config = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:s, s:s?, s:s, s:o}",
-                               "program", P.name, "source", P.source, "compiler", P.compiler,
+    json_t *config = json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:s, s:o, s:s, s:o}",
+                               "program", P.name, "source", json_text(P.source), "compiler", P.compiler,
                                "hash", hash, "seed", (json_int_t)r->m->seed, "batch",
                                (json_int_t)r->batch, "epochs", (json_int_t)r->epochs, "steps",
                                (json_int_t)r->total, "hyperparameters", hypers, "data", P.data_name,
-                               "data_folder", r->data_folder, "data_hash", data, "splits", splits);
+                               "data_folder", json_text(r->data_folder), "data_hash", data, "splits", splits);
     free(hash);
     free(data);
     if (!config)
         die(EXIT_environment, "out of memory for the run's configuration");
     if (r->weights)
-        json_object_set_new(config, "weights", json_string(r->weights));
+        json_object_set_new(config, "weights", json_text(r->weights));
     if (r->left_out)
         json_object_set(config, "left_out", r->left_out);
     return config;
@@ -172,10 +172,10 @@ static void write_checkpoint(struct run *r) {
     snprintf(bits, sizeof bits, "%a", r->best_loss);
     json_object_set_new(metadata, "best_loss", json_string(bits));
     json_object_set_new(metadata, "metrics", json_string(r->metrics.at ? r->metrics.at : ""));
-    if (r->data_folder)
+    if (r->data_folder) // left out where it is no UTF-8: a resume has to name it
         json_object_set_new(metadata, "data_folder", json_string(r->data_folder));
     if (r->weights)
-        json_object_set_new(metadata, "weights", json_string(r->weights));
+        json_object_set_new(metadata, "weights", json_text(r->weights));
     if (r->left_out) {
         char *names = json_dumps(r->left_out, JSON_COMPACT);
         json_object_set_new(metadata, "left_out", json_string(names));

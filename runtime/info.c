@@ -100,8 +100,8 @@ static int64_t total(int64_t n, const struct nr_tensor *t) {
 static void print_info_json(void) {
     char *hash = memory_text("%016llx", (unsigned long long)P.hash);
     print_json(json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
-        P.name, "source", P.source, "compiler", P.compiler, "hash", hash, "real",
+        "{s:s, s:o, s:s, s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o}", "name",
+        P.name, "source", json_text(P.source), "compiler", P.compiler, "hash", hash, "real",
         dtype_name(P.real), "precision", P.bf16 ? "bf16" : dtype_name(P.real), "batch", (json_int_t)P.batch, "stages", stages_json(), "parameters", (json_int_t)total(P.n_params, P.params), "tensors",
         tensors_json(), "hyperparameters", hypers_json(), "data", P.data_name, "read",
         fields_json(P.n_raw, P.raw), "fields", fields_json(P.n_fields, P.fields), "measures",
@@ -195,7 +195,7 @@ int command_init(const struct options *o) {
     if (!safetensors_write(o->output, &set, weights_metadata(m, NULL, "netc weights 1"), &p))
         die_problem(&p);
     if (o->json)
-        print_json(json_pack("{s:s, s:I, s:I}", "weights", o->output, "parameters",
+        print_json(json_pack("{s:o, s:I, s:I}", "weights", json_text(o->output), "parameters",
                              (json_int_t)total(P.n_params, P.params), "seed", (json_int_t)m->seed));
     return EXIT_done;
 }

@@ -312,7 +312,7 @@ static void print_array(json_t *object, const struct array *a, int64_t i, bool f
 
 static void print_sample(struct results *r, const struct model *m, const struct sample_set *s,
                          int64_t in_batch, int64_t in_file) {
-    json_t *object = r->list ? json_pack("{s:s}", "input", s->path) : NULL;
+    json_t *object = r->list ? json_pack("{s:o}", "input", json_text(s->path)) : NULL;
     if (object && s->many)
         json_object_set_new(object, "sample", json_integer((json_int_t)in_file));
     if (!object)

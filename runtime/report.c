@@ -294,7 +294,7 @@ int command_report(const struct options *o) {
     write_page(folder, &page, model, split, batch);
     write_curves(folder, &m);
     if (o->json)
-        print_json(json_pack("{s:o, s:s}", "report", json_sprintf("%s/report.html", folder),
+        print_json(json_pack("{s:o, s:s}", "report", json_text(memory_text("%s/report.html", folder)),
                              "split", split_names[split]));
     else
         log_note("wrote `%s/report.html` and `%s/curves.svg`", folder, folder);

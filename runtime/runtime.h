@@ -500,3 +500,4 @@ int64_t batch_size(const struct options *o, int64_t samples); // checked against
 struct model *model_open(const struct options *o, struct weights *w);
 json_t *array_json(const struct array *a);
 void print_json(json_t *value); // to standard output; takes it
+json_t *json_text(const char *name); // of any bytes: what is no UTF-8 becomes U+FFFD; NULL: null

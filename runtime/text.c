@@ -99,3 +99,31 @@ void text_escape_cut(struct text *t, const char *s, int64_t most) {
 }
 
 void text_escape(struct text *t, const char *s) { text_escape_cut(t, s, INT64_MAX); }
+
+json_t *json_text(const char *name) {
+    if (!name)
+        return json_null();
+    json_t *plain = json_string(name);
+    if (plain)
+        return plain;
+    struct text t = {0};
+    for (const char *s = name; *s;) {
+        size_t left = strlen(s);
+        json_t *one = NULL;
+        for (size_t n = 1; n <= 4 && n <= left && !one; n++) {
+            one = json_stringn(s, n);
+            if (one) {
+                text_put(&t, s, (int64_t)n);
+                s += n;
+            }
+        }
+        if (!one) {
+            text_add(&t, "\xEF\xBF\xBD");
+            s++;
+        }
+        json_decref(one);
+    }
+    plain = json_string(t.at);
+    text_free(&t);
+    return plain;
+}

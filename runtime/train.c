@@ -481,7 +481,7 @@ static void print_results(struct run *r) {
     r->results = json_incref(report);
     run_outputs(r, NR_at_end, 0);
     if (r->o->json) {
-        json_object_set_new(result, "run", json_string(r->folder));
+        json_object_set_new(result, "run", json_text(r->folder));
         json_object_set_new(result, "epochs", json_integer((json_int_t)r->epoch));
         json_object_set_new(result, "steps", json_integer((json_int_t)r->step));
         json_object_set_new(result, "kept_epoch", json_integer((json_int_t)r->best_epoch));
