@@ -14,6 +14,7 @@ from program import STATE, Program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NETC = os.environ.get("NETC", str(ROOT / "build" / "netc"))
+torch.set_default_dtype(torch.float64)                     # quotients of letters, too
 PASSES = ("stabilize", "simplify", "cse", "fuse", "groups", "lift", "layout", "dce")
 EXACT = 1e-8                                               # relative to the largest entry, f64
 SINGLE = 2e-3                                              # f32
@@ -181,7 +182,12 @@ def check(program, folder, seed, every_pass=False):
     trial.trace(trial.build("o0", "--dtype", "f64", "-O0", "--verify"), "O0", EXACT)
     trial.trace(trial.build("f32"), "f32", SINGLE, "w32")
     for name in PASSES if every_pass else [PASSES[seed % len(PASSES)]]:
-        trial.trace(trial.build("less", "--dtype", "f64", f"--without={name}", "--verify"), f"without {name}", EXACT)
+        less = trial.build("less", "--dtype", "f64", f"--without={name}", "--verify")
+        try:
+            trial.trace(less, f"without {name}", EXACT)
+        except Fault as fault:                             # a saturated sigmoid's logarithm is what this pass is for
+            if name != "stabilize" or "is not finite in step" not in fault.text:
+                raise
 
 
 def make(seed=None, answers=None):
