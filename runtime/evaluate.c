@@ -127,8 +127,8 @@ static void refuse_samples(struct model *m, const struct dataset *d, int64_t spl
             const struct nr_field *f = bad_field(m, g, i, &where);
             if (!f)
                 continue;
-            double v = value_get(m->fields[f - nr_program.fields], f->dtype,
-                                 i * shape_count(f->rank, f->shape) + where);
+            double v = number_without_sign(value_get(m->fields[f - nr_program.fields], f->dtype,
+                                                     i * shape_count(f->rank, f->shape) + where));
             die_help(EXIT_numeric, "repair the sample or take it out of the data; a field that `data` makes "
                      "can be kept within bounds there",
                      "`%s.%s` is not finite: `%s` is %g in sample %lld of the split, which is sample %lld of the data (from 0)",
@@ -160,7 +160,7 @@ static void measure_split(struct model *m, const struct dataset *d, int64_t spli
     }
     for (int64_t k = 0; k < nr_program.n_measures; k++)
         if (gives_measure(g, k))
-            m->measures[k * NR_n_splits + split] = sums[k] / weights[k];
+            m->measures[k * NR_n_splits + split] = number_without_sign(sums[k] / weights[k]);
     if (totals)
         model_run(m, totals, s->n);
     for (int64_t k = 0; totals && k < nr_program.n_measures; k++)

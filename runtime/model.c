@@ -454,13 +454,16 @@ double model_weight(const struct model *m, const struct nr_graph *g, int64_t ref
 }
 
 // ---- running
+// What is no number is `nan` wherever it is printed: the sign of a NaN is the processor's.
+double number_without_sign(double v) { return isnan(v) ? (double)NAN : v; }
+
 static void read_numbers(struct model *m, const struct nr_graph *g, void *const *slot) {
     for (int64_t i = g->n_inputs; i < g->n_inputs + g->n_outputs; i++) {
         const struct nr_slot *s = &g->slots[i];
         if (s->role == NR_loss)
-            m->batch_measures[s->ref] = m->loss = value_get(slot[i], s->dtype, 0);
+            m->batch_measures[s->ref] = m->loss = number_without_sign(value_get(slot[i], s->dtype, 0));
         else if (s->role == NR_measure)
-            m->batch_measures[s->ref] = value_get(slot[i], s->dtype, 0);
+            m->batch_measures[s->ref] = number_without_sign(value_get(slot[i], s->dtype, 0));
     }
 }
 

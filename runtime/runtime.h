@@ -382,6 +382,7 @@ int64_t bounded_draw(const struct nr_field *f, double u);
 
 void model_fit(struct model *m, const struct dataset *d); // fit.c
 double model_weight(const struct model *m, const struct nr_graph *g, int64_t ref, int64_t n);
+double number_without_sign(double v); // a NaN
 void model_prepare(struct model *m, const struct dataset *d, const int64_t *rows, int64_t n);
 void model_prepare_raw(struct model *m, int64_t n); // the same, with raw fields in place
 // The updates that follow the stage, on the whole training split.

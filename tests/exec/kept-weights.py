@@ -119,6 +119,7 @@ def m_of(found):
 
 found, _, _ = ruled("lowest", "keep if lowest(validation.m)")
 same("some measurements are no numbers", [math.isnan(v) for v in m_of(found)][:7], [False, False, True, True, True, False, False])
+same("and have no sign", "-nan" in (folder / "lowest-run" / "metrics.csv").read_text(), False)
 same("lowest", epochs_kept(found), better(m_of(found)))
 found, _, _ = ruled("highest", "keep if highest(validation.m)")
 same("highest", epochs_kept(found), better(m_of(found), True))
