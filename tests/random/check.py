@@ -184,7 +184,7 @@ def check(program, folder, seed, every_pass=False):
     for name in PASSES if every_pass else [PASSES[seed % len(PASSES)]]:
         less = trial.build("less", "--dtype", "f64", f"--without={name}", "--verify")
         try:
-            trial.trace(less, f"without {name}", EXACT)
+            trial.trace(less, f"without {name}", SINGLE if name == "stabilize" else EXACT)
         except Fault as fault:                             # a saturated sigmoid's logarithm is what this pass is for
             if name != "stabilize" or "is not finite in step" not in fault.text:
                 raise
