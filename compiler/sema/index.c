@@ -34,11 +34,12 @@ static bool assumed_range(struct sema *s, const struct frame *f, index_id i, int
     return known;
 }
 
-// What is known of indices besides: 0 <= rest < divisor for each floor() around.
+// What is known of indices besides: 0 <= rest < divisor for each floor() around, and what the conditions of the
+// branches around say.
 enum { MAX_FACTS = 16, MAX_FACTS_USED = 3 };
 struct fact {
     index_id rest;
-    int64_t divisor;
+    int64_t low, high;
 };
 
 static uint32_t facts_of(struct sema *s, const struct frame *f, struct fact *facts) {
@@ -47,8 +48,15 @@ static uint32_t facts_of(struct sema *s, const struct frame *f, struct fact *fac
         for (uint32_t k = 0; k < r->n_extra && n < MAX_FACTS; k++) {
             const struct floor_letter *x = &r->floors[k];
             index_id taken = index_scale(s->graph, x->floor, -x->divisor);
-            facts[n++] = (struct fact){index_add(s->graph, x->whole, taken), x->divisor};
+            facts[n++] = (struct fact){index_add(s->graph, x->whole, taken), 0, x->divisor - 1};
         }
+    const int64_t most = INT32_MAX; // no product below overflows
+    for (const struct assumption *a = f->assumed; a && n < MAX_FACTS; a = a->next) {
+        struct fact x = {.rest = a->index};
+        if (graph_index(s->graph, a->index)->divisor == 1 && assumed_range(s, f, a->index, &x.low, &x.high) &&
+            x.low >= -most && x.high <= most && x.low <= x.high)
+            facts[n++] = x;
+    }
     return n;
 }
 
@@ -77,7 +85,8 @@ static bool range_by_facts(struct sema *s, const struct frame *f, index_id i, ui
                                       index_scale(s->graph, facts[k].rest, -a));
             if (!range_by_facts(s, f, left, n, facts, unused & ~(1u << k), depth - 1, &l, &h))
                 continue;
-            *(a < 0 ? &l : &h) += a * (facts[k].divisor - 1);
+            l += a * (a < 0 ? facts[k].high : facts[k].low);
+            h += a * (a < 0 ? facts[k].low : facts[k].high);
             l = -floor_div(-l, b);
             h = floor_div(h, b);
             *low = known && *low > l ? *low : l;
