@@ -25,6 +25,7 @@ import check                                               # noqa: E402
 from choices import Discard, shrink                        # noqa: E402
 
 torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)
 
 
 def attempt(seed, answers=None, every_pass=False):
