@@ -226,7 +226,9 @@ class Body:
     def dropping(self):
         """dropout with a rate, its mask by where the traced result is 0."""
         x = self.choices.pick([v for v in self.pool if v.kind == "real" and not v.ragged and v.shape])
-        kind, keep = self.choices.pick(("dropout", "dropout_classic", "dropout_maps")), self.choices.pick((0.5, 0.8))
+        kinds = ("dropout", "dropout_classic", "dropout_maps", "corrupt") + (("cutout",) if len(x.shape) == 3 else ())
+        kind, keep = self.choices.pick(kinds), self.choices.pick((0.5, 0.8))
+        keep = 3 if kind == "cutout" else keep
         name = self.fresh()
         self.program.drawn[name] = lambda z: True
 
@@ -234,7 +236,7 @@ class Body:
             mask = (r.given(name) != 0).to(e[x.name].dtype)
             if kind == "dropout_maps":
                 mask = mask.flatten(2).amax(2).reshape(*mask.shape[:2], *[1] * (mask.dim() - 2)) if mask.dim() > 2 else mask
-            return e[x.name] * mask / (1 if kind == "dropout_classic" else keep)
+            return e[x.name] * mask / (keep if kind in ("dropout", "dropout_maps") else 1)
         return self.define(Value(name, x.shape, learned=x.learned), f"{name} = {kind}({x.name}, {keep})", meaning)
 
     def slope(self):
@@ -354,6 +356,7 @@ class Program:
         self.choices = choices
         self.meets_batch = False
         self.networks, self.functions, self.drawn = [], [], {}
+        self.noise = 0                                     # in the gradients, relative to the largest: see Trial.want
         self.batch = choices.pick((4, 1, 2, 3, 5, 7))
         self.fields = self.make_fields()
         self.train = Body(choices, self, "m.")
@@ -547,6 +550,10 @@ class Program:
         values, loss = self.forward(r, env)
         found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True) if loss.requires_grad else [None] * len(P)
         grads = {k: torch.zeros_like(P[k]) if g is None else g for k, g in zip(leaves, found)}
+        if self.noise:
+            top = self.noise * max(float(g.abs().max()) for g in grads.values())
+            draw = torch.Generator().manual_seed(9)
+            grads = {k: g + top * torch.randn(g.shape, generator=draw, dtype=g.dtype) for k, g in grads.items()}
         return r, leaves, values, loss.detach(), grads
 
 
