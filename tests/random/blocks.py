@@ -380,6 +380,16 @@ def gaussian_terms(c, pool):
 
 
 @join(2)
+def vote(c, pool):
+    s = some(c, pool, matrix)
+
+    def run(r, e):
+        choice = torch.from_numpy(e[s.name].detach().numpy().argmax(2))
+        return torch.from_numpy(F.one_hot(choice, s.shape[1]).sum(1).numpy().argmax(1)).double()
+    return f"1 * vote({s.name})", (), run, ()
+
+
+@join(4)
 def correct(c, pool):
     s = some(c, pool, vector)
     k = some(c, pool, lambda v: classes(v) and not v.shape and v.classes == s.shape[0])

@@ -293,12 +293,12 @@ def prelu(c, x):
     return "", x.shape, run
 
 
-@row(vector, weight=3, fixed=False)
+@row(axes, weight=3, fixed=False)
 def softmax(c, x):
     return "", x.shape, lambda r, h: torch.softmax(h, -1)
 
 
-@row(vector, weight=2, fixed=False)
+@row(axes, weight=2, fixed=False)
 def log_sum_exp(c, x):
     return "", x.shape[:-1], lambda r, h: torch.logsumexp(h, -1)
 
@@ -342,7 +342,7 @@ def smooth(c, x):
     return arguments(*([] if written is None else [written])), (x.classes,), run
 
 
-@row(lambda x: classes(x) and len(x.shape) == 1, weight=4)
+@row(lambda x: classes(x) and len(x.shape) == 1, weight=12)
 def bag(c, x):
     return "", (x.classes,), lambda r, h: F.one_hot(h, x.classes).double().sum(1)
 
@@ -373,7 +373,7 @@ def batch_norm(c, x):
     return arguments(momentum=wm, eps=we), x.shape, lambda r, h: batch_statistics(r, h, own, momentum, eps)
 
 
-@row(vector, weight=4, mapped=True)
+@row(axes, weight=4, mapped=True)
 def layer_norm(c, x):
     written, eps = optional(c, (1e-5, 0.1))
     own = c.layer("layer_norm")

@@ -28,7 +28,14 @@ class Value:
         self.name, self.shape, self.kind, self.classes, self.ragged = name, tuple(shape), kind, classes, ragged
         self.learned = frozenset(learned)                  # whose parameters it depends on: networks, or the train block
 
-    def type(self):
+    def example(self, seed):
+        draw = numpy.random.default_rng(seed)
+        return torch.tensor(draw.integers(0, self.classes, (2, *self.shape)) if self.kind == "class"
+                            else draw.standard_normal((2, *self.shape)))
+
+    def type(self, bounds=False):
+        if self.ragged:
+            return f"[{self.shape[0]}, h <= {self.shape[1]}, w <= {self.shape[2]}]" if bounds else f"[{self.shape[0]}, h, w]"
         head = {"real": "", "class": f"class({self.classes})"}[self.kind]
         return head + (f"[{', '.join(map(str, self.shape))}]" if self.shape or not head else "")
 
@@ -152,10 +159,14 @@ class Body:
         name = self.fresh()
 
         def meaning(r, env):
-            h = env[x.name]
-            for run in steps:
-                h = run(r, h)
-            return h
+            def through(h):
+                for run in steps:
+                    h = run(r, h)
+                return h
+            if not x.ragged:
+                return through(env[x.name])
+            found = [through(h) for h in env[x.name]]      # each sample at its own size
+            return found if now.ragged else torch.cat(found)
         learned = self.owned([x], counted)
         return self.define(Value(name, now.shape, ragged=now.ragged, learned=learned), f"{name} = {text}", meaning)
 
@@ -171,6 +182,9 @@ class Body:
         read = {p.value.name for p in node.walk() if isinstance(p, equations.Read)}
         learned = () if classes else frozenset().union(*(v.learned for v in self.pool if v.name in read))
         value = Value(name, [l.extent for l in letters], "class" if classes else "real", classes, learned=learned)
+
+        for seed in range(2):                              # no maximum of nothing, whatever the data
+            equations.evaluate(node, letters, 2, {v.name: v.example(seed) for v in self.pool if not v.ragged})
 
         def meaning(r, env):
             return equations.evaluate(node, letters, r.n, env)
@@ -375,7 +389,7 @@ class Program:
         shape = [c.pick(SIZES, (4, 2, 3, 4, 3, 1, 1)) for _ in range(rank)]
         if rank == 3:
             shape = [c.pick((2, 1, 3, 5, 7)), c.pick((5, 7, 4, 3, 2, 1, 13)), c.pick((5, 7, 4, 3, 2, 1, 13))]
-        fields.append(Value("x", shape))
+        fields.append(Value("x", shape, ragged=rank == 3 and min(shape[1:]) >= 3 and c.chance(0.2)))
         with c.span():
             fields.append(Value("label", (), "class", c.pick((3, 2, 5, 7, 13))))
         if c.chance(0.3):
@@ -388,14 +402,18 @@ class Program:
         for i in range(c.between(1, 2)):
             with c.span():
                 body = Body(c, self, ("Net.", "Other.")[i])
-                parameters = [Value("x", self.fields[0].shape)]
+                parameters = [Value("x", self.fields[0].shape, ragged=self.fields[0].ragged)]
                 body.pool = list(parameters)
                 while True:
                     with c.span():
                         if body.meaning and not c.chance(0.6):
                             break
                         body.statement()
-                result = [v for v in body.pool if v.kind == "real"][-1]
+                if all(v.ragged for v in body.pool):       # an array of one size has to come out
+                    v = body.pool[-1]
+                    body.define(Value("pooled", v.shape[:1], learned=v.learned), f"pooled = global_average({v.name})",
+                                lambda r, e, v=v: torch.cat([h.flatten(2).mean(2) for h in e[v.name]]))
+                result = [v for v in body.pool if v.kind == "real" and not v.ragged][-1]
                 members = c.pick((0, 2, 3), (5, 1, 1)) if body.counts else 0
                 self.networks.append(Network(("Net", "Other")[i], body, parameters, result, members))
 
@@ -412,10 +430,12 @@ class Program:
                     break
                 t.statement()
         with self.choices.span():
-            k, y = self.fields[1], [v for v in t.pool if v.kind == "real"][-1]
+            k, y = self.fields[1], [v for v in t.pool if v.kind == "real" and not v.ragged][-1]
             lost = not any(v.learned for v in t.pool)
             if lost and not y.shape:
                 y = self.fields[0]
+            if y.ragged:
+                raise Discard("nothing to learn")
             if y.shape and (self.choices.chance(0.5) or lost):    # scores for the classes
                 own = t.layer("dense")
                 flat = len(y.shape) > 1
@@ -479,7 +499,7 @@ class Program:
     # ---- what it says
 
     def text(self):
-        fields = ", ".join(f"{f.name}: {f.type()}" for f in self.fields)
+        fields = ", ".join(f"{f.name}: {f.type(True)}" for f in self.fields)
         body = "".join(f"  {line}\n" for line in self.train.lines)
         using = "".join(f"{f' over {where}' if where else ''} using {text}" for where, text, _ in self.rules)
         return (f'data d {{ read npz("d.npz") -> {fields} }}\n' + "".join(n.text() for n in self.networks)
@@ -493,11 +513,22 @@ class Program:
         for f in self.fields:
             found[f.name] = draw.integers(0, f.classes, (n, *f.shape)) if f.kind == "class" \
                 else draw.standard_normal((n, *f.shape))
+            if f.ragged:                                   # up to two rows and columns fewer than the bounds
+                for axis, name in ((2, "h"), (3, "w")):
+                    extents = f.shape[axis - 1] - draw.integers(0, 3, n)
+                    beyond = numpy.arange(f.shape[axis - 1]) >= extents.reshape(-1, 1)
+                    beyond = beyond.reshape((n, 1, -1, 1) if axis == 2 else (n, 1, 1, -1))
+                    found[f.name][numpy.broadcast_to(beyond, found[f.name].shape)] = 0
+                    found[f"{f.name}.{name}"] = extents.astype(numpy.int32)
         return found
 
     def forward(self, r, env):
         """All named values, and the objective: the mean over the samples."""
-        env = self.train.evaluate(r, dict(env))
+        env = dict(env)
+        for f in self.fields:
+            if f.ragged:
+                env[f.name] = [x[None, :, :h, :w] for x, h, w in zip(env[f.name], env[f"{f.name}.h"], env[f"{f.name}.w"])]
+        env = self.train.evaluate(r, env)
         total = 0
         for term in self.terms:
             value = term(r, env)
@@ -524,7 +555,12 @@ class Program:
                     return join(self.slopes(moved, S, env, n, drawn)[4], group)
                 if not group:
                     continue
-                theta = run(join(P, group), join(grads, group), step + 1, rules.Step(step, count, gradient))
+                def curvature(theta, group=group):
+                    """The second derivatives of the objective."""
+                    def loss(p):
+                        return self.forward(Run({**P, **split(p, group, P)}, S, n, True, drawn), env)[1]
+                    return torch.autograd.functional.hessian(loss, theta).reshape(len(theta.flatten()), -1)
+                theta = run(join(P, group), join(grads, group), step + 1, rules.Step(step, count, gradient, curvature))
                 new.update(split(theta, group, P))
             P, S = new, {k: v.detach() for k, v in r.changed.items()}
         return {**first, "param": P, "state": S}
@@ -537,10 +573,12 @@ class Program:
         """The parameters of all networks, and layers of the train block, that the objective reaches."""
         leaves = {k: v.detach().clone().requires_grad_() for k, v in P.items()}
         loss = self.forward(Run(leaves, S, n, True, drawn), env)[1]
+        if not loss.requires_grad:
+            raise Discard("nothing to learn")
         found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
 
         def owner(path):
-            return path.rpartition(".")[0] if path.startswith(self.train.prefix) else path.split(".")[0].split("[")[0]
+            return path.rpartition(".")[0] if path.startswith(self.train.prefix) else path.split(".")[0]
         owners = {owner(k) for k, g in zip(leaves, found) if g is not None}
         return sorted(k for k in P if owner(k) in owners)
 
@@ -558,12 +596,10 @@ class Program:
 
 
 def join(tensors, names):
-    return tensors[names[0]] if len(names) == 1 else torch.cat([tensors[k].flatten() for k in names])
+    return torch.cat([tensors[k].flatten() for k in names])
 
 
 def split(theta, names, shapes):
-    if len(names) == 1:
-        return {names[0]: theta.reshape(shapes[names[0]].shape)}
     found, at = {}, 0
     for k in names:
         size = shapes[k].numel()

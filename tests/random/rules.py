@@ -10,6 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from choices import Discard
+
 OBJECTIVES, RULES, SCHEDULES = [], [], []
 
 
@@ -34,7 +36,7 @@ def schedule(make):
 
 
 def reals(pool):
-    return [v for v in pool if v.kind == "real"]
+    return [v for v in pool if v.kind == "real" and not v.ragged]
 
 
 def one_per_sample(x):
@@ -203,8 +205,8 @@ def rate(c):
 class Step:
     """Where and when a rule is run."""
 
-    def __init__(self, step, steps, gradient):
-        self.step, self.steps, self.gradient = step, steps, gradient
+    def __init__(self, step, steps, gradient, curvature):
+        self.step, self.steps, self.gradient, self.curvature = step, steps, gradient, curvature
 
 
 @rule(6)
@@ -346,3 +348,14 @@ def accumulate(c):
             return theta
         return step
     return f"accumulate({k}, {text})", make
+
+
+@rule(1, inner=False)
+def newton(c):
+    def make():
+        def step(theta, g, t, at):
+            if len(theta) > 30:
+                raise Discard("too many parameters for their second derivatives")
+            return theta - 0.5 * torch.linalg.solve(at.curvature(theta) + 2 * torch.eye(len(theta)), g)
+        return step
+    return "newton(0.5, damping = 2)", make

@@ -56,6 +56,37 @@ def one(seed, options):
     return seed, outcome, kind, why, text
 
 
+def used_by_text(names, text):
+    return {n for n in re.findall(r"[A-Za-z_]\w*", text) if n in names}
+
+
+def coverage(seeds):
+    """How many of the programs use each definition of the library, by its name or through another one."""
+    bodies, count, made = {}, collections.Counter(), 0
+    for path in sorted((check.ROOT / "stdlib").glob("*.net")):
+        text = "\n".join(line.split("#")[0] for line in path.read_text().splitlines())
+        heads = list(re.finditer(r"^(?:fn|layer|draw|optimizer|procedure) (\w+)|^(\w+) = ", text, re.M))
+        for head, after in zip(heads, [*heads[1:], None]):
+            bodies[head[1] or head[2]] = text[head.end():after.start() if after else len(text)]
+    uses = {name: used_by_text(bodies, body) for name, body in bodies.items()}
+    for seed in seeds:
+        try:
+            todo = list(used_by_text(bodies, check.make(seed)[0].text()))
+        except Discard:
+            continue
+        made, found = made + 1, set()
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += uses[name]
+        count.update(found)
+    for name in sorted(bodies, key=lambda n: (count[n], n)):
+        print(f"{count[name]:6} {name}")
+    print(f"{made} programs; {sum(count[n] >= 0.02 * made for n in bodies)} of {len(bodies)} definitions in 2 of 100 or more")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description="random programs beside PyTorch")
     parser.add_argument("--count", type=int, default=60, metavar="N")
@@ -64,10 +95,13 @@ def main():
     parser.add_argument("--shrink", action="store_true", help="cut each failing program down")
     parser.add_argument("--tries", type=int, default=300, metavar="N", help="how many programs a shrink may try")
     parser.add_argument("--every-pass", action="store_true", help="each pass off in turn for each program, not one of them")
+    parser.add_argument("--coverage", action="store_true", help="count how often each library definition is used, and run nothing")
     parser.add_argument("--show", action="store_true", help="print the programs and run nothing")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the failing programs there")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.count)
+    if options.coverage:
+        return coverage(seeds)
     if options.show:
         for seed in seeds:
             try:
