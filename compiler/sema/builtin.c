@@ -95,6 +95,25 @@ static bool to_operand(struct sema *s, struct frame *f, struct value *v, struct 
     return true;
 }
 
+static uint64_t letters_of(const struct operand *o) {
+    uint64_t set = 0;
+    for (uint32_t k = 0; k < o->n_letters; k++)
+        set |= (uint64_t)1 << o->letters[k];
+    return set;
+}
+
+// Both over the letters of either: a matrix for all samples meets a right side for each.
+static void to_operands(struct sema *s, struct frame *f, struct value *v, struct value *w,
+                        struct operand *a, struct operand *b) {
+    to_operand(s, f, v, a);
+    to_operand(s, f, w, b);
+    uint64_t both = letters_of(a) | letters_of(b);
+    if (letters_of(a) != both)
+        a->node = value_node_over(s, f, v, both, &a->n_letters, a->letters);
+    if (letters_of(b) != both)
+        b->node = value_node_over(s, f, w, both, &b->n_letters, b->letters);
+}
+
 static struct value *from_node(struct sema *s, node_id n, const struct operand *o,
                                enum element element) {
     struct value *v = value_new(s, VALUE_tensor);
@@ -145,12 +164,11 @@ static struct value *structural(struct sema *s, struct frame *f, enum op op, str
         diag_bounded_whole(s->diags, at, op_table[op].name, value_words(s, bounded));
         return value_poison(s);
     }
-    to_operand(s, f, v, &a);
-    node_id in[2] = {a.node, 0};
-    if (second) {
-        to_operand(s, f, second, &b);
-        in[1] = b.node;
-    }
+    if (second)
+        to_operands(s, f, v, second, &a, &b);
+    else
+        to_operand(s, f, v, &a);
+    node_id in[2] = {a.node, second ? b.node : 0};
     s->graph->here = f->origin;
     node_id n = graph_op(s->graph, op, second ? 2 : 1, in, has_part, &part, &error);
     if (!n) {

@@ -15,7 +15,30 @@ uint32_t sema_new_letter(struct sema *s, extent bound) {
 }
 
 static bool assumed_range(struct sema *s, const struct frame *f, index_id i, int64_t *low,
+                          int64_t *high);
+
+// By the ranges of the letters, each narrowed by the conditions around: `if i < 2 { x[3*i] }`.
+static bool range_by_letters(struct sema *s, const struct frame *f, index_id i, int64_t *low,
+                             int64_t *high) {
+    const struct index x = *graph_index(s->graph, i);
+    const int64_t most = (int64_t)1 << 40;
+    if (x.divisor != 1 || x.n_terms == 0 || (x.n_terms == 1 && x.terms[0].coefficient == 1))
+        return false;
+    *low = *high = x.constant;
+    for (uint32_t k = 0; k < x.n_terms; k++) {
+        int64_t l, h, c = x.terms[k].coefficient;
+        if (x.terms[k].kind != TERM_axis || c > most >> 20 || c < -(most >> 20) ||
+            !assumed_range(s, f, index_axis(s->graph, x.terms[k].ref), &l, &h) || l < -most || h > most)
+            return false;
+        *low += c > 0 ? c * l : c * h;
+        *high += c > 0 ? c * h : c * l;
+    }
+    return true;
+}
+
+static bool assumed_range(struct sema *s, const struct frame *f, index_id i, int64_t *low,
                           int64_t *high) {
+    int64_t least, most;
     bool known = sema_own_range(s, i, low, high) ||
                  index_range(s->graph, i, LETTER_END, s->letter_bound, low, high);
     for (const struct assumption *a = f->assumed; a; a = a->next) {
@@ -29,6 +52,11 @@ static bool assumed_range(struct sema *s, const struct frame *f, index_id i, int
         }
         *low = a->low + c > *low ? a->low + c : *low;
         *high = a->high + c < *high ? a->high + c : *high;
+        known = true;
+    }
+    if (f->assumed && range_by_letters(s, f, i, &least, &most)) {
+        *low = known && *low > least ? *low : least;
+        *high = known && *high < most ? *high : most;
         known = true;
     }
     return known;
@@ -274,6 +302,8 @@ static bool check_bounds(struct sema *s, struct frame *f, const struct ast *n, c
     bool guarded = by_lengths && !stays_in_storage(s, i, size);
     // the conditions of the branches around say that it is inside: where they do not hold, nothing is read
     bool assumed = !data && f->assumed && !stays_in_storage(s, i, size);
+    if (assumed && known && low > high) // a branch that is never taken reads nothing
+        stored = own = true;
     if (stored && own) {
         if (assumed)
             need(needed, planned);

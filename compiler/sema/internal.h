@@ -395,6 +395,9 @@ struct value *value_settle(struct sema *s, struct frame *f,
                            struct value *v); // a plain read, or as it is if trivial
 node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters,
                    uint32_t *letters);
+// The same over the letters of the set `also` as well, which it need not read.
+node_id value_node_over(struct sema *s, struct frame *f, struct value *v, uint64_t also,
+                        uint32_t *n_letters, uint32_t *letters);
 node_id value_plain_node(struct sema *s, struct frame *f,
                          struct value *v); // batch and own axes only
 enum dtype value_dtype(struct sema *s, const struct value *v);

@@ -385,6 +385,11 @@ bool sema_pairs_of_samples(struct sema *s, const struct frame *f, uint32_t n,
 
 node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n_letters,
                    uint32_t *letters) {
+    return value_node_over(s, f, v, 0, n_letters, letters);
+}
+
+node_id value_node_over(struct sema *s, struct frame *f, struct value *v, uint64_t also,
+                        uint32_t *n_letters, uint32_t *letters) {
     struct value shaped = *v;
     if (v->kind != VALUE_tensor)
         shaped.rank = 0;
@@ -401,7 +406,7 @@ node_id value_node(struct sema *s, struct frame *f, struct value *v, uint32_t *n
     if (v->kind == VALUE_none || (v->kind == VALUE_number && v->element == ELEMENT_real))
         c.dtype = s->program->real;
     index_id by[64] = {0};
-    uint64_t used = value_letters(s, &shaped);
+    uint64_t used = value_letters(s, &shaped) | also;
     *n_letters = 0;
     for (uint32_t a = LETTER_BATCH; a < LETTER_END; a++)
         if (used >> a & 1) {
