@@ -14,9 +14,10 @@ train t {
   nested[i < 5]  = if i < 2 { if y[1 - i] < 0.0 { y[3 * i] } else { 1 } } else { y[i] }
   pairs[i < 5, j < 5] = if i < 2 { if j < 1 { y[3 * i - 4 * j] } else { 0 } } else { y[j] }
   never[i < 5]   = if i < 0 { y[i - 1] } else { y[i] }
-  solved   = solve([[2, 1], [0, 4]], [y[0], y[1]])
-  several[k] = solve([[2, 1], [0, k + 1]], [y[k], y[4]])
+  solved   = solve([[2.0, 1.0], [0.0, 4.0]], [y[0], y[1]])
+  several[k] = solve([[2.0, 1.0], [0.0, k + 1.0]], [y[k], y[4]])
   minimize mse(y, 0.5) using sgd(0.1)
+  epochs 1
 }
 """
 folder, tally = work_folder(), Tally()
