@@ -473,21 +473,22 @@ static void walk_axis(struct run *r, uint32_t i) {
         walk_fixed(r, i, (x->extent - r->at[a].shift + r->at[a].scale - 1) / r->at[a].scale);
 }
 
-// Do the terms at residues o of the output axis and q of the reduction axis divide?
+// Do the terms at residues o of the output axis and q of the reduction axis divide? A guard in which another axis
+// counts, too, is not decided by these two.
 static bool residues_fit(const struct run *r, const struct nest_residue *s, int64_t o, int64_t q) {
     const struct node *n = graph_node(r->k->g, r->k->members[0].node);
     for (uint32_t k = 0; k < n->n_guards; k++) {
         const struct index *x = graph_index(r->k->g, n->guards[k].index);
         int64_t rest = x->constant;
-        bool split = false;
+        bool split = false, others = false;
         for (uint32_t t = 0; t < x->n_terms; t++) {
-            if (x->terms[t].kind != TERM_axis)
-                continue;
-            rest += x->terms[t].ref == s->out ? x->terms[t].coefficient * o : 0;
-            rest += x->terms[t].ref == s->red ? x->terms[t].coefficient * q : 0;
-            split |= x->terms[t].ref == s->out;
+            bool out = x->terms[t].kind == TERM_axis && x->terms[t].ref == s->out,
+                 red = x->terms[t].kind == TERM_axis && x->terms[t].ref == s->red;
+            rest += out ? x->terms[t].coefficient * o : red ? x->terms[t].coefficient * q : 0;
+            split |= out;
+            others |= !out && !red && x->terms[t].coefficient % x->divisor != 0;
         }
-        if (split && x->divisor == s->by && rest % x->divisor)
+        if (split && !others && x->divisor == s->by && rest % x->divisor)
             return false;
     }
     return true;

@@ -177,6 +177,8 @@ static int miss_nothing(struct arena *a, const struct graphs *all, const struct 
         unread += !found && !takes_from_output(i);
     }
     compiled_close(code);
+    if (unread > (int)all->n / 4)
+        printf("%s: %d of %u graphs do not notice an input that is too small\n", v->name, unread, all->n);
     return missed + (unread > (int)all->n / 4);
 }
 
