@@ -50,19 +50,21 @@ void reading_fit(const struct nr_field *f, struct array *a, const char *path) {
 }
 
 static void append_rows(struct array *to, struct array *more) {
-    int64_t bytes = dtype_bytes(to->dtype);
-    struct array joined;
+    int64_t bytes = dtype_bytes(to->dtype), count, total;
     struct problem p;
-    int64_t shape[MAX_RANK];
-    memcpy(shape, to->shape, sizeof shape);
-    shape[0] += more->shape[0];
-    if (!array_make_raw(&joined, to->dtype, to->rank, shape, &p))
+    if (!checked_add(to->count, more->count, &count) || !checked_mul(count, bytes, &total) ||
+        to->shape[0] + more->shape[0] > INT32_MAX)
+        die(EXIT_content, "%lld and %lld samples are too many", (long long)to->shape[0], (long long)more->shape[0]);
+    if (!memory_fits(more->count * bytes, "the data", &p))
         die_problem(&p);
-    memcpy(joined.data, to->data, (size_t)(to->count * bytes));
-    memcpy((char *)joined.data + to->count * bytes, more->data, (size_t)(more->count * bytes));
-    array_free(to);
+    void *joined = memory_grow(to->data, to->count * bytes, total);
+    if (!joined)
+        die(EXIT_environment, "out of memory: %lld bytes refused", (long long)total);
+    memcpy((char *)joined + to->count * bytes, more->data, (size_t)(more->count * bytes));
+    to->data = joined;
+    to->count = count;
+    to->shape[0] += more->shape[0];
     array_free(more);
-    *to = joined;
 }
 
 // ---- readers

@@ -72,11 +72,7 @@ static unsigned char *read_growing(gzFile f, int64_t n, const char *path, struct
         if (got == n)
             return data;
         capacity = n - got < 3 * got ? n : 4 * got;
-        unsigned char *more = memory_raw(capacity, 1);
-        if (more)
-            memcpy(more, data, (size_t)got);
-        free(data);
-        data = more;
+        data = memory_grow(data, got, capacity);
     }
     problem_set(p, EXIT_environment, "out of memory for the %lld bytes of `%s`", (long long)n,
                 path);

@@ -32,6 +32,20 @@ void *memory_raw(int64_t count, int64_t size) {
     return aligned_alloc(64, (size_t)rounded);
 }
 
+// Large blocks are moved by the kernel, so that a data set is never there twice.
+void *memory_grow(void *memory, int64_t kept, int64_t bytes) {
+    void *more = fails_now() ? NULL : realloc(memory, (size_t)(bytes + (bytes == 0)));
+    if (!more)
+        free(memory);
+    if (!more || (uintptr_t)more % 64 == 0)
+        return more;
+    void *aligned = memory_raw(bytes, 1);
+    if (aligned)
+        memcpy(aligned, more, (size_t)kept);
+    free(more);
+    return aligned;
+}
+
 void *memory_try(int64_t count, int64_t size) {
     void *memory = memory_raw(count, size);
     if (memory)

@@ -74,6 +74,7 @@ void *memory_get(int64_t count, int64_t size);
 void *memory_room(int64_t count, int64_t size); // the same, not zeroed, so that it is there only as far as it is written
 void *memory_try(int64_t count, int64_t size); // NULL in place of ending
 void *memory_raw(int64_t count, int64_t size); // the same, not zeroed: for what is written at once
+void *memory_grow(void *memory, int64_t kept, int64_t bytes); // with its first bytes; NULL: it is given back, too
 void *memory_json(size_t n); // for the JSON library, whose callers do not look whether there was memory
 char *memory_text(const char *fmt, ...) PRINTF_LIKE(1, 2);
 struct memory_left {
