@@ -75,3 +75,60 @@ train staged {
   report test.accuracy
 }
 """
+
+# A rate that falls with a measurement and with the step, stopping and keeping by measurements, a stage with each.
+MEASURED = """
+data blobs {
+  read  csv("blobs.csv") -> cells: [12], label: class(4)
+  split test       = 60 of train
+  split validation = 0.2 of train
+  x = standardize(cells)
+}
+network Net(x: [12]) -> [4] { x |> dense(32) |> batch_norm |> relu |> dropout(0.8) |> dense(4) }
+train measured {
+  data     blobs
+  scores   = Net(x)
+  measure  accuracy = correct(scores, label)
+  keep if  highest(validation.accuracy)
+  stage warm {
+    minimize cross_entropy(softmax(scores), label)
+      using sgd(warmup(0.2, step, 60) * plateau(1.0, validation.loss, patience = 1, factor = 0.5))
+    batch   20
+    epochs  8
+    stop if stalled(validation.accuracy, 5)
+  }
+  stage fine {
+    minimize cross_entropy(softmax(scores), label) using adam(plateau(0.01, train.loss, patience = 2) / (1 + 0.1 * epoch))
+    batch   33
+    epochs  8
+    stop if stalled(validation.loss, 6)
+  }
+  report   test.accuracy
+}
+"""
+
+# Several parts, each with its rule: one minds a measurement, one gathers steps.
+PARTS = """
+data blobs {
+  read  csv("blobs.csv") -> cells: [12], label: class(4)
+  split validation = 0.2 of train
+  x = standardize(cells)
+}
+network Code(x: [12]) -> [16] { x |> dense(24) |> tanh |> dense(16) }
+network Top(h: [16]) -> [4] { h |> batch_norm |> dense(4) }
+network Back(h: [16]) -> [12] { h |> dropout(0.9) |> dense(12) }
+train parts {
+  data     blobs
+  h        = Code(x)
+  scores   = Top(h)
+  minimize cross_entropy(softmax(scores), label) + 0.1 * mse(Back(h), x)
+    over Code using adam(cosine(0.01, step, steps))
+    over Top using momentum(plateau(0.05, validation.loss, patience = 1, factor = 0.5), 0.9)
+    over Back using accumulate(3, clip_norm(1, rmsprop(0.01)))
+  measure  accuracy = correct(scores, label)
+  batch    24
+  epochs   14
+  stop if  stalled(validation.loss, 6)
+  report   validation.accuracy
+}
+"""
