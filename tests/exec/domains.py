@@ -130,7 +130,7 @@ CASES = [
     (AUGMENT, "erase(x, chance = 1)", "chance = 1", ["chance = 2"]),
     (AUGMENT, "erase(x, least = 0.1)", "least = 0.1", ["least = 0", "least = 0.5"]),
     (AUGMENT, "erase(x, ratio = 1)", "ratio = 1", ["ratio = 0", "ratio = 1.5"]),
-    (AUGMENT, "cutout(x, 1)", "1)", ["0)", "1.5)"]),
+    (AUGMENT, "cutout(x, 0)", "0)", ["-1)", "1.5)"]),
     (AUGMENT, "corrupt(x, 1)", "1)", ["1.5)", "-0.1)"]),
     (AUGMENT, "add_noise(x, 0)", "0)", ["-1)"]),
     (FIELD, "rescale(a, 0, 1)", "0,", ["1,", "2,"]),
