@@ -298,7 +298,7 @@ def softmax(c, x):
     return "", x.shape, lambda r, h: torch.softmax(h, -1)
 
 
-@row(axes, weight=2, fixed=False)
+@row(axes, weight=2)
 def log_sum_exp(c, x):
     return "", x.shape[:-1], lambda r, h: torch.logsumexp(h, -1)
 
@@ -318,7 +318,7 @@ def reverse(c, x):
     return "", x.shape, lambda r, h: h.flip(1)
 
 
-@row(axes, weight=2, fixed=False)
+@row(axes, weight=2)
 def last(c, x):
     return "", x.shape[1:], lambda r, h: h[:, -1]
 
