@@ -234,6 +234,9 @@ void model_diagnose(struct model *m, int64_t n) {
                      : memory_text("try a smaller learning rate, or `clip_norm`, or keep what is read there in range; %s", unchanged);
     }
     die_help(EXIT_numeric, help, "%s is not finite in step %.0f (epoch %.0f)%s%s", what, m->now.step + 1,
-             m->now.epoch + 1, cause ? ": " : "; done again node by node, every value is finite: a sum overflows in the fused code",
+             m->now.epoch + 1,
+             cause   ? ": "
+             : now.m ? "; done again node by node, every value is finite"
+                     : "; there is no memory left to do it again node by node and find the place",
              cause ? cause : "");
 }

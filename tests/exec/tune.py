@@ -25,9 +25,10 @@ check("a line for each row of machine.def, in order", [n for n in re.findall(r"^
 measured = re.findall(r"^(\w+) = ", text, re.M)
 # vectors that this CPU has not, or that are not its widest; what is no matter of time; what no loop shows by itself; what takes
 # a second core that nobody else uses
-OTHERS = {"parallel", "multiply", "load", "multiply_512", "multiply_pairs", "latency_pairs", "cache_3", "line", "packing", "turning",
+OTHERS = {"parallel", "multiply", "multiply_512", "multiply_pairs", "latency_pairs", "cache_3", "line", "packing", "turning",
           "strip", "packed_load", "blas_share", "blas_work", "blas_side"}
 left = set(rows) - set(measured) - OTHERS
+check("one width of vectors is measured", ("multiply" in measured) != ("multiply_512" in measured))
 check(f"the others are measured: {sorted(left)} are not", not left)
 scores = []
 for name, flags in (("plain", []), ("tuned", ["--machine", file])):
